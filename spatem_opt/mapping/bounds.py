@@ -14,9 +14,7 @@ def operations(problem: Problem) -> int:
 
 def communication(problem: Problem) -> int:
     """No layer reads fewer bits than its best admitted candidate."""
-    return sum(
-        int(np.min(bits[problem.allowed(layer)])) for layer, bits in enumerate(problem.communication)
-    )
+    return sum(int(np.min(bits[problem.allowed(layer)])) for layer, bits in enumerate(problem.communication))
 
 
 def slots(problem: Problem) -> int:

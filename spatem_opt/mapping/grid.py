@@ -179,7 +179,7 @@ def check_option(node: Node, option: MappingOption) -> None:
     if option.storage not in ("slotted", "filled"):
         raise InstanceError(where, "storage", option.storage, "expected slotted or filled")
     if (option.scheme == "parallel-window") != (option.ph * option.pw > 1) or min(option.ph, option.pw) < 1:
-        raise InstanceError(where, "ph x pw", f"{option.ph}x{option.pw}", "more than one window if and only if parallel")
+        raise InstanceError(where, "ph x pw", f"{option.ph}x{option.pw}", "expected > 1x1 only if parallel")
     if option.scheme == "parallel-window" and (weights.dilation != (1, 1) or weights.transposed):
         raise InstanceError(where, "scheme", option.scheme, "expected no dilation and no transposition")
 
@@ -194,7 +194,7 @@ def make_grid(node: Node, option: MappingOption, architecture: Architecture) -> 
     """
     check_option(node, option)
     weights = node.weights
-    assert weights is not None  # noqa: S101 - established by check_option
+    assert weights is not None
     a, filled = architecture, option.storage == "filled"
     unit = a.cells_per_weight(weights.weight_bits) * option.ph * option.pw
     row_sections = _row_sections(weights, option, a.ou_rows)

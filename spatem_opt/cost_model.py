@@ -1,0 +1,216 @@
+"""Durations, homes and transfers of placed layers, for all steps (SPEC 3.5; ``formulations/README.md``, M1, M4, M6).
+
+The evaluator computes the same quantities with code of its own; tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.mapping.grid import Grid
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+OUTSIDE = -1
+"""The port to the outside world, where tiles are expected (M1)."""
+
+
+def hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
+    """Routers passed between tiles, elementwise with broadcasting (M1); ``source`` may be :data:`OUTSIDE`."""
+    ys, xs = _position(architecture, source)
+    yd, xd = _position(architecture, target)
+    return np.asarray(np.where(source == target, 0, 1 + abs(ys - yd) + abs(xs - xd)), dtype=np.int64)
+
+
+def _position(architecture: Architecture, tile: IntArray) -> tuple[IntArray, IntArray]:
+    y, x = np.divmod(np.maximum(tile, 0) // architecture.tiles_per_router, architecture.mesh_cols)
+    return y, x
+
+
+def transfer_cycles(architecture: Architecture, source: IntArray, target: IntArray, bits: IntArray) -> IntArray:
+    """Cycles of transfers, elementwise (M1): 0 where nothing has to move."""
+    distance = hops(architecture, source, target)
+    cycles = distance * architecture.hop_cycles - (-bits // architecture.router_bits_per_cycle)
+    return np.asarray(np.where((distance == 0) | (bits == 0), 0, cycles), dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedLayer:
+    """One layer's copies on the chip.
+
+    Parameters
+    ----------
+    grid : Grid
+    copies : int
+    compute, load, interval, sum_delay : int64 arrays, shape (copies,)
+        Cycles per window (M4).
+    pair_copy, pair_tile : int64 arrays, shape (pairs,)
+        The (copy, tile) pairs that hold OUs, sorted.
+    pair_bits : int64 array, shape (pairs,)
+        Port bits of one window of the copy on that tile.
+    pair_rows : bool array, shape (pairs, OU rows of all groups)
+        Which OU rows of the copy lie on that tile.
+    home : int64 array, shape (copies, OU columns of all groups)
+        Home tile of every OU column.
+    """
+
+    grid: Grid
+    copies: int
+    compute: IntArray
+    load: IntArray
+    interval: IntArray
+    sum_delay: IntArray
+    pair_copy: IntArray
+    pair_tile: IntArray
+    pair_bits: IntArray
+    pair_rows: BoolArray
+    home: IntArray
+
+    def channels_read(self) -> BoolArray:
+        """Which input channels (of all groups) every pair reads, shape (pairs, channels)."""
+        first, last = self.grid.row_channels()
+        groups, per_group = self.grid.weights.groups, self.grid.weights.in_channels
+        reach = np.zeros((len(first), per_group + 1), dtype=np.float32)
+        np.add.at(reach, (np.arange(len(first)), first), 1)
+        np.add.at(reach, (np.arange(len(first)), last), -1)
+        reach = np.cumsum(reach, axis=1)[:, :-1]
+        rows = self.pair_rows.reshape(len(self.pair_copy), groups, len(first)).astype(np.float32)
+        return np.asarray((rows @ reach > 0).reshape(len(self.pair_copy), -1), dtype=np.bool_)
+
+    def channel_home(self) -> IntArray:
+        """Home tile of every output channel of every copy, shape (copies, channels)."""
+        groups, columns = self.grid.weights.groups, len(self.grid.cols)
+        column = (np.arange(groups)[:, None] * columns + self.grid.filter_columns()).ravel()
+        return self.home[:, column]
+
+
+def place(grid: Grid, architecture: Architecture, copy: IntArray, crossbar: IntArray, rect: IntArray) -> PlacedLayer:
+    """Derive a layer's durations, homes and port bits from its placement rows (M4).
+
+    Parameters
+    ----------
+    grid : Grid
+    architecture : Architecture
+    copy, crossbar : int64 arrays, shape (rectangles,)
+    rect : int64 array, shape (rectangles, 4)
+        row_start, row_stop, col_start, col_stop. Every row and column of a rectangle holds an existing OU.
+    """
+    copies, per_tile = int(copy.max()) + 1, architecture.crossbars_per_tile
+    compute = grid.phases * _largest_sum(copy, crossbar, rectangle_ous(grid, rect), copies)
+    key, owner = np.unique(copy * architecture.tiles + crossbar // per_tile, return_inverse=True)
+    pair_copy, pair_tile = np.divmod(key, architecture.tiles)
+    rows = _coverage(owner, rect[:, 0], rect[:, 1], len(key), grid.shape[0]) > 0
+    bits = _port_bits(grid, rows)
+    on_tile = np.bincount(pair_tile, bits, architecture.tiles)
+    starts = np.searchsorted(pair_copy, np.arange(copies))
+    load = np.maximum.reduceat(-(-on_tile[pair_tile] // architecture.buffer_bits_per_cycle), starts).astype(np.int64)
+    if architecture.input_load == "full":
+        full = architecture.crossbar_rows * architecture.crossbars_per_pe * grid.activation_bits
+        load = np.full(copies, -(-full // architecture.buffer_bits_per_cycle))
+    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
+    home, delay = _homes(grid, architecture, owner, rect, pair_copy, pair_tile, starts)
+    return PlacedLayer(grid, copies, compute, load, interval, delay, pair_copy, pair_tile, bits, rows, home)
+
+
+def rectangle_ous(grid: Grid, rect: IntArray) -> IntArray:
+    """Existing OUs in each rectangle of a grid; shape (rectangles,)."""
+    r0, r1, c0, c1 = rect.T
+    rows, cols = len(grid.rows), len(grid.cols)
+    if grid.exists is not None:
+        total = np.zeros((grid.shape[0] + 1, grid.shape[1] + 1), dtype=np.int64)
+        total[1:, 1:] = np.kron(np.eye(grid.weights.groups, dtype=np.int64), grid.exists).cumsum(0).cumsum(1)
+        return np.asarray(total[r1, c1] - total[r0, c1] - total[r1, c0] + total[r0, c0])
+    if grid.weights.groups == 1:
+        return np.asarray((r1 - r0) * (c1 - c0))
+    return _diagonal_ous(rows, cols, r1, c1) - _diagonal_ous(rows, cols, r0, c1) - (
+        _diagonal_ous(rows, cols, r1, c0) - _diagonal_ous(rows, cols, r0, c0)
+    )  # fmt: skip
+
+
+def _diagonal_ous(rows: int, cols: int, r: IntArray, c: IntArray) -> IntArray:
+    """OUs of a block-diagonal grid in rows < r and columns < c."""
+    (gr, ir), (gc, ic) = np.divmod(r, rows), np.divmod(c, cols)
+    corner = np.where(gr < gc, ir * cols, np.where(gr > gc, ic * rows, ir * ic))
+    return np.asarray(np.minimum(gr, gc) * rows * cols + corner)
+
+
+def _largest_sum(copy: IntArray, crossbar: IntArray, ous: IntArray, copies: int) -> IntArray:
+    """Per copy, the largest number of its OUs on one crossbar."""
+    order = np.lexsort((crossbar, copy))
+    copy, crossbar, ous = copy[order], crossbar[order], ous[order]
+    first = np.flatnonzero(np.r_[True, (copy[1:] != copy[:-1]) | (crossbar[1:] != crossbar[:-1])])
+    sums = np.add.reduceat(ous, first)
+    largest = np.zeros(copies, dtype=np.int64)
+    np.maximum.at(largest, copy[first], sums)
+    return largest
+
+
+def _coverage(
+    owner: IntArray, start: IntArray, stop: IntArray, owners: int, length: int, weight: IntArray | int = 1
+) -> IntArray:
+    """Sum of weights of the intervals of every owner that cover each position; shape (owners, length)."""
+    table = np.zeros((owners, length + 1), dtype=np.int64)
+    np.add.at(table, (owner, start), weight)
+    np.subtract.at(table, (owner, stop), weight)
+    return np.cumsum(table, axis=1)[:, :-1]
+
+
+def _port_bits(grid: Grid, rows: BoolArray) -> IntArray:
+    """Port bits per window of tiles that hold the given OU rows (M4); shape (pairs,)."""
+    if grid.option.scheme != "kernel-split":
+        length = np.tile(grid.rows.stop - grid.rows.start, grid.weights.groups)
+        return np.asarray(rows @ length * grid.activation_bits, dtype=np.int64)
+    kernels = grid.weights.kernel[0] * grid.weights.kernel[1]
+    by_kernel = rows.reshape(len(rows), grid.weights.groups, kernels, -1)
+    width = (grid.rows.stop - grid.rows.start).reshape(kernels, -1)[0]
+    channels = by_kernel.any(axis=2) @ width
+    positions = by_kernel.any(axis=(1, 3)).sum(axis=1)
+    return np.asarray(channels.sum(axis=1) * np.minimum(positions, grid.fresh_pixels) * grid.activation_bits)
+
+
+def _homes(
+    grid: Grid, architecture: Architecture, owner: IntArray, rect: IntArray,
+    pair_copy: IntArray, pair_tile: IntArray, starts: IntArray,
+) -> tuple[IntArray, IntArray]:  # fmt: skip
+    """Home tile of every column of every copy, and the copies' longest partial-sum transfer."""
+    copies, columns = len(starts), grid.shape[1]
+    single = np.bincount(pair_copy, minlength=copies) == 1
+    home = np.repeat(pair_tile[starts][:, None], columns, axis=1)
+    delay = np.zeros(copies, dtype=np.int64)
+    if single.all():
+        return home, delay
+    keep = ~single[pair_copy]
+    rank = np.cumsum(keep) - 1
+    mine = keep[owner]
+    counts = _column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
+    copy, tile = pair_copy[keep], pair_tile[keep]
+    first = np.searchsorted(copy, np.unique(copy))
+    best = np.maximum.reduceat(counts * architecture.tiles - tile[:, None], first)
+    home[~single] = -best % architecture.tiles
+    pair, column = np.nonzero(counts)
+    target = home[copy[pair], column]
+    away = target != tile[pair]
+    key, which = np.unique(pair[away] * architecture.tiles + target[away], return_inverse=True)
+    sums = np.tile(grid.column_sums(), grid.weights.groups)[column[away]] * grid.partial_sum_bits
+    source, goal = np.divmod(key, architecture.tiles)
+    cycles = transfer_cycles(architecture, tile[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
+    np.maximum.at(delay, copy[source], cycles)
+    return home, delay
+
+
+def _column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> IntArray:
+    """Existing OUs of every column on every owner; shape (owners, OU columns)."""
+    if grid.exists is None:
+        height = np.minimum(rect[:, 1] - rect[:, 0], len(grid.rows))
+        return _coverage(owner, rect[:, 2], rect[:, 3], owners, grid.shape[1], height)
+    below = np.zeros((grid.shape[0] + 1, grid.shape[1]), dtype=np.int64)
+    below[1:] = np.kron(np.eye(grid.weights.groups, dtype=np.int64), grid.exists).cumsum(0)
+    columns = np.arange(grid.shape[1])
+    inside = (columns >= rect[:, 2:3]) & (columns < rect[:, 3:4])
+    counts = np.zeros((owners, grid.shape[1]), dtype=np.int64)
+    np.add.at(counts, owner, np.where(inside, below[rect[:, 1]] - below[rect[:, 0]], 0))
+    return counts

@@ -1,0 +1,92 @@
+"""Temporal scheduling: when every window runs (SPEC 3.4, ``formulations/scheduling/README.md``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import PlacedLayer, place
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.network.layers import Network
+from spatem_opt.solution import Placement
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunks:
+    """Windows in the order they run: columns of equal length, rows of one copy in their order (M7).
+
+    ``pace``: least number of cycles between the beginnings of successive windows.
+    """
+
+    layer: IntArray
+    copy: IntArray
+    first: IntArray
+    last: IntArray
+    step: IntArray
+    pace: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What runs where; the schedule says when.
+
+    Parameters
+    ----------
+    architecture, network
+    grids : tuple of Grid
+        One per crossbar layer.
+    placement : Placement
+    chunks : Chunks
+        Every window of every layer once.
+    serial : bool
+        A layer begins only when everything before it (in topological order) is done.
+    """
+
+    architecture: Architecture
+    network: Network
+    grids: tuple[Grid, ...]
+    placement: Placement
+    chunks: Chunks
+    serial: bool = False
+
+    @cached_property
+    def placed(self) -> tuple[PlacedLayer, ...]:
+        """Durations and homes of every layer."""
+        p = self.placement
+        rect = np.stack([p.row_start, p.row_stop, p.col_start, p.col_stop], axis=1)
+        return tuple(
+            place(grid, self.architecture, p.copy[rows], p.crossbar[rows], rect[rows])
+            for grid, rows in zip(self.grids, rows_by_layer(p.layer, len(self.grids)), strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Solution:
+    """Reservation of every chunk.
+
+    Parameters
+    ----------
+    start, end : int64 arrays, shape (chunks,)
+        Cycles.
+    latency : int
+        When the last node is done.
+    done : tuple of int64 arrays
+        Per node, the cycle at which each output pixel is done, raster order.
+    """
+
+    start: IntArray
+    end: IntArray
+    latency: int
+    done: tuple[IntArray, ...]
+
+
+def rows_by_layer(layer: IntArray, layers: int) -> list[IntArray]:
+    """Row numbers of every layer, in their order."""
+    order = np.argsort(layer, kind="stable")
+    return np.split(order, np.searchsorted(layer[order], np.arange(1, layers)))
