@@ -1,49 +1,188 @@
-"""The accelerator (SPEC 1; ``formulations/README.md``, M1). Presets are TOML files in ``instances/architectures``."""
+"""The accelerator (SPEC 1; ``formulations/README.md``, M1). Presets are TOML files in ``instances/architectures``.
+
+This module holds the data and its rules and reads no file; see :mod:`spatem_opt.presets` for names, files and
+overrides.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from numbers import Integral, Real
+from typing import Any, Literal
+
+from spatem_opt.errors import InstanceError
+
+MAX_CROSSBARS = 2**31
+"""Crossbar numbers stay within 32 bits; far beyond any chip, and a typing slip is caught."""
+
+
+class ArchitectureWarning(UserWarning):
+    """An architecture is legal, but its numbers do not fit together physically."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """What one field of :class:`Architecture` may hold.
+
+    Parameters
+    ----------
+    kind : {"int", "float", "bool", "choice", "text"}
+    unit : str
+        Unit as written in the TOML files; ``"-"`` for pure numbers.
+    meaning : str
+        One line for people.
+    low, high : int
+        Smallest and largest value of an integer.
+    choices : tuple of str
+        For ``choice``.
+    """
+
+    kind: Literal["int", "float", "bool", "choice", "text"]
+    unit: str
+    meaning: str
+    low: int = 1
+    high: int = 2**40
+    choices: tuple[str, ...] = ()
+
+    def check(self, where: str, name: str, value: object) -> Any:
+        """Return `value` as the plain Python type of this field.
+
+        Raises
+        ------
+        InstanceError
+            If `value` has another type (a bool is no number), is NaN or infinite, or lies outside the range.
+        """
+        if self.kind == "int":
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise InstanceError(where, name, value, "expected an integer")
+            if not self.low <= value <= self.high:
+                rule = f"expected >= {self.low}" if value < self.low else f"expected <= {self.high}"
+                raise InstanceError(where, name, value, rule)
+            return int(value)
+        if self.kind == "float":
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise InstanceError(where, name, value, "expected a number")
+            if not (math.isfinite(value) and value > 0):
+                raise InstanceError(where, name, value, "expected a finite number > 0")
+            return float(value)
+        if self.kind == "bool":
+            if not isinstance(value, bool):
+                raise InstanceError(where, name, value, "expected true or false")
+            return value
+        return self._check_text(where, name, value)
+
+    def _check_text(self, where: str, name: str, value: object) -> str:
+        """`check` for names and choices."""
+        if self.kind == "choice" and value not in self.choices:
+            raise InstanceError(where, name, value, "expected " + " or ".join(self.choices))
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            raise InstanceError(where, name, value, "expected a non-empty text of one line")
+        return value
+
+    def parse(self, where: str, name: str, text: str) -> Any:
+        """Return the value that `text` spells (``--set name=text``); raises :class:`InstanceError` like `check`."""
+        value: object = text
+        try:
+            if self.kind == "int":
+                value = int(text)
+            elif self.kind == "float":
+                value = float(text)
+            elif self.kind == "bool":
+                value = {"true": True, "false": False}.get(text.lower(), text)
+        except ValueError:
+            pass  # `check` says what was expected
+        return self.check(where, name, value)
+
+
+def _int(default: int, unit: str, meaning: str, low: int = 1, high: int = 2**40) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": FieldRule("int", unit, meaning, low, high)})
+
+
+def _other(default: object, rule: FieldRule) -> Any:
+    return dataclasses.field(default=default, metadata={"rule": rule})
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A ReRAM accelerator; the defaults are the preset ``ou-isaac``."""
+    """A ReRAM accelerator; the defaults are the preset ``ou-isaac``.
 
-    name: str = "ou-isaac"
-    mesh_rows: int = 14
-    mesh_cols: int = 13
-    tiles_per_router: int = 4
-    pes_per_tile: int = 12
-    crossbars_per_pe: int = 8
-    crossbar_rows: int = 128
-    crossbar_cols: int = 128
-    ou_rows: int = 9
-    ou_cols: int = 8
-    cell_bits: int = 2
-    dac_bits: int = 1
-    adc_bits: int = 4
-    weight_bits: int = 16
-    activation_bits: int = 16
-    partial_sum_bits: int = 16
-    differential: bool = False
-    cycle_ns: float = 7.68
-    pipeline_tail_cycles: int = 5
-    buffer_bits: int = 524288
-    buffer_bits_per_cycle: int = 1248
-    buffer_scope: Literal["chip", "tile"] = "chip"
-    overlap_input: bool = False
-    input_load: Literal["needed", "full"] = "needed"
-    router_bits_per_cycle: int = 288
-    hop_cycles: int = 1
-    contention_cycles: int = 4096
-    digital_ops_per_cycle: int = 78
-    ou_fj: int = 132
-    adc_fj: int = 100
-    buffer_bit_fj: int = 10
-    hop_bit_fj: int = 10
-    digital_op_fj: int = 10
-    static_fj: int = 0
+    Every field states its unit, meaning and range in its declaration (:data:`FIELDS`); sources and derivations are in
+    ``instances/architectures/*.toml``.
+
+    Raises
+    ------
+    InstanceError
+        If a field has the wrong type or lies outside its range, if the operation unit is larger than the crossbar, if
+        a tile's buffer cannot hold one activation, or if the chip has more than 2**31 crossbars.
+
+    Examples
+    --------
+    >>> chip = Architecture()
+    >>> chip.crossbars, chip.ou_slots, chip.cells_per_weight(), chip.input_phases()
+    (69888, 224, 8, 16)
+    >>> Architecture(ou_rows=129)
+    Traceback (most recent call last):
+    spatem_opt.errors.InstanceError: architecture 'ou-isaac': ou_rows = 129, expected <= crossbar_rows = 128
+    """
+
+    name: str = _other("ou-isaac", FieldRule("text", "-", "shown to people"))
+    mesh_rows: int = _int(14, "routers", "rows of the mesh of routers")
+    mesh_cols: int = _int(13, "routers", "columns of the mesh of routers")
+    tiles_per_router: int = _int(4, "tiles", "tiles that share one router (concentrated mesh)")
+    pes_per_tile: int = _int(12, "PEs", "processing elements of a tile")
+    crossbars_per_pe: int = _int(8, "crossbars", "crossbars of a processing element")
+    crossbar_rows: int = _int(128, "wordlines", "rows H of a crossbar", high=2**20)
+    crossbar_cols: int = _int(128, "bitlines", "columns V of a crossbar", high=2**20)
+    ou_rows: int = _int(9, "wordlines", "rows h of an operation unit")
+    ou_cols: int = _int(8, "bitlines", "columns v of an operation unit")
+    cell_bits: int = _int(2, "bits", "bits that one cell stores", high=64)
+    dac_bits: int = _int(1, "bits", "input bits that one operation applies to a wordline", high=64)
+    adc_bits: int = _int(4, "bits", "resolution of an ADC sample", high=256)
+    weight_bits: int = _int(16, "bits", "precision of weights (layers may override)", high=64)
+    activation_bits: int = _int(16, "bits", "precision of activations (layers may override)", high=64)
+    partial_sum_bits: int = _int(
+        16, "bits", "width of a partial sum sent between tiles (layers may override)", high=128
+    )
+    differential: bool = _other(False, FieldRule("bool", "-", "twice the cells per weight, for signed weights"))
+    cycle_ns: float = _other(7.68, FieldRule("float", "ns", "duration of a cycle: one OU operation on every crossbar"))
+    pipeline_tail_cycles: int = _int(5, "cycles", "analog tail, shift-and-add, activation, write-back of a window", 0)
+    buffer_bits: int = _int(524288, "bits", "buffer of a tile")
+    buffer_bits_per_cycle: int = _int(1248, "bits/cycle", "port from a tile's buffer to its PEs")
+    buffer_scope: Literal["chip", "tile"] = _other(
+        "chip", FieldRule("choice", "-", "may an overfull tile keep data in a neighbour (M8)", choices=("chip", "tile"))
+    )
+    overlap_input: bool = _other(
+        False, FieldRule("bool", "-", "may the next window's inputs load while this one computes")
+    )
+    input_load: Literal["needed", "full"] = _other(
+        "needed",
+        FieldRule("choice", "-", "a window loads what it needs, or whole input registers", choices=("needed", "full")),
+    )
+    router_bits_per_cycle: int = _int(288, "bits/cycle", "bits that a router passes")
+    hop_cycles: int = _int(1, "cycles", "latency of one router", 0)
+    contention_cycles: int = _int(4096, "cycles", "length D of the bins in which ports and routers are counted (M8)")
+    digital_ops_per_cycle: int = _int(78, "ops/cycle", "pooling, add, concat, activation operations of a tile")
+    ou_fj: int = _int(182, "fJ", "one OU operation: cells, wordline drivers, sample-and-hold", 0)
+    adc_fj: int = _int(195, "fJ", "one ADC sample and its shift-and-add", 0)
+    buffer_bit_fj: int = _int(142, "fJ/bit", "one bit through a tile's buffer and bus", 0)
+    hop_bit_fj: int = _int(1094, "fJ/bit", "one bit through one router", 0)
+    digital_op_fj: int = _int(271, "fJ", "one digital operation", 0)
+    static_fj: int = _int(0, "fJ/cycle", "static energy of one tile", 0)
+
+    def __post_init__(self) -> None:
+        where = f"architecture {self.name!r}"
+        for key, rule in FIELDS.items():
+            object.__setattr__(self, key, rule.check(where, key, getattr(self, key)))
+        for small, large in (("ou_rows", "crossbar_rows"), ("ou_cols", "crossbar_cols"),
+                             ("activation_bits", "buffer_bits")):  # fmt: skip
+            if getattr(self, small) > getattr(self, large):
+                rule_text = f"expected <= {large} = {getattr(self, large)}"
+                raise InstanceError(where, small, getattr(self, small), rule_text)
+        if self.crossbars > MAX_CROSSBARS:
+            raise InstanceError(where, "crossbars of the chip", self.crossbars, f"expected <= {MAX_CROSSBARS}")
 
     @property
     def tiles(self) -> int:
@@ -72,3 +211,61 @@ class Architecture:
     def input_phases(self, activation_bits: int | None = None) -> int:
         """Input phases q of one OU operation."""
         return -(-(activation_bits or self.activation_bits) // self.dac_bits)
+
+    @property
+    def adc_bits_needed(self) -> int:
+        """Bits that hold the largest sum on a bitline, ``h * (2^cell_bits - 1) * (2^dac_bits - 1)``."""
+        return (self.ou_rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)).bit_length()
+
+    def cautions(self) -> tuple[str, ...]:
+        """One line for everything that is legal but physically doubtful.
+
+        Examples
+        --------
+        >>> Architecture().cautions()
+        ('adc_bits = 4, but 9 x 8 OUs can sum to 27: 5 bits would hold it (accuracy is not modelled)',)
+        >>> Architecture(adc_bits=5).cautions()
+        ()
+        """
+        if self.adc_bits >= self.adc_bits_needed:
+            return ()
+        largest = self.ou_rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)
+        return (
+            f"adc_bits = {self.adc_bits}, but {self.ou_rows} x {self.ou_cols} OUs can sum to {largest}: "
+            f"{self.adc_bits_needed} bits would hold it (accuracy is not modelled)",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields, for JSON; units are those of :data:`FIELDS`."""
+        return {key: getattr(self, key) for key in FIELDS}
+
+
+FIELDS: Mapping[str, FieldRule] = {f.name: f.metadata["rule"] for f in dataclasses.fields(Architecture)}
+"""Rule of every field of :class:`Architecture`, in order."""
+
+
+def from_dict(data: object, where: str) -> Architecture:
+    """Return the architecture that a JSON object spells (strictly: every field, no other).
+
+    Parameters
+    ----------
+    data : object
+        As :meth:`Architecture.to_dict` writes it.
+    where : str
+        Named in errors, e.g. ``"x.json: architecture"``.
+
+    Raises
+    ------
+    InstanceError
+        If `data` is no object, a field is missing or unknown, or a value breaks its rule.
+    """
+    if not isinstance(data, dict):
+        raise InstanceError(where, "", type(data).__name__, "expected an object")
+    for key in data:
+        if key not in FIELDS:
+            raise InstanceError(where, str(key), data[key], "unknown field")
+    for key, rule in FIELDS.items():
+        if key not in data:
+            raise InstanceError(where, key, None, f"missing, expected {rule.meaning} [{rule.unit}]")
+        rule.check(where, key, data[key])
+    return Architecture(**data)
