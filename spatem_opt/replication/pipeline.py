@@ -1,0 +1,109 @@
+"""One segment: all layers at once on disjoint crossbars, copies balanced by the slowest layer (SPEC 3.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.replication.layout import Allocation
+from spatem_opt.replication.shapes import Shape, shape_for_serial
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choices:
+    """Shapes of one layer: crossbars and interval [cycles] of a copy, ascending in serial OUs."""
+
+    windows: int
+    shapes: tuple[Shape, ...]
+    crossbars: IntArray
+    interval: IntArray
+
+    def cheapest(self, cycles: int) -> tuple[int, int, int]:
+        """(crossbars, shape index, copies) of the cheapest way to run all windows in the given time."""
+        per_copy = np.minimum(cycles // self.interval, self.windows)
+        copies = -(-self.windows // np.maximum(per_copy, 1))
+        total = np.where(per_copy > 0, copies * self.crossbars, np.iinfo(np.int64).max)
+        best = int(total.argmin())
+        return int(total[best]), best, int(copies[best])
+
+
+def balance(
+    grids: tuple[Grid, ...], architecture: Architecture, *, split: str = "interleaved", crossbars: int | None = None
+) -> list[Allocation] | None:
+    """Copies and shapes of every layer so that the slowest layer is as fast as the chip allows.
+
+    Exact for ``min max_l ceil(W_l / r_l) * interval_l`` subject to ``sum_l r_l * n_l <= crossbars``: the crossbars that
+    the cheapest choice of every layer needs fall with the time allowed, so a binary search finds the least time.
+
+    Parameters
+    ----------
+    grids, architecture
+    split : {"interleaved", "bands"}
+    crossbars : int, optional
+        Crossbars to use; all by default.
+
+    Returns
+    -------
+    list of Allocation or None
+        None if one copy of every layer does not fit.
+    """
+    budget = architecture.crossbars if crossbars is None else crossbars
+    found: dict[int, _Choices] = {}
+    choices = [found.setdefault(id(grid), _choices(grid, architecture)) for grid in grids]
+    if sum(int(c.crossbars.min()) for c in choices) > budget:
+        return None
+    low, high = 0, max(c.windows * int(c.interval.max()) for c in choices)
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = sum(c.cheapest(middle)[0] for c in choices) <= budget
+        low, high = (low, middle) if fits else (middle, high)
+    picked = [c.cheapest(high) for c in choices]
+    spare = budget - sum(cost for cost, _, _ in picked)
+    allocations: list[Allocation] = []
+    place = 0
+    for choice, (_, shape, copies) in zip(choices, picked, strict=True):
+        position, place, spare = _along(place, choice.shapes[shape].crossbars, copies, spare, architecture)
+        allocations.append(Allocation(choice.shapes[shape], position, split))
+    return allocations
+
+
+def _choices(grid: Grid, architecture: Architecture) -> _Choices:
+    """All shapes that no other shape beats in both crossbars and serial OUs."""
+    shapes: list[Shape] = []
+    for serial in range(1, architecture.ou_slots + 1):
+        shape = shape_for_serial(grid, serial)
+        if shape is not None and (not shapes or shape.crossbars < shapes[-1].crossbars):
+            shapes.append(shape)
+    crossbars = np.array([shape.crossbars for shape in shapes])
+    compute = grid.phases * np.array([shape.serial for shape in shapes])
+    together = np.maximum(1, architecture.crossbars_per_tile // crossbars)
+    load = -(-grid.window_input_bits * together // architecture.buffer_bits_per_cycle)
+    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
+    return _Choices(grid.windows, tuple(shapes), crossbars, interval)
+
+
+def _along(
+    place: int, crossbars: int, copies: int, spare: int, architecture: Architecture
+) -> tuple[IntArray, int, int]:
+    """Positions of copies from ``place`` on, the next free place and the crossbars still spare.
+
+    Copies that fit in a tile do not straddle two, as long as there are spare crossbars to skip.
+    """
+    per_tile = architecture.crossbars_per_tile
+    plain = place + np.arange(copies) * crossbars
+    if crossbars > per_tile:
+        return plain, place + copies * crossbars, spare
+    first = (per_tile - place % per_tile) // crossbars
+    later = np.arange(copies) - first
+    tile = place // per_tile + 1 + later // (per_tile // crossbars)
+    aligned = np.where(later < 0, plain, tile * per_tile + later % (per_tile // crossbars) * crossbars)
+    waste = int(aligned[-1] - plain[-1])
+    if waste > spare:
+        return plain, place + copies * crossbars, spare
+    return aligned, int(aligned[-1]) + crossbars, spare - waste

@@ -1,0 +1,135 @@
+"""Shapes of a copy: on how many crossbars its OU grid is spread, and how they lie in tiles (M4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.mapping.grid import Grid
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Balanced rectangles: one copy on ``row_parts x col_parts`` crossbars per bundle.
+
+    Parameters
+    ----------
+    bundles : int
+        Parts along the groups of a grouped convolution: 1 if the grid has one group or every bundle is a whole group.
+    row_parts, col_parts : int
+        Cuts of a bundle's grid.
+    serial : int
+        OUs on the fullest crossbar, m.
+    """
+
+    bundles: int
+    row_parts: int
+    col_parts: int
+    serial: int
+
+    @property
+    def crossbars(self) -> int:
+        """Crossbars n of one copy."""
+        return self.bundles * self.row_parts * self.col_parts
+
+
+@lru_cache(maxsize=4096)
+def fewest_crossbars(rows: int, cols: int, capacity: int) -> tuple[IntArray, IntArray, IntArray]:
+    """For every m = 1..capacity, the uniform cut into the fewest rectangles of at most m OUs.
+
+    Returns
+    -------
+    crossbars, row_parts, col_parts : int64 arrays, shape (capacity + 1,)
+        Entry 0 is a sentinel.
+    """
+    height = np.arange(1, min(rows, capacity) + 1)
+    height = height[np.unique(-(-rows // height), return_index=True)[1]]
+    serial = np.arange(1, capacity + 1)[:, None]
+    width = np.minimum(serial // height, cols)
+    parts = np.where(width > 0, -(-rows // height) * -(-cols // np.maximum(width, 1)), np.iinfo(np.int64).max)
+    best = parts.argmin(axis=1)
+    pick = np.arange(capacity)
+    row_parts = -(-rows // height[best])
+    col_parts = -(-cols // np.maximum(width[pick, best], 1))
+    return np.r_[0, parts[pick, best]], np.r_[0, row_parts], np.r_[0, col_parts]
+
+
+def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
+    """The shape with the fewest crossbars of at most ``serial`` OUs each; None if no OU row or column part fits."""
+    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
+    per_group = rows * cols
+    if groups > 1 and serial >= per_group:
+        each = serial // per_group
+        return Shape(-(-groups // each), 1, 1, min(each, groups) * per_group)
+    _, row_parts, col_parts = fewest_crossbars(rows, cols, min(serial, per_group))
+    a, b = int(row_parts[-1]), int(col_parts[-1])
+    return Shape(groups, a, b, -(-rows // a) * -(-cols // b))
+
+
+def shape_on(grid: Grid, crossbars: int, capacity: int) -> Shape | None:
+    """The shape with the fewest serial OUs on at most ``crossbars`` crossbars; None if more than ``capacity``."""
+    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
+    if groups > 1 and crossbars < 2 * groups:
+        each = -(-groups // max(1, min(crossbars, groups)))
+        shape = Shape(-(-groups // each), 1, 1, each * rows * cols)
+        return shape if shape.serial <= capacity else None
+    height = np.arange(1, rows + 1)
+    height = height[np.unique(-(-rows // height), return_index=True)[1]]
+    a = -(-rows // height)
+    b = crossbars // groups // a
+    fits = b > 0
+    if not fits.any():
+        return None
+    a, height = a[fits], height[fits]
+    width = -(-cols // np.minimum(b[fits], cols))
+    serial = height * width
+    best = int(np.lexsort((height + width, serial))[0])
+    if serial[best] > capacity:
+        return None
+    return Shape(groups, int(a[best]), -(-cols // int(width[best])), int(serial[best]))
+
+
+def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
+    """Blocks side by side in a strip, so that a tile's run of blocks reads few inputs and adds up locally.
+
+    The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips read every input in few
+    tiles but spread a column's partial sums over many; narrow strips the other way round.
+    """
+    if shape.bundles > 1 or shape.crossbars <= per_tile:
+        return shape.col_parts
+    width = np.arange(1, shape.col_parts + 1)
+    inputs = -(-shape.col_parts // width) * int((grid.rows.stop - grid.rows.start).sum()) * grid.activation_bits
+    deep = np.ceil(shape.row_parts * width / per_tile) - 1
+    sums = deep * int(grid.column_sums().sum()) * grid.partial_sum_bits
+    return int(width[np.argmin(inputs + sums)])
+
+
+def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
+    """OU rectangles of a copy's crossbars in the order in which they are laid down; shape (crossbars, 4).
+
+    Columns: row_start, row_stop, col_start, col_stop.
+    """
+    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
+    if shape.row_parts * shape.col_parts == 1:
+        edge = np.arange(shape.bundles + 1) * groups // shape.bundles
+        return np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1)
+    i, j = _strip_order(shape.row_parts, shape.col_parts, strip_width(grid, shape, per_tile))
+    row_edge = np.arange(shape.row_parts + 1) * rows // shape.row_parts
+    col_edge = np.arange(shape.col_parts + 1) * cols // shape.col_parts
+    one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
+    shift = np.arange(groups)[:, None, None] * np.array([rows, rows, cols, cols])
+    return np.reshape(one + shift, (-1, 4))
+
+
+def _strip_order(row_parts: int, col_parts: int, width: int) -> tuple[IntArray, IntArray]:
+    """Block coordinates strip by strip, every other strip upwards, row by row inside a strip."""
+    i, j = np.divmod(np.arange(row_parts * col_parts), col_parts)
+    strip = j // width
+    depth = np.where(strip % 2 == 0, i, row_parts - 1 - i)
+    order = np.lexsort((j, depth, strip))
+    return i[order], j[order]
