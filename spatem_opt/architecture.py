@@ -268,4 +268,7 @@ def from_dict(data: object, where: str) -> Architecture:
         if key not in data:
             raise InstanceError(where, key, None, f"missing, expected {rule.meaning} [{rule.unit}]")
         rule.check(where, key, data[key])
-    return Architecture(**data)
+    try:
+        return Architecture(**data)
+    except InstanceError as error:
+        raise InstanceError(where, error.field, error.value, error.rule) from error

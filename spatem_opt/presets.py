@@ -60,8 +60,11 @@ class Preset:
     references: dict[str, str]
 
     def architecture(self) -> Architecture:
-        """Return the validated architecture."""
-        return Architecture(name=self.name, **{key: entry.value for key, entry in self.entries.items()})
+        """Return the validated architecture; raises :class:`InstanceError` naming the file."""
+        try:
+            return Architecture(name=self.name, **{key: entry.value for key, entry in self.entries.items()})
+        except InstanceError as error:
+            raise InstanceError(str(self.path), error.field, error.value, error.rule) from error
 
 
 def architectures() -> tuple[str, ...]:

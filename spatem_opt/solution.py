@@ -74,6 +74,9 @@ class Solution:
     claims : dict
         Per step ``{"engine", "status", "objective", "bound", "seconds", "versions", "seed"}`` and, under ``"total"``,
         ``{"objective": name, "latency": cycles, "period": cycles, "communication": bits, "bound": number}``.
+    transfers : dict of int64 arrays or None
+        Columns ``producer`` (node), ``tile``, ``pixels``, ``channels`` of equal length: what each tile receives of each
+        node (M6). They follow from the placement and the schedule; None when not recorded.
     """
 
     architecture: Architecture
@@ -83,3 +86,4 @@ class Solution:
     schedule: Schedule
     segment: IntArray
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transfers: dict[str, IntArray] | None = None
