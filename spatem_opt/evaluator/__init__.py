@@ -1,0 +1,191 @@
+"""The independent evaluator: replays a solution and reports every violation (SPEC 4; ``formulations/README.md``).
+
+It shares the data types with the rest of the package and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.evaluator.buffers import buffer_use, check_buffers
+from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
+from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
+from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
+from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
+from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
+from spatem_opt.evaluator.grid import OuGrid, build_grid
+from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.evaluator.replay import Run, replay
+from spatem_opt.evaluator.reservations import Turns, check_exclusive, check_start, check_turns, reserved, turns_of
+from spatem_opt.evaluator.structure import (
+    check_mapping,
+    check_network,
+    check_rectangles,
+    check_tables,
+    check_windows,
+    weights_of,
+)
+from spatem_opt.evaluator.summary import Facts, check_claims, summarize
+from spatem_opt.solution import Schedule, Solution
+
+__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Utilization", "Violation", "evaluate"]
+
+IntArray = NDArray[np.int64]
+
+
+def evaluate(solution: Solution) -> Evaluation:
+    """Replay a solution at window granularity.
+
+    Every duration is rebuilt from the placement. All violations are reported; a solution whose tables cannot be read
+    (families ``structure``, ``mapping``) or whose windows are not all there (``windows``) has no times.
+
+    Parameters
+    ----------
+    solution : Solution
+        Decisions, with the architecture and the network they are for.
+
+    Returns
+    -------
+    Evaluation
+        Violations and, where the solution can be replayed, all numbers of M9.
+
+    Raises
+    ------
+    InstanceError
+        If the *network* is inconsistent: edges that do not fit their nodes.
+    """
+    check_network(solution.network)
+    unreadable = check_tables(solution)
+    if len(solution.mapping) == len(solution.network.layers):
+        unreadable += check_mapping(solution)
+    if unreadable:
+        return Evaluation(tuple(unreadable))
+    grids = [
+        build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
+        for index, option in zip(solution.network.layers, solution.mapping, strict=True)
+    ]
+    unreadable = check_rectangles(solution, grids) + check_windows(solution)
+    if unreadable:
+        return Evaluation(tuple(unreadable))
+    pieces = _clip_all(solution, grids)
+    found = _check_cells(solution, grids, pieces)
+    turns, gaps = _expand_all(solution)
+    found += gaps + check_start(solution.schedule)
+    empty = _empty_copies(solution, pieces)
+    if empty:
+        return Evaluation(tuple(empty + found))
+    placed = [
+        place(solution.architecture, weights_of(solution.network.nodes[index]), option, grid, part)
+        for index, option, grid, part in zip(solution.network.layers, solution.mapping, grids, pieces, strict=True)
+    ]
+    found += check_exclusive(solution.schedule, reserved(solution.schedule, placed))
+    if gaps:
+        return Evaluation(tuple(found))
+    return _replayed(solution, pieces, placed, turns, found)
+
+
+def _rows_by_layer(layer: IntArray, layers: int) -> list[IntArray]:
+    """Row numbers of a table, per layer."""
+    order = np.argsort(layer, kind="stable")
+    return np.split(order, np.searchsorted(layer[order], np.arange(1, layers)))
+
+
+def _clip_all(solution: Solution, grids: list[OuGrid]) -> list[Pieces]:
+    rows = _rows_by_layer(solution.placement.layer, len(grids))
+    return [clip(grid, solution.placement, part) for grid, part in zip(grids, rows, strict=True)]
+
+
+def _check_cells(solution: Solution, grids: list[OuGrid], pieces: list[Pieces]) -> list[Violation]:
+    """Families ``coverage`` and ``capacity``."""
+    arch = solution.architecture
+    names = [solution.network.nodes[index].name for index in solution.network.layers]
+    found = []
+    for name, grid, part in zip(names, grids, pieces, strict=True):
+        found += check_coverage(name, grid, part)
+    crossbar = np.concatenate([part.crossbar for part in pieces])
+    found += check_slotted(arch, crossbar, np.concatenate([part.ous for part in pieces]))
+    if any(option.storage == "filled" for option in solution.mapping):
+        tenants = np.zeros(arch.crossbars, np.int64)
+        for part in pieces:
+            copies = int(part.copy.max(initial=0)) + 1
+            tenants += np.bincount(np.unique(part.crossbar * copies + part.copy) // copies, minlength=arch.crossbars)
+        for name, grid, part, option in zip(names, grids, pieces, solution.mapping, strict=True):
+            if option.storage == "filled" and len(part.crossbar):
+                found += check_filled(name, grid, part, tenants)
+    return found
+
+
+def _expand_all(solution: Solution) -> tuple[list[Turns], list[Violation]]:
+    """Windows in order of execution, per layer, and family ``windows``."""
+    schedule, nodes = solution.schedule, solution.network.nodes
+    turns, found = [], []
+    rows = _rows_by_layer(schedule.layer, len(solution.mapping))
+    for index, option, part in zip(solution.network.layers, solution.mapping, rows, strict=True):
+        node = nodes[index]
+        turns.append(turns_of(schedule, part))
+        windows = -(-node.height // option.ph) * -(-node.width // option.pw)
+        found += check_turns(node.name, turns[-1], windows)
+    return turns, found
+
+
+def _empty_copies(solution: Solution, pieces: list[Pieces]) -> list[Violation]:
+    """Copies whose rectangles hold no existing OU: nothing to run."""
+    found = []
+    rows = _rows_by_layer(solution.placement.layer, len(pieces))
+    for layer, (part, here) in enumerate(zip(pieces, rows, strict=True)):
+        copies = np.setdiff1d(solution.placement.copy[here], part.copy)
+        name = solution.network.nodes[solution.network.layers[layer]].name
+        found += listed("structure", np.zeros(len(copies), np.int64), 1, "OUs", _empty_message(name, copies))
+    return found
+
+
+def _empty_message(name: str, copies: IntArray) -> Callable[[int], str]:
+    def describe(i: int) -> str:
+        return f"layer {name!r}, copy {copies[i]}: its rectangles hold no OU"
+
+    return describe
+
+
+def _replayed(
+    solution: Solution, pieces: list[Pieces], placed: list[Placed], turns: list[Turns], found: list[Violation]
+) -> Evaluation:
+    """Replay, check what needs times, and report."""
+    arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
+    runs = replay(mesh, network, solution.mapping, placed, turns)
+    layer_runs = [runs[index] for index in network.layers]
+    found += _check_reservations(solution.schedule, turns, layer_runs)
+    flows = port_flows(mesh, placed, layer_runs)
+    through = total_load(flows, arch.tiles, arch.buffer_bits_per_cycle * arch.contention_cycles)
+    ports = through if arch.input_load == "needed" else None
+    routers = total_load(
+        router_flows(mesh, network, placed, runs), mesh.routers, arch.router_bits_per_cycle * arch.contention_cycles
+    )
+    if ports is not None:
+        found += check_load("port", ports, arch.buffer_bits_per_cycle * arch.contention_cycles)
+    found += check_load("router", routers, arch.router_bits_per_cycle * arch.contention_cycles)
+    buffers = buffer_use(arch, network, runs)
+    found += check_buffers(arch, buffers)
+    held = reserved(solution.schedule, placed)
+    facts = Facts(mesh, network, placed, pieces, runs, held, through.bits, ports, routers, buffers)
+    result = summarize(facts, tuple(found))
+    return replace(result, violations=(*found, *check_claims(solution.claims, result)))
+
+
+def _check_reservations(schedule: Schedule, turns: list[Turns], runs: list[Run]) -> list[Violation]:
+    """Family ``reservation``: the last window of each reservation ends in time."""
+    row = np.concatenate([turn.row for turn in turns])
+    end = np.concatenate([run.end[turn.window[turn.last]] for turn, run in zip(turns, runs, strict=True)])
+    bad = np.flatnonzero(end > schedule.end[row])
+
+    def describe(i: int) -> str:
+        at = row[bad[i]]
+        return (
+            f"schedule: row {at} (layer {schedule.layer[at]}, copy {schedule.copy[at]}) ends at cycle "
+            f"{end[bad[i]]}, reserved until {schedule.end[at]}"
+        )
+
+    return listed("reservation", end[bad], schedule.end[row[bad]], "cycles", describe)

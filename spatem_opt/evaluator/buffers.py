@@ -1,0 +1,66 @@
+"""Family ``buffer``: data that is produced and not yet consumed (M8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator.durations import starts_of
+from spatem_opt.evaluator.findings import Violation, listed
+from spatem_opt.evaluator.replay import Run
+from spatem_opt.network.layers import Network
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BufferUse:
+    """Peak occupancy in bits: of the whole chip and of every tile, and when the chip's occurs [cycles]."""
+
+    chip_peak: int
+    chip_peak_cycle: int
+    tile_peak: IntArray
+
+
+def buffer_use(arch: Architecture, network: Network, runs: list[Run]) -> BufferUse:
+    """Occupancy by subscribed rows of pixels, each from its first arrival to its last use."""
+    columns: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
+    for node, run in zip(network.nodes, runs, strict=True):
+        if run.delivery is None:
+            continue
+        sent = run.delivery
+        start = sent.first_use if node.kind == "input" else sent.arrival
+        tile, row = np.nonzero((sent.row_bits > 0) & (sent.tiles != arch.tiles)[:, None])
+        columns.append((sent.tiles[tile], start[tile, row], sent.last_use[tile, row], sent.row_bits[tile, row]))
+    peaks = np.zeros(arch.tiles, np.int64)
+    if not columns or not sum(len(column[0]) for column in columns):
+        return BufferUse(0, 0, peaks)
+    tile, start, stop, bits = (np.concatenate(column) for column in zip(*columns, strict=True))
+    tile, change = np.concatenate([tile, tile]), np.concatenate([-bits, bits])
+    time = np.concatenate([stop, start])  # releases first, so that a stable sort frees before it fills
+    order = np.argsort(time, kind="stable")
+    held = change[order].cumsum()
+    top = int(held.argmax())
+    by_tile = order[np.argsort(tile[order].astype(np.int32), kind="stable")]
+    runs_of = starts_of(tile[by_tile])  # every tile ends empty, so one running sum does for all
+    peaks[tile[by_tile][runs_of]] = np.maximum.reduceat(change[by_tile].cumsum(), runs_of)
+    return BufferUse(int(held[top]), int(time[order[top]]), peaks)
+
+
+def check_buffers(arch: Architecture, use: BufferUse) -> list[Violation]:
+    """Family ``buffer``, by the architecture's scope."""
+    if arch.buffer_scope == "chip":
+        limit = arch.tiles * arch.buffer_bits
+        if use.chip_peak <= limit:
+            return []
+        message = f"buffers hold {use.chip_peak} bits at cycle {use.chip_peak_cycle}, the chip's {limit}"
+        return [Violation("buffer", message, use.chip_peak, limit, "bits")]
+    bad = np.flatnonzero(use.tile_peak > arch.buffer_bits)
+
+    def describe(i: int) -> str:
+        return f"buffer of tile {bad[i]} holds {use.tile_peak[bad[i]]} bits, it has {arch.buffer_bits}"
+
+    return listed("buffer", use.tile_peak[bad], arch.buffer_bits, "bits", describe)

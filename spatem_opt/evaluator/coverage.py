@@ -1,0 +1,102 @@
+"""Families ``coverage`` and ``capacity``: every OU once, no crossbar overfull (M4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator.durations import Pieces, starts_of
+from spatem_opt.evaluator.findings import Violation, listed
+from spatem_opt.evaluator.grid import OuGrid
+
+IntArray = NDArray[np.int64]
+
+
+def check_coverage(name: str, grid: OuGrid, pieces: Pieces) -> list[Violation]:
+    """OUs of each copy that are placed not once: missing, or on several crossbars.
+
+    Copies cut into the same rectangles are checked once. Of each pattern, the grid is reduced to the cells between
+    distinct rectangle edges.
+    """
+    order = np.lexsort((pieces.c0, pieces.r0, pieces.group, pieces.copy))
+    shape = np.stack([pieces.group, pieces.r0, pieces.r1, pieces.c0, pieces.c1], axis=1)[order]
+    copy = pieces.copy[order]
+    start = starts_of(copy) if len(copy) else np.zeros(0, np.int64)
+    stop = np.append(start[1:], len(copy))
+    wrong: dict[bytes, tuple[int, int]] = {}
+    copies, missing, extra = [], [], []
+    for first, last in zip(start.tolist(), stop.tolist(), strict=True):
+        key = shape[first:last].tobytes()
+        if key not in wrong:
+            wrong[key] = _miscounts(grid, shape[first:last])
+        if wrong[key] != (0, 0):
+            copies.append(int(copy[first]))
+            missing.append(wrong[key][0])
+            extra.append(wrong[key][1])
+
+    def describe(i: int) -> str:
+        return (
+            f"layer {name!r}, copy {copies[i]}: of {grid.total} OUs {missing[i]} missing, {extra[i]} placed too often"
+        )
+
+    placed = grid.total - np.array(missing, np.int64) + np.array(extra, np.int64)
+    return listed("coverage", placed, grid.total, "OUs", describe)
+
+
+def _miscounts(grid: OuGrid, shape: IntArray) -> tuple[int, int]:
+    """Existing OUs missing from, and placed too often by, the rectangles of one copy (group, r0, r1, c0, c1)."""
+    group, r0, r1, c0, c1 = shape.T
+    rows = np.unique(np.concatenate([r0, r1, [0, grid.rows]]))
+    cols = np.unique(np.concatenate([c0, c1, [0, grid.cols]]))
+    top, bottom = np.searchsorted(rows, r0), np.searchsorted(rows, r1)
+    left, right = np.searchsorted(cols, c0), np.searchsorted(cols, c1)
+    size = (grid.groups, len(rows), len(cols))
+    change = np.zeros(grid.groups * len(rows) * len(cols), np.int64)
+    for row, col, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        change += sign * np.bincount((group * len(rows) + row) * len(cols) + col, minlength=len(change))
+    times = change.reshape(size).cumsum(1).cumsum(2)[:, :-1, :-1]
+    existing = grid.count_ous(rows[:-1, None], rows[1:, None], cols[:-1], cols[1:])
+    missing = int((existing * (times == 0)).sum())
+    return missing, int((existing * np.maximum(times - 1, 0)).sum())
+
+
+def check_slotted(arch: Architecture, crossbar: IntArray, ous: IntArray) -> list[Violation]:
+    """Crossbars that hold more than A OUs, over all layers and copies (columns: one entry per copy and crossbar)."""
+    held = np.bincount(crossbar, ous, arch.crossbars).astype(np.int64)
+    bad = np.flatnonzero(held > arch.ou_slots)
+
+    def describe(i: int) -> str:
+        return f"crossbar {bad[i]} holds {held[bad[i]]} OUs, it has {arch.ou_slots} slots"
+
+    return listed("capacity", held[bad], arch.ou_slots, "OUs", describe)
+
+
+def check_filled(name: str, grid: OuGrid, pieces: Pieces, tenants: IntArray) -> list[Violation]:
+    """Crossbars of a filled layer that hold anything but one whole block.
+
+    ``tenants``: (layer, copy) pairs on every crossbar of the chip.
+    """
+    row_edges = np.append(starts_of(grid.row_block), grid.rows)
+    col_edges = np.append(starts_of(grid.col_block), grid.cols)
+    row, col = grid.row_block[pieces.r0], grid.col_block[pieces.c0]
+    across = (grid.row_block[pieces.r1 - 1] != row) | (grid.col_block[pieces.c1 - 1] != col)
+    block = (pieces.group * (len(row_edges) - 1) + row) * (len(col_edges) - 1) + col
+    whole = grid.count_ous(row_edges[row], row_edges[row + 1], col_edges[col], col_edges[col + 1])
+    order = np.lexsort((block, pieces.crossbar))
+    crossbar = pieces.crossbar[order]
+    start = starts_of(crossbar)
+    blocks = np.maximum.reduceat(block[order], start) != np.minimum.reduceat(block[order], start)
+    held = np.add.reduceat(pieces.ous[order], start)
+    shared = tenants[crossbar[start]] > 1
+    broken = blocks | shared | np.logical_or.reduceat(across[order], start) | (held != whole[order][start])
+    bad = np.flatnonzero(broken)
+
+    def describe(i: int) -> str:
+        at = start[bad[i]]
+        return (
+            f"crossbar {crossbar[at]} (layer {name!r}, filled) holds {held[bad[i]]} OUs of "
+            f"{tenants[crossbar[at]]} copies, expected one whole block of {whole[order][at]} OUs"
+        )
+
+    return listed("capacity", held[bad], whole[order][start][bad], "OUs", describe)

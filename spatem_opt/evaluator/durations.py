@@ -1,0 +1,244 @@
+"""What the placement of one layer implies: crossbars, port bits, intervals, homes, partial sums (M4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator.grid import OuGrid, expand, window_stride
+from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.network.layers import Weights
+from spatem_opt.solution import MappingOption, Placement
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pieces:
+    """Rectangles of one layer, clipped to the groups they meet; only those that hold an existing OU.
+
+    ``r0, r1, c0, c1`` are OU indices inside group ``group``; ``ous`` and ``cells`` what exists there. ``rect`` is the
+    rectangle's number within the layer.
+    """
+
+    rect: IntArray
+    copy: IntArray
+    crossbar: IntArray
+    group: IntArray
+    r0: IntArray
+    r1: IntArray
+    c0: IntArray
+    c1: IntArray
+    ous: IntArray
+    cells: IntArray
+
+
+def clip(grid: OuGrid, placement: Placement, rows: slice | IntArray) -> Pieces:
+    """Clip the placement rows of one layer to the groups of its grid."""
+    r0, r1 = placement.row_start[rows], placement.row_stop[rows]
+    c0, c1 = placement.col_start[rows], placement.col_stop[rows]
+    first = np.maximum(r0 // grid.rows, c0 // grid.cols)
+    last = np.minimum((r1 - 1) // grid.rows, (c1 - 1) // grid.cols)
+    rect, number = expand(np.maximum(last - first + 1, 0))
+    group = first[rect] + number
+    top, bottom = (np.clip(edge[rect] - group * grid.rows, 0, grid.rows) for edge in (r0, r1))
+    left, right = (np.clip(edge[rect] - group * grid.cols, 0, grid.cols) for edge in (c0, c1))
+    ous = grid.count_ous(top, bottom, left, right)
+    cells = grid.count_cells(top, bottom, left, right)
+    copy, crossbar = placement.copy[rows][rect], placement.crossbar[rows][rect]
+    columns = (rect, copy, crossbar, group, top, bottom, left, right, ous, cells)
+    return Pieces(*(column[ous > 0] for column in columns))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One placed layer.
+
+    Parameters
+    ----------
+    copies : int
+    crossbar_copy, crossbar, crossbar_ous : int64 arrays, shape (pairs of copy and crossbar,)
+        Existing OUs of a copy on a crossbar, by copy, then crossbar.
+    pair_copy, pair_tile, pair_ous, port_bits : int64 arrays, shape (pairs of copy and tile,)
+        By copy, then tile. ``port_bits``: bits that one window of the copy reads through the port of the tile.
+    channels : bool array, shape (pairs, input channels of the layer)
+        Channels that the copy's OUs on the tile read.
+    compute, load, interval, sum_delay : int64 arrays, shape (copies,)
+        Cycles (M4).
+    homes : int64 array, shape (copies, output channels)
+        Home tile of every output channel.
+    sum_pair, sum_target, sum_bits, sum_items : int64 arrays, shape (transfers,)
+        Partial sums of one window: pair (copy, tile) that sends, home tile, bits and number of sums.
+    phases : int
+        Input phases q.
+    """
+
+    copies: int
+    crossbar_copy: IntArray
+    crossbar: IntArray
+    crossbar_ous: IntArray
+    pair_copy: IntArray
+    pair_tile: IntArray
+    pair_ous: IntArray
+    port_bits: IntArray
+    channels: BoolArray
+    compute: IntArray
+    load: IntArray
+    interval: IntArray
+    sum_delay: IntArray
+    homes: IntArray
+    sum_pair: IntArray
+    sum_target: IntArray
+    sum_bits: IntArray
+    sum_items: IntArray
+    phases: int
+
+
+def starts_of(sorted_keys: IntArray) -> IntArray:
+    """Where each run of equal keys begins."""
+    return np.flatnonzero(np.concatenate([np.ones(1, np.bool_), sorted_keys[1:] != sorted_keys[:-1]]))
+
+
+def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuGrid, pieces: Pieces) -> Placed:
+    """Everything M4 says about one layer. Every copy 0, 1, ... must hold at least one OU."""
+    mesh = Mesh(arch)
+    phases = arch.input_phases(weights.activation_bits)
+    crossbar_key, inverse = np.unique(pieces.copy * arch.crossbars + pieces.crossbar, return_inverse=True)
+    crossbar_copy, crossbar = np.divmod(crossbar_key, arch.crossbars)
+    crossbar_ous = _sums(inverse, pieces.ous, len(crossbar_key))
+    pair_key, pair = np.unique(
+        pieces.copy * arch.tiles + pieces.crossbar // arch.crossbars_per_tile, return_inverse=True
+    )
+    pair_copy, pair_tile = np.divmod(pair_key, arch.tiles)
+    present = _present_rows(grid, pieces, pair, len(pair_key))
+    by_copy = starts_of(pair_copy)
+    bits = _port_bits(arch, weights, option, grid, present, pair_copy, (crossbar_copy, crossbar))
+    compute = phases * np.maximum.reduceat(crossbar_ous, starts_of(crossbar_copy))
+    load = _load(arch, weights, bits, pair_tile, by_copy)
+    column_ous = _column_ous(grid, pieces, pair, len(pair_key))
+    column_home = _column_homes(arch, column_ous, pair_tile, by_copy)
+    sums = _partial_sums(arch, weights, grid, column_ous, column_home, pair_copy, pair_tile)
+    sum_delay = np.zeros(len(by_copy), np.int64)
+    np.maximum.at(sum_delay, pair_copy[sums[0]], mesh.delay(pair_tile[sums[0]], sums[1], sums[2]))
+    filters = (np.arange(grid.groups)[:, None] * grid.cols + grid.filter_column).ravel()
+    return Placed(
+        len(by_copy), crossbar_copy, crossbar, crossbar_ous,
+        pair_copy, pair_tile, _sums(pair, pieces.ous, len(pair_key)), bits,
+        channels=_channels(grid, present), compute=compute, load=load,
+        interval=np.maximum(compute, load) if arch.overlap_input else compute + load,
+        sum_delay=sum_delay, homes=column_home[:, filters],
+        sum_pair=sums[0], sum_target=sums[1], sum_bits=sums[2], sum_items=sums[3], phases=phases,
+    )  # fmt: skip
+
+
+def _sums(index: IntArray, values: IntArray, size: int) -> IntArray:
+    """Sum ``values`` by ``index``; exact because counts stay far below 2**53."""
+    return np.bincount(index, values, size).astype(np.int64)
+
+
+def _present_rows(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> BoolArray:
+    """Which OU rows of the layer have an existing OU on the tile, shape (pairs, G * R)."""
+    piece, number = expand(pieces.r1 - pieces.r0)
+    row = pieces.r0[piece] + number
+    keep = grid.count_ous(row, row + 1, pieces.c0[piece], pieces.c1[piece]) > 0
+    found = np.zeros((pairs, grid.groups * grid.rows), np.bool_)
+    found[pair[piece[keep]], (pieces.group[piece] * grid.rows + row)[keep]] = True
+    return found
+
+
+def _column_ous(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> IntArray:
+    """Existing OUs of each OU column on the tile, shape (pairs, G * C)."""
+    piece, number = expand(pieces.c1 - pieces.c0)
+    col = pieces.c0[piece] + number
+    count = grid.count_ous(pieces.r0[piece], pieces.r1[piece], col, col + 1)
+    width = grid.groups * grid.cols
+    return _sums(pair[piece] * width + pieces.group[piece] * grid.cols + col, count, pairs * width).reshape(
+        pairs, width
+    )
+
+
+def _port_bits(
+    arch: Architecture,
+    weights: Weights,
+    option: MappingOption,
+    grid: OuGrid,
+    present: BoolArray,
+    pair_copy: IntArray,
+    crossbars: tuple[IntArray, IntArray],
+) -> IntArray:
+    """Bits of one window through the port of each pair's tile; ``crossbars`` are pairs (copy, crossbar)."""
+    bits = weights.activation_bits or arch.activation_bits
+    if arch.input_load == "full":
+        pe_key = np.unique(crossbars[0] * arch.crossbars + crossbars[1] // arch.crossbars_per_pe)
+        pe_copy, pe = np.divmod(pe_key, arch.crossbars)
+        pes = np.unique(pe_copy * arch.tiles + pe // arch.pes_per_tile, return_counts=True)[1]
+        filled: IntArray = pes.astype(np.int64) * (arch.crossbar_rows * arch.crossbars_per_pe * bits)
+        return filled
+    if option.scheme != "kernel-split":
+        high = np.tile(grid.row_stop - grid.row_start, grid.groups)
+        return bits * _weigh(present, high)
+    taps = weights.kernel[0] * weights.kernel[1]
+    by_tap = present.reshape(len(pair_copy), grid.groups, taps, grid.rows // taps)
+    high = (grid.row_stop - grid.row_start)[: grid.rows // taps]
+    channels = _weigh(by_tap.any(2).reshape(len(pair_copy), -1), np.tile(high, grid.groups))
+    sy, sx = window_stride(weights)
+    fetched: IntArray = bits * channels * np.minimum(by_tap.any((1, 3)).sum(1), sy * sx)
+    return fetched
+
+
+def _weigh(present: BoolArray, weight: IntArray) -> IntArray:
+    """Sum of the weights of what is present in each line; exact in float32 up to 2**24 rows, and much faster."""
+    found: IntArray = (present.astype(np.float32) @ weight.astype(np.float32)).astype(np.int64)
+    return found
+
+
+def _load(arch: Architecture, weights: Weights, bits: IntArray, pair_tile: IntArray, by_copy: IntArray) -> IntArray:
+    """Load cycles of each copy: its busiest tile, where all copies of the layer load through one port."""
+    if arch.input_load == "full":
+        width = weights.activation_bits or arch.activation_bits
+        return np.full(
+            len(by_copy), -(-arch.crossbar_rows * arch.crossbars_per_pe * width // arch.buffer_bits_per_cycle)
+        )
+    tile_bits = _sums(pair_tile, bits, arch.tiles)
+    return -(-np.maximum.reduceat(tile_bits[pair_tile], by_copy) // arch.buffer_bits_per_cycle)
+
+
+def _column_homes(arch: Architecture, column_ous: IntArray, pair_tile: IntArray, by_copy: IntArray) -> IntArray:
+    """Home tile of each OU column, shape (copies, G * C): most OUs of the column, ties to the lowest tile."""
+    rank = column_ous * arch.tiles + (arch.tiles - 1 - pair_tile)[:, None]
+    best: IntArray = arch.tiles - 1 - np.maximum.reduceat(rank, by_copy, axis=0) % arch.tiles
+    return best
+
+
+def _partial_sums(
+    arch: Architecture,
+    weights: Weights,
+    grid: OuGrid,
+    column_ous: IntArray,
+    column_home: IntArray,
+    pair_copy: IntArray,
+    pair_tile: IntArray,
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Partial sums of one window that travel: sending pair, home tile, bits, number; one entry per (pair, home)."""
+    pair, col = np.nonzero(column_ous)
+    home = column_home[pair_copy[pair], col]
+    away = home != pair_tile[pair]
+    key, inverse = np.unique(pair[away] * arch.tiles + home[away], return_inverse=True)
+    items = _sums(inverse, grid.partial_sums[col[away] % grid.cols], len(key))
+    return key // arch.tiles, key % arch.tiles, items * (weights.partial_sum_bits or arch.partial_sum_bits), items
+
+
+def _channels(grid: OuGrid, present: BoolArray) -> BoolArray:
+    """Channels of the layer's input that the OUs of each pair read, shape (pairs, G * Cin)."""
+    width = grid.groups * grid.channels + 1
+    pair, row = np.nonzero(present)
+    group, inner = np.divmod(row, grid.rows)
+    base = pair * width + group * grid.channels
+    change = np.bincount(base + grid.channel_start[inner], minlength=len(present) * width)
+    change -= np.bincount(base + grid.channel_stop[inner], minlength=len(present) * width)
+    found: BoolArray = change.reshape(-1, width).cumsum(1)[:, :-1] > 0
+    return found

@@ -1,0 +1,200 @@
+"""What the evaluator reports (``formulations/README.md``, M9)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.evaluator.findings import Violation
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Communication:
+    """Communication overhead of one inference.
+
+    Parameters
+    ----------
+    buffer_read_bits : int
+        Bits from tile buffers into crossbars.
+    feature_map_bit_hops, partial_sum_bit_hops : int
+        Bits between tiles (and from and to outside) times routers passed.
+    feature_map_items, partial_sum_items : int
+        Activations and partial sums between tiles (and from and to outside), without hops; an activation counts once
+        per destination tile.
+    from_outside_items : int
+        Those of ``feature_map_items`` that start at the outside port.
+    """
+
+    buffer_read_bits: int
+    feature_map_bit_hops: int
+    partial_sum_bit_hops: int
+    feature_map_items: int
+    partial_sum_items: int
+    from_outside_items: int
+
+    @property
+    def total(self) -> int:
+        """Buffer reads plus bit-hops."""
+        return self.buffer_read_bits + self.feature_map_bit_hops + self.partial_sum_bit_hops
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Energy of one inference by kind [fJ]."""
+
+    ou: int
+    adc: int
+    buffer_read: int
+    buffer_write: int
+    network: int
+    digital: int
+    static: int
+
+    @property
+    def total(self) -> int:
+        """All kinds."""
+        return sum(getattr(self, kind.name) for kind in fields(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Utilization:
+    """How much of the chip is used. ``ou_occupancy``: OU operations per crossbar and cycle of the latency."""
+
+    crossbars_used: int
+    crossbars: int
+    tiles_used: int
+    tiles: int
+    cells_used: int
+    cells: int
+    ou_operations: int
+    ou_occupancy: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRatios:
+    """Load of ports or routers over what they serve: fullest bin, busiest on average, average of all, most waiting."""
+
+    peak_bin: float
+    busiest_mean: float
+    mean: float
+    peak_waiting: float
+
+
+@dataclass(frozen=True, slots=True)
+class BufferPeaks:
+    """Buffer peaks [bits]; ``tile`` is the tile of ``tile_peak_bits``."""
+
+    chip_peak_bits: int
+    chip_peak_cycle: int
+    tile_peak_bits: int
+    tile: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerTable:
+    """Columns, one entry per crossbar layer. Cycles per window are the largest over the copies.
+
+    ``start`` is the first begin of a window, ``end`` when the last window is done.
+    """
+
+    name: tuple[str, ...]
+    copies: IntArray
+    crossbars: IntArray
+    tiles: IntArray
+    windows: IntArray
+    ous_per_copy: IntArray
+    compute_cycles: IntArray
+    load_cycles: IntArray
+    interval_cycles: IntArray
+    sum_delay_cycles: IntArray
+    start: IntArray
+    end: IntArray
+    ou_operations: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeTable:
+    """Columns, one entry per node of the network: ``start`` first begin, ``end`` last done [cycles]."""
+
+    name: tuple[str, ...]
+    kind: tuple[str, ...]
+    start: IntArray
+    end: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrays:
+    """For plots: one entry per tile, or per router."""
+
+    tile_crossbars: IntArray
+    tile_cells: IntArray
+    tile_ou_operations: IntArray
+    tile_port_bits: IntArray
+    tile_buffer_peak_bits: IntArray
+    router_bits: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """Result of :func:`spatem_opt.evaluator.evaluate`.
+
+    Everything but ``violations`` is None when the solution is too broken to be replayed.
+
+    Parameters
+    ----------
+    violations : tuple of Violation
+        All of them; empty for a valid solution.
+    latency_cycles, period_cycles : int or None
+    latency_ns, images_per_second : float or None
+    """
+
+    violations: tuple[Violation, ...]
+    latency_cycles: int | None = None
+    latency_ns: float | None = None
+    period_cycles: int | None = None
+    images_per_second: float | None = None
+    communication: Communication | None = None
+    utilization: Utilization | None = None
+    energy: Energy | None = None
+    buffers: BufferPeaks | None = None
+    ports: LoadRatios | None = None
+    routers: LoadRatios | None = None
+    layers: LayerTable | None = None
+    nodes: NodeTable | None = None
+    arrays: Arrays | None = field(default=None, repr=False)
+
+    @property
+    def valid(self) -> bool:
+        """Whether no constraint is violated."""
+        return not self.violations
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Violated families, in the order found, each once."""
+        return tuple(dict.fromkeys(violation.family for violation in self.violations))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers, strings, lists and dicts, ready for JSON, in a fixed order."""
+        found: dict[str, Any] = {"valid": self.valid}
+        found["violations"] = [asdict(violation) for violation in self.violations]
+        for part in fields(self)[1:]:
+            found[part.name] = _plain(getattr(self, part.name))
+        return found
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, tuple):
+        return list(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
+        if isinstance(value, Communication | Energy):
+            found["total"] = value.total
+        return found
+    return value

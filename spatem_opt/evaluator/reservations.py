@@ -1,0 +1,167 @@
+"""Families ``windows``, ``start`` and ``exclusive``: the schedule table on its own (M7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.evaluator.durations import Placed
+from spatem_opt.evaluator.findings import Violation, listed
+from spatem_opt.evaluator.grid import expand
+from spatem_opt.solution import Schedule
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turns:
+    """Scheduled windows of one layer, by copy and then in order of execution.
+
+    Parameters
+    ----------
+    copy, window, earliest : int64 arrays, shape (windows,)
+        ``earliest``: ``start + j * pace`` of the reservation.
+    last : int64 array, shape (reservations,)
+        Turn that is the last of each reservation.
+    row : int64 array, shape (reservations,)
+        Row of each reservation in the schedule.
+    """
+
+    copy: IntArray
+    window: IntArray
+    earliest: IntArray
+    last: IntArray
+    row: IntArray
+
+
+def turns_of(schedule: Schedule, rows: IntArray) -> Turns:
+    """Expand the reservations of one layer (``rows`` of the schedule) into windows."""
+    row = rows[np.lexsort((schedule.start[rows], schedule.copy[rows]))]
+    step = schedule.step[row]
+    count = (schedule.last_window[row] - schedule.first_window[row]) // step + 1
+    entry, number = expand(count)
+    return Turns(
+        schedule.copy[row][entry],
+        schedule.first_window[row][entry] + number * step[entry],
+        schedule.start[row][entry] + number * schedule.pace[row][entry],
+        np.cumsum(count) - 1,
+        row,
+    )
+
+
+def check_turns(name: str, turns: Turns, windows: int) -> list[Violation]:
+    """Family ``windows``: every window of the layer exactly once."""
+    times = np.bincount(turns.window, minlength=windows)
+    bad = np.flatnonzero(times != 1)
+
+    def describe(i: int) -> str:
+        return f"layer {name!r}: window {bad[i]} of {windows} is scheduled {times[bad[i]]} times"
+
+    return listed("windows", times[bad], 1, "times", describe)
+
+
+def check_start(schedule: Schedule) -> list[Violation]:
+    """Family ``start``."""
+    early, empty = np.flatnonzero(schedule.start < 0), np.flatnonzero(schedule.end <= schedule.start)
+
+    def tell_early(i: int) -> str:
+        return f"schedule: row {early[i]} starts at cycle {schedule.start[early[i]]}, expected >= 0"
+
+    def tell_empty(i: int) -> str:
+        row = empty[i]
+        return f"schedule: row {row} ends at cycle {schedule.end[row]}, it starts at {schedule.start[row]}"
+
+    found = listed("start", schedule.start[early], 0, "cycles", tell_early)
+    return found + listed("start", schedule.end[empty], schedule.start[empty] + 1, "cycles", tell_empty)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reserved:
+    """First start and last end of every scheduled copy that a crossbar holds: columns of equal length.
+
+    Copies are numbered over all layers. ``rows``: schedule rows by copy then start; ``row_start`` and ``row_stop``
+    where those of each entry's copy begin and end in it.
+    """
+
+    crossbar: IntArray
+    copy: IntArray
+    first: IntArray
+    last: IntArray
+    row_start: IntArray
+    row_stop: IntArray
+    rows: IntArray
+
+
+def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
+    """Join the schedule with the crossbars that copies occupy."""
+    base = np.cumsum([0] + [layer.copies for layer in placed])
+    crossbar = np.concatenate([layer.crossbar for layer in placed])
+    copy = np.concatenate([layer.crossbar_copy + base[i] for i, layer in enumerate(placed)])
+    row_copy = base[schedule.layer] + schedule.copy
+    rows = np.lexsort((schedule.start, row_copy))
+    begin = np.searchsorted(row_copy[rows], np.arange(base[-1] + 1))
+    first, last = np.zeros(base[-1], np.int64), np.zeros(base[-1], np.int64)
+    busy = begin[1:] > begin[:-1]
+    first[busy] = schedule.start[rows][begin[:-1][busy]]
+    last[busy] = np.maximum.reduceat(schedule.end[rows], begin[:-1][busy]) if busy.any() else 0
+    keep = busy[copy]
+    crossbar, copy = crossbar[keep], copy[keep]
+    return Reserved(crossbar, copy, first[copy], last[copy], begin[copy], begin[copy + 1], rows)
+
+
+def running_maximum(values: IntArray, group: IntArray) -> IntArray:
+    """Running maximum within each group; ``group`` ascends.
+
+    Groups are lifted onto steps higher than the range of the values, so that one accumulation does for all.
+    """
+    if not len(values):
+        return values
+    low = int(values.min())
+    rise = int(values.max()) - low + 1
+    step = np.cumsum(np.concatenate([np.zeros(1, np.int64), (group[1:] != group[:-1]).astype(np.int64)]))
+    if rise * (int(step[-1]) + 1) < 2**62:
+        lift = step * rise
+        found: IntArray = np.maximum.accumulate(values - low + lift) - lift + low
+        return found
+    parts = np.split(values, np.flatnonzero(np.diff(step)) + 1)
+    return np.concatenate([np.maximum.accumulate(part) for part in parts])
+
+
+def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
+    """Family ``exclusive``: rows of one copy, then rows of different copies on one crossbar.
+
+    Row by row only on crossbars where the spans of two copies, from first start to last end, overlap.
+    """
+    rows = held.rows
+    row_copy = schedule.layer[rows] * (schedule.copy.max(initial=0) + 1) + schedule.copy[rows]
+    found = _overlaps(schedule, row_copy, rows, "copy {copy} of layer {layer}")
+    order = np.lexsort((held.first, held.crossbar))
+    crossbar, first, last = held.crossbar[order], held.first[order], held.last[order]
+    hit = _meets(crossbar, first, last)
+    suspect = order[np.isin(crossbar, crossbar[hit])]
+    entry, number = expand(held.row_stop[suspect] - held.row_start[suspect])
+    row = rows[held.row_start[suspect][entry] + number]
+    where = held.crossbar[suspect][entry]
+    order = np.lexsort((schedule.start[row], where))
+    return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
+
+
+def _meets(group: IntArray, start: IntArray, end: IntArray) -> IntArray:
+    """Entries that start before an earlier one of their group has ended; entries sorted by (group, start)."""
+    until = running_maximum(end, group)
+    return np.flatnonzero((group[1:] == group[:-1]) & (start[1:] < until[:-1])) + 1
+
+
+def _overlaps(schedule: Schedule, group: IntArray, row: IntArray, what: str) -> list[Violation]:
+    start, end = schedule.start[row], schedule.end[row]
+    until = running_maximum(end, group)
+    hit = _meets(group, start, end)
+
+    def describe(i: int) -> str:
+        at = hit[i]
+        who = what.format(key=group[at], layer=schedule.layer[row[at]], copy=schedule.copy[row[at]])
+        return f"{who}: schedule row {row[at]} starts at cycle {start[at]}, reserved until {until[at - 1]}"
+
+    return listed("exclusive", start[hit], until[hit - 1], "cycles", describe)

@@ -1,0 +1,59 @@
+"""Receptive fields along edges: pixels that windows read, and the other way round."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.evaluator.grid import expand
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def patch_taps(taps: IntArray, patch: int) -> IntArray:
+    """Taps of patches of ``patch`` neighbouring outputs, shape (patches, patch * taps); -1 where there is none."""
+    if patch == 1:
+        return taps
+    outputs, width = taps.shape
+    padded = np.full((-(-outputs // patch) * patch, width), -1, np.int64)
+    padded[:outputs] = taps
+    return padded.reshape(-1, patch * width)
+
+
+def readers(taps: IntArray, size: int) -> IntArray:
+    """For every input 0 .. size - 1 the outputs that read it, shape (size, most readers); ``len(taps)`` where none."""
+    output, tap = np.nonzero(taps >= 0)
+    source = taps[output, tap]
+    key = np.unique(source * len(taps) + output)
+    source, output = np.divmod(key, len(taps))
+    count = np.bincount(source, minlength=size)
+    found = np.full((size, max(int(count.max(initial=0)), 1)), len(taps), np.int64)
+    found[source, expand(count)[1]] = output
+    return found
+
+
+def read_pixels(windows: BoolArray, rows: IntArray, cols: IntArray) -> BoolArray:
+    """Pixels in the receptive fields of windows.
+
+    Parameters
+    ----------
+    windows : bool array, shape (k, output rows, output columns)
+    rows, cols : int64 arrays
+        :func:`readers` of the row and of the column taps.
+
+    Returns
+    -------
+    bool array, shape (k, input rows, input columns)
+        The receptive field is a product of rows and columns, so the two axes can be done one after the other.
+    """
+    k, high, wide = windows.shape
+    padded = np.zeros((k, high + 1, wide), np.bool_)
+    padded[:, :high] = windows
+    by_row = np.zeros((k, len(rows), wide + 1), np.bool_)
+    for slot in rows.T:
+        by_row[:, :, :wide] |= padded[:, slot]
+    found = np.zeros((k, len(rows), len(cols)), np.bool_)
+    for slot in cols.T:
+        found |= by_row[:, :, slot]
+    return found

@@ -1,0 +1,257 @@
+"""Who reads what: subscriptions of tiles, delays and traffic of feature maps (M5, M6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.evaluator.durations import starts_of
+from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.evaluator.taps import read_pixels, readers
+from spatem_opt.network.layers import Edge, Node
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+#: Later than any time.
+NEVER = np.int64(2**60)
+#: Elements of the largest temporary array.
+CHUNK = 4_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """Where a node computes.
+
+    Parameters
+    ----------
+    copies : int
+    window_copy : int64 array, shape (windows,)
+    window_shape : (int, int)
+        Rows and columns of windows (patches for parallel-window).
+    pixel_window : int64 array, shape (pixels,)
+    homes : int64 array, shape (copies, channels)
+        Home tile of every output channel; the outside is one more tile.
+    home_copy, home_tile : int64 arrays, shape (homes,)
+        Distinct (copy, home tile) pairs, ascending.
+    home_channels : bool array, shape (homes, channels)
+    """
+
+    copies: int
+    window_copy: IntArray
+    window_shape: tuple[int, int]
+    pixel_window: IntArray
+    homes: IntArray
+    home_copy: IntArray
+    home_tile: IntArray
+    home_channels: BoolArray
+
+    @property
+    def pixel_copy(self) -> IntArray:
+        """Copy that computes each pixel."""
+        return self.window_copy[self.pixel_window]
+
+
+def host(node: Node, patch: tuple[int, int], window_copy: IntArray, homes: IntArray) -> Host:
+    """Complete a :class:`Host` from the copy of every window and the home of every channel."""
+    shape = -(-node.height // patch[0]), -(-node.width // patch[1])
+    pixel_window = (np.arange(node.height) // patch[0])[:, None] * shape[1] + np.arange(node.width) // patch[1]
+    tiles = int(homes.max()) + 1
+    key = np.unique(np.arange(len(homes))[:, None] * tiles + homes)
+    home_copy, home_tile = np.divmod(key, tiles)
+    channels = homes[home_copy] == home_tile[:, None]
+    return Host(len(homes), window_copy, shape, pixel_window.ravel(), homes, home_copy, home_tile, channels)
+
+
+def digital_copy(edge: Edge, producer: Node, pixel_copy: IntArray) -> IntArray:
+    """Copy of the host that each window of a digital node runs at: that of the raster-last pixel it reads (M5)."""
+    row, col = edge.rows.max(1), edge.cols.max(1)
+    last = row[:, None] * producer.width + col
+    empty = (row < 0)[:, None] | (col < 0)
+    return pixel_copy[np.where(empty, 0, last).ravel()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """One node's reading of one producer over one edge.
+
+    Parameters
+    ----------
+    node : int
+    pair_copy, pair_tile : int64 arrays, shape (pairs,)
+        Tiles that each copy runs its windows on, by copy.
+    channels : bool array, shape (pairs, channels of the producer)
+    rows, cols : int64 arrays
+        Taps of the windows.
+    window_copy : int64 array, shape (windows,)
+    """
+
+    node: int
+    pair_copy: IntArray
+    pair_tile: IntArray
+    channels: BoolArray
+    rows: IntArray
+    cols: IntArray
+    window_copy: IntArray
+
+    @property
+    def copies(self) -> int:
+        """Copies of the reading node."""
+        return int(self.pair_copy[-1]) + 1
+
+
+def carry(edge: Edge, producer: int, channels: int, read: BoolArray) -> BoolArray:
+    """Channels of ``producer`` among the edge's channels that each pair reads, shape (pairs, channels)."""
+    carried = np.flatnonzero(edge.source == producer)
+    order = carried[np.argsort(edge.channel[carried], kind="stable")]
+    channel = edge.channel[order]
+    found = np.zeros((len(read), channels), np.bool_)
+    start = starts_of(channel)
+    found[:, channel[start]] = np.logical_or.reduceat(read[:, order], start, axis=1)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subscription:
+    """What the tiles read of one producer.
+
+    Parameters
+    ----------
+    tiles : int64 array, shape (tiles,)
+        Subscribing tiles, ascending.
+    channels : bool array, shape (tiles, channels)
+    kind : int64 array, shape (tiles,)
+        Tiles with equal ``kind`` read the same pixels.
+    pixels : bool array, shape (kinds, pixels)
+    """
+
+    tiles: IntArray
+    channels: BoolArray
+    kind: IntArray
+    pixels: BoolArray
+
+
+def subscribe(node: Node, read_by: list[Reader]) -> Subscription:
+    """Join the readers of ``node``: per tile, the channels read by any times the pixels read by any (M6)."""
+    tiles = np.unique(np.concatenate([reader.pair_tile for reader in read_by]))
+    channels = np.zeros((len(tiles), node.channels), np.bool_)
+    kinds = np.zeros((len(tiles), len(read_by)), np.int64)
+    masks = []
+    for column, reader in enumerate(read_by):
+        place = np.searchsorted(tiles, reader.pair_tile)
+        order = np.argsort(place, kind="stable")
+        start = starts_of(place[order])
+        here = place[order][start]
+        channels[here] |= np.logical_or.reduceat(reader.channels[order], start, axis=0)
+        member = np.zeros((len(tiles), reader.copies), np.bool_)
+        member[place, reader.pair_copy] = True
+        distinct, kinds[:, column] = _distinct_rows(member)
+        masks.append(_pixels_of(node, reader, distinct))
+    if len(read_by) == 1:
+        return Subscription(tiles, channels, kinds[:, 0], masks[0])
+    combos, kind = np.unique(kinds, axis=0, return_inverse=True)
+    pixels = masks[0][combos[:, 0]]
+    for column, mask in enumerate(masks[1:], start=1):
+        pixels |= mask[combos[:, column]]
+    return Subscription(tiles, channels, kind.reshape(-1), pixels)
+
+
+def _distinct_rows(member: BoolArray) -> tuple[BoolArray, IntArray]:
+    """Distinct rows of a bool matrix and the number of each row among them."""
+    packed = np.ascontiguousarray(np.packbits(member, axis=1))
+    _, first, inverse = np.unique(
+        packed.view(np.dtype((np.void, packed.shape[1]))).ravel(), return_index=True, return_inverse=True
+    )
+    return member[first], inverse.reshape(-1)
+
+
+def _pixels_of(node: Node, reader: Reader, member: BoolArray) -> BoolArray:
+    """Pixels of ``node`` read by the windows of sets of copies, shape (sets, pixels)."""
+    windows = member[:, reader.window_copy].reshape(len(member), len(reader.rows), len(reader.cols))
+    rows, cols = readers(reader.rows, node.height), readers(reader.cols, node.width)
+    return read_pixels(windows, rows, cols).reshape(len(member), node.windows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Traffic:
+    """What one producer sends, and how long it takes.
+
+    Parameters
+    ----------
+    bits : int64 array, shape (homes, tiles)
+        From each (copy, home tile) to each subscribing tile; bits that stay in the tile included.
+    slowest : int64 array, shape (copies, tiles)
+        Delay of the slowest transfer; -1 where nothing goes.
+    fastest : int64 array, shape (copies, tiles)
+        Delay of the fastest transfer; :data:`NEVER` where nothing goes.
+    """
+
+    bits: IntArray
+    slowest: IntArray
+    fastest: IntArray
+
+
+def traffic(mesh: Mesh, at: Host, wanted: Subscription) -> Traffic:
+    """Bits and delays between the homes of a producer and its subscribers."""
+    width = mesh.arch.activation_bits
+    shared = (at.home_channels.astype(np.float32) @ wanted.channels.T.astype(np.float32)).astype(np.int64)
+    pixels = _pixels_by_copy(at, wanted)[:, wanted.kind]
+    delay = mesh.delay(at.home_tile[:, None], wanted.tiles, width * shared)
+    start = starts_of(at.home_copy)
+    slowest = np.maximum.reduceat(np.where(shared > 0, delay, -1), start, axis=0)
+    fastest = np.minimum.reduceat(np.where(shared > 0, delay, NEVER), start, axis=0)
+    return Traffic(width * shared * pixels[at.home_copy], slowest, fastest)
+
+
+def _pixels_by_copy(at: Host, wanted: Subscription) -> IntArray:
+    """Subscribed pixels that each copy computes, shape (copies, kinds)."""
+    found = np.zeros((at.copies, len(wanted.pixels)), np.int64)
+    if at.copies == 1:
+        found[0] = wanted.pixels.sum(1)
+        return found
+    copy = at.pixel_copy
+    order = np.argsort(copy, kind="stable")
+    start = starts_of(copy[order])
+    found[copy[order][start]] = np.add.reduceat(wanted.pixels[:, order], start, axis=1, dtype=np.int64).T
+    return found
+
+
+def copy_delay(reader: Reader, wanted: Subscription, sent: Traffic) -> IntArray:
+    """Delay from each copy of the producer to each copy of the reader, shape (copies, copies of the reader)."""
+    place = np.searchsorted(wanted.tiles, reader.pair_tile)
+    start = starts_of(reader.pair_copy)
+    found = np.zeros((len(sent.slowest), reader.copies), np.int64)
+    found[:, reader.pair_copy[start]] = np.maximum.reduceat(sent.slowest[:, place], start, axis=1)
+    return np.maximum(found, 0)
+
+
+def ready_times(node: Node, reader: Reader, done: IntArray, pixel_copy: IntArray, delay: IntArray) -> IntArray:
+    """When each window of the reader has its inputs from ``node``: max of done + delay, -:data:`NEVER` without any."""
+    high, wide = len(reader.rows), len(reader.cols)
+    found = np.full(high * wide, -NEVER)
+    per_row = reader.rows.shape[1] * reader.cols.size
+    lines = max(CHUNK // max(per_row, 1), 1)
+    for first in range(0, high, lines):
+        rows = reader.rows[first : first + lines]
+        pixel = rows[:, None, :, None] * node.width + reader.cols[None, :, None, :]
+        empty = (rows < 0)[:, None, :, None] | (reader.cols < 0)[None, :, None, :]
+        pixel = np.where(empty, 0, pixel).reshape(len(rows) * wide, -1)
+        copy = reader.window_copy[first * wide : first * wide + len(pixel), None]
+        arrival = done[pixel] + delay[pixel_copy[pixel], copy]
+        arrival[empty.reshape(arrival.shape)] = -NEVER
+        found[first * wide : first * wide + len(pixel)] = arrival.max(1, initial=-NEVER)
+    return found
+
+
+def first_arrivals(node: Node, at: Host, wanted: Subscription, sent: Traffic, done: IntArray) -> IntArray:
+    """First arrival of every subscribed row of pixels at every tile, shape (tiles, rows); :data:`NEVER` without any."""
+    found = np.empty((len(wanted.tiles), node.height), np.int64)
+    copy = at.pixel_copy
+    lines = max(CHUNK // node.windows, 1)
+    for first in range(0, len(wanted.tiles), lines):
+        part = slice(first, first + lines)
+        arrival = np.where(wanted.pixels[wanted.kind[part]], done + sent.fastest[copy, part].T, NEVER)
+        found[part] = arrival.reshape(-1, node.height, node.width).min(2)
+    return np.minimum(found, NEVER)
