@@ -44,9 +44,9 @@ def describe() -> dict[str, str]:
 
 def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Network:
     """The network of an ONNX file; see :func:`spatem_opt.network.onnx_import.from_onnx`."""
-    from spatem_opt.network import onnx_import  # onnx takes longer to import than all the rest of the package
+    from spatem_opt.network.onnx_import import from_onnx as read_onnx  # only who reads ONNX pays for the importer
 
-    return onnx_import.from_onnx(path, input_shape)
+    return read_onnx(path, input_shape)
 
 
 def load(name_or_path: str | Path, input_shape: InputShape | None = None) -> Network:

@@ -1,0 +1,99 @@
+"""ONNX import (SPEC 2). How an operator becomes nodes or edges is told by its handler:
+
+- `crossbar`: Conv, ConvTranspose, Gemm, MatMul and their quantised forms;
+- `digital`: pooling, reductions, elementwise operators on several tensors, resize, concat of pixels;
+- `movement`: reshapes, slices, padding (edges only) and pointwise operators (fused into the producing node).
+
+Shapes are computed on the way, from the inputs' shapes alone: a graph needs no shape annotations of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spatem_opt.errors import InstanceError
+from spatem_opt.network.builder import Builder
+from spatem_opt.network.layers import Network
+from spatem_opt.network.onnx_import import crossbar, digital, movement
+from spatem_opt.network.onnx_import.context import HANDLERS, Context
+from spatem_opt.network.onnx_import.fold import fold
+from spatem_opt.network.onnx_import.graph import Graph, InputShape, Op, input_shapes, read_graph
+from spatem_opt.network.onnx_import.values import Activation, Constant, Value, activation
+
+__all__ = ["crossbar", "digital", "from_onnx", "movement"]
+
+_THROUGH = frozenset({"Cast", "Identity", "Add", "Sub", "Mul", "Div", "QuantizeLinear", "DequantizeLinear"})
+_LAST_AXIS = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul", "LayerNormalization"})
+
+
+def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Network:
+    """The network of an ONNX file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of opset 9 or newer. Weights need not be there, only their shapes.
+    input_shape : str, sequence of int, mapping or None
+        ``"[NAME=]1x3x320x320[,NAME=...]"``, a shape (of the first input) or shapes by name; needed if a dimension
+        other than the batch is dynamic.
+
+    Returns
+    -------
+    Network
+        Named after the file.
+
+    Raises
+    ------
+    InstanceError
+        If the file is missing, truncated or no ONNX, an operator is not supported, a shape is unknown or inconsistent,
+        or there is no crossbar layer.
+    """
+    graph = read_graph(Path(path))
+    ctx = Context(Builder(graph.name, f"ONNX file {Path(path).name}"), dict(graph.constants))
+    for name, shape in input_shapes(graph, input_shape).items():
+        kinds = _layout(graph, name, len(shape))
+        sizes = dict(zip(kinds, shape, strict=True))
+        tensor = ctx.builder.input(sizes["c"], sizes.get("h", 1), sizes.get("w", 1), name)
+        ctx.values[name] = activation(tensor, kinds)
+    for op in graph.ops:
+        for name, value in zip(op.outputs, _results(graph, ctx, op), strict=False):
+            ctx.values[name] = value
+    outputs = [v.tensor for v in map(ctx.values.get, graph.outputs) if isinstance(v, Activation)]
+    try:
+        return ctx.builder.build(outputs)
+    except InstanceError as error:
+        raise InstanceError(f"{graph.where}: {error.where}", error.field, error.value, error.rule) from error
+
+
+def _results(graph: Graph, ctx: Context, op: Op) -> list[Value]:
+    operands = ctx.operands(op)
+    try:
+        if not any(isinstance(o, Activation) for o in operands):
+            return list(fold(op, [o for o in operands if o is None or isinstance(o, Constant)]))
+        if op.type not in HANDLERS:
+            raise op.error("operator", op.type, "not supported: neither a crossbar layer nor a known digital operator")
+        return list(HANDLERS[op.type](ctx, op))
+    except InstanceError as error:
+        if error.where.startswith(graph.where):
+            raise
+        raise InstanceError(op.where, error.field, error.value, error.rule) from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # Handlers trust attribute types, ranks and axes; a file that breaks the ONNX rules fails here.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InstanceError(op.where, "", reason, "expected a valid operator") from error
+
+
+def _layout(graph: Graph, name: str, rank: int) -> str:
+    """Layout of an input: channels first, unless its first real reader says that they are last."""
+    readers, seen = list(graph.users.get(name, ())), {name}
+    while readers:
+        op = readers.pop()
+        perm = op.get("perm") if op.type == "Transpose" else None
+        if rank == 4 and perm == [0, 3, 1, 2]:
+            return "bhwc"
+        if rank == 3 and (op.type in _LAST_AXIS or perm == [0, 2, 1]):
+            return "bwc"
+        if op.type in _THROUGH and not seen.issuperset(op.outputs):
+            seen.update(op.outputs)
+            readers.extend(user for o in op.outputs for user in graph.users.get(o, ()))
+    return {1: "c", 2: "bc", 3: "bcw", 4: "bchw"}[rank]

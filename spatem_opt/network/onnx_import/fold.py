@@ -1,0 +1,245 @@
+"""Operators on constants: exact for the short integer vectors of shape arithmetic, by shape only for weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from spatem_opt.network.onnx_import.graph import MAX_KNOWN, Op, integers
+from spatem_opt.network.onnx_import.values import Array, Constant, unknown
+
+Operands = Sequence[Constant | None]
+FOLDS: dict[str, Callable[[Op, list[Array]], Any]] = {}
+
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Pow": np.power, "Mod": np.mod, "Equal": np.equal,
+    "Greater": np.greater, "GreaterOrEqual": np.greater_equal, "Less": np.less, "LessOrEqual": np.less_equal,
+    "And": np.logical_and, "Or": np.logical_or, "Not": np.logical_not, "Neg": np.negative, "Abs": np.abs,
+    "Floor": np.floor, "Ceil": np.ceil, "Round": np.round, "Sqrt": np.sqrt, "Exp": np.exp, "Log": np.log,
+    "Reciprocal": np.reciprocal, "Where": np.where, "Identity": np.asarray, "Max": np.maximum, "Min": np.minimum,
+    "Div": lambda a, b: a // b if np.issubdtype(a.dtype, np.integer) else a / b,
+}  # fmt: skip
+# Same shape as the first operand, values of no interest.
+_SHAPE_OF_FIRST = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "Dropout", "Relu", "Clip", "Tanh", "Sigmoid", "Erf", "Sign", "CastLike",
+    "Softmax", "Sin", "Cos",
+})  # fmt: skip
+_CAST = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float32, 11: np.float64}
+
+
+def folds(*types: str) -> Callable[[Callable[[Op, list[Array]], Any]], Callable[[Op, list[Array]], Any]]:
+    """Register a function of (operator, operand arrays) that gives the result array."""
+
+    def register(function: Callable[[Op, list[Array]], Any]) -> Callable[[Op, list[Array]], Any]:
+        FOLDS.update(dict.fromkeys(types, function))
+        return function
+
+    return register
+
+
+def fold(op: Op, operands: Operands) -> list[Constant]:
+    """Results of an operator of which all operands are constant.
+
+    Raises
+    ------
+    InstanceError
+        If the operator is not known.
+    """
+    given = [o for o in operands if o is not None]
+    if op.type == "Constant":
+        return [_constant(op)]
+    if op.type in _SHAPE_OF_FIRST:
+        return [unknown(given[0].shape, given[0].array.dtype)]
+    known = all(o.known for o in given)
+    if op.type in _ELEMENTWISE:
+        shape = np.broadcast_shapes(*(o.shape for o in given))
+        if not known or np.prod(shape) > MAX_KNOWN:
+            return [unknown(shape, given[0].array.dtype)]
+        return [Constant(np.asarray(_ELEMENTWISE[op.type](*(o.array for o in given))))]
+    if op.type not in FOLDS:
+        raise op.error("operator", op.type, "not supported on constants")
+    result = FOLDS[op.type](op, [o.array for o in given])
+    known = known or op.type in ("Shape", "Size")
+    return [_kept(a, known) for a in (result if isinstance(result, list) else [result])]
+
+
+def _kept(array: Any, known: bool) -> Constant:
+    array = np.asarray(array)
+    return Constant(array) if known and array.size <= MAX_KNOWN else unknown(array.shape, array.dtype)
+
+
+def _constant(op: Op) -> Constant:
+    for name, value in op.attributes.items():
+        if isinstance(value, Constant):
+            return value
+        if name in ("value_int", "value_ints", "value_float", "value_floats"):
+            return Constant(np.array(value, dtype=np.int64 if "int" in name else np.float32))
+    raise op.error("value", sorted(op.attributes), "expected a numeric constant")
+
+
+def axes_of(op: Op, operands: Sequence[Any], position: int, rank: int) -> list[int] | None:
+    """Axes from the attribute (older opsets) or from operand `position`, counted from 0; None if not given."""
+    axes = op.get("axes")
+    if axes is None and len(operands) > position and operands[position] is not None:
+        axes = np.asarray(operands[position]).ravel().tolist()
+    return None if axes is None else [int(a) % rank for a in axes]
+
+
+def slices(op: Op, operands: Sequence[Any], shape: Sequence[int]) -> dict[int, Array]:
+    """Per axis the positions that Slice keeps."""
+    starts, ends, axes, steps = (
+        [int(v) for v in np.ravel(x)] if x is not None else None
+        for x in (
+            (op.get("starts"), op.get("ends"), op.get("axes"), None)
+            if "starts" in op.attributes
+            else (*operands[1:], None, None)[:4]
+        )
+    )
+    if starts is None or ends is None:
+        raise op.error("starts", None, "is missing")
+    axes = axes or list(range(len(starts)))
+    steps = steps or [1] * len(starts)
+    found = {}
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis %= len(shape)
+        found[axis] = np.arange(shape[axis])[slice(start, end, step)]
+    return found
+
+
+def target_shape(op: Op, old: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
+    """Shape after Reshape: 0 keeps an axis, -1 takes what is left.
+
+    Raises
+    ------
+    InstanceError
+        If the number of elements changes.
+    """
+    keep = not op.get("allowzero", 0)
+    shape = [old[i] if n == 0 and keep else n for i, n in enumerate(wanted)]
+    rest = int(np.prod([n for n in shape if n != -1]))
+    total = int(np.prod(old))
+    if -1 in shape and rest and total % rest == 0:
+        shape[shape.index(-1)] = total // rest
+    if int(np.prod(shape)) != total or min(shape, default=1) < 1:
+        raise op.error("shape", list(wanted), f"expected a shape of as many elements as {list(old)}")
+    return tuple(shape)
+
+
+def flattened(op: Op, shape: Sequence[int]) -> tuple[int, int]:
+    """Shape after Flatten."""
+    axis = int(op.get("axis", 1))
+    axis = axis + len(shape) if axis < 0 else axis
+    return int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))
+
+
+def split_sizes(op: Op, operands: Sequence[Any], length: int) -> list[int]:
+    """Lengths of the parts that Split makes."""
+    sizes = op.get("split")
+    if sizes is None and len(operands) > 1 and operands[1] is not None:
+        sizes = np.asarray(operands[1]).ravel().tolist()
+    if sizes is None:
+        parts = int(op.get("num_outputs", len(op.outputs)))
+        size = -(-length // parts)
+        sizes = [min(size, length - i * size) for i in range(parts)]
+    if sum(sizes) != length:
+        raise op.error("split", [int(s) for s in sizes], f"expected a sum of {length}")
+    return [int(s) for s in sizes]
+
+
+@folds("Shape")
+def _shape(op: Op, a: list[Array]) -> Any:
+    return np.array(a[0].shape[slice(op.get("start", 0), op.get("end"))], dtype=np.int64)
+
+
+@folds("Size")
+def _size(op: Op, a: list[Array]) -> Any:
+    return np.array(a[0].size, dtype=np.int64)
+
+
+@folds("Cast")
+def _cast(op: Op, a: list[Array]) -> Any:
+    dtype = _CAST.get(op.get("to"), a[0].dtype)
+    return a[0] if a[0].size > MAX_KNOWN else a[0].astype(dtype)
+
+
+@folds("Gather")
+def _gather(op: Op, a: list[Array]) -> Any:
+    return np.take(a[0], a[1].astype(np.int64), axis=op.get("axis", 0))
+
+
+@folds("Concat")
+def _concat(op: Op, a: list[Array]) -> Any:
+    return np.concatenate(a, axis=op.get("axis", 0))
+
+
+@folds("Unsqueeze")
+def _unsqueeze(op: Op, a: list[Array]) -> Any:
+    axes = op.get("axes") or [int(v) for v in a[1].ravel()]
+    return np.expand_dims(a[0], tuple(axes))
+
+
+@folds("Squeeze")
+def _squeeze(op: Op, a: list[Array]) -> Any:
+    axes = axes_of(op, a, 1, max(a[0].ndim, 1))
+    return np.squeeze(a[0], None if axes is None else tuple(axes))
+
+
+@folds("Reshape")
+def _reshape(op: Op, a: list[Array]) -> Any:
+    return a[0].reshape(target_shape(op, a[0].shape, integers(Constant(a[1]))))
+
+
+@folds("Flatten")
+def _flatten(op: Op, a: list[Array]) -> Any:
+    return a[0].reshape(flattened(op, a[0].shape))
+
+
+@folds("Transpose")
+def _transpose(op: Op, a: list[Array]) -> Any:
+    return a[0].transpose(op.get("perm"))
+
+
+@folds("Slice")
+def _slice(op: Op, a: list[Array]) -> Any:
+    result = a[0]
+    for axis, index in slices(op, a, result.shape).items():
+        result = np.take(result, index, axis=axis)
+    return result
+
+
+@folds("Split")
+def _split(op: Op, a: list[Array]) -> Any:
+    axis = op.get("axis", 0)
+    return np.split(a[0], np.cumsum(split_sizes(op, a, a[0].shape[axis]))[:-1], axis=axis)
+
+
+@folds("ConstantOfShape")
+def _constant_of_shape(op: Op, a: list[Array]) -> Any:
+    value = op.get("value")
+    fill = np.zeros((), np.float32) if value is None else value.array.ravel()[0]
+    return np.broadcast_to(fill, tuple(int(n) for n in a[0].ravel()))
+
+
+@folds("Range")
+def _range(op: Op, a: list[Array]) -> Any:
+    return np.arange(*(v.item() for v in a))
+
+
+@folds("Expand")
+def _expand(op: Op, a: list[Array]) -> Any:
+    return np.broadcast_to(a[0], np.broadcast_shapes(a[0].shape, tuple(int(n) for n in a[1])))
+
+
+@folds("Tile")
+def _tile(op: Op, a: list[Array]) -> Any:
+    return np.tile(a[0], a[1].astype(np.int64))
+
+
+@folds("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean")
+def _reduce(op: Op, a: list[Array]) -> Any:
+    axes = axes_of(op, a, 1, max(a[0].ndim, 1))
+    axis = None if axes is None else tuple(axes)
+    name = op.type.removeprefix("Reduce").lower()
+    return getattr(np, name)(a[0], axis=axis, keepdims=bool(op.get("keepdims", 1)))
