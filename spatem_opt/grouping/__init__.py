@@ -1,0 +1,8 @@
+"""OU grouping: which OUs of one copy sit on the same crossbar (SPEC 3.2, ``formulations/grouping/README.md``)."""
+
+from __future__ import annotations
+
+
+from spatem_opt.grouping.problem import Problem, Solution
+
+__all__ = ["Problem", "Solution"]
