@@ -106,8 +106,8 @@ def _check_cells(solution: Solution, grids: list[OuGrid], pieces: list[Pieces]) 
     found = []
     for name, grid, part in zip(names, grids, pieces, strict=True):
         found += check_coverage(name, grid, part)
-    crossbar = np.concatenate([part.crossbar for part in pieces])
-    found += check_slotted(arch, crossbar, np.concatenate([part.ous for part in pieces]))
+    slotted = [part for part, option in zip(pieces, solution.mapping, strict=True) if option.storage == "slotted"]
+    found += check_slotted(arch, slotted)
     if any(option.storage == "filled" for option in solution.mapping):
         tenants = np.zeros(arch.crossbars, np.int64)
         for part in pieces:

@@ -61,9 +61,11 @@ def _miscounts(grid: OuGrid, shape: IntArray) -> tuple[int, int]:
     return missing, int((existing * np.maximum(times - 1, 0)).sum())
 
 
-def check_slotted(arch: Architecture, crossbar: IntArray, ous: IntArray) -> list[Violation]:
-    """Crossbars that hold more than A OUs, over all layers and copies (columns: one entry per copy and crossbar)."""
-    held = np.bincount(crossbar, ous, arch.crossbars).astype(np.int64)
+def check_slotted(arch: Architecture, slotted: list[Pieces]) -> list[Violation]:
+    """Crossbars that hold more than A OUs of all copies of the slotted layers."""
+    held = np.zeros(arch.crossbars, np.int64)
+    for pieces in slotted:
+        np.add.at(held, pieces.crossbar, pieces.ous)
     bad = np.flatnonzero(held > arch.ou_slots)
 
     def describe(i: int) -> str:
