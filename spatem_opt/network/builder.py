@@ -237,7 +237,9 @@ class Builder:
         ops : int
             Operations per output pixel and channel.
         shared : sequence of Read
-            What every output channel reads all channels of.
+            What the output channels need in common. Every edge of a digital node carries one channel per output
+            channel, so the channels are dealt out over as many edges as it takes: all pixels are waited for, and
+            every channel is read by one of the output channels.
         """
         primary = reads[0].tensor
         producers = primary.source[np.sort(np.unique(primary.source, return_index=True)[1])]
@@ -245,9 +247,11 @@ class Builder:
         source, channel = np.empty_like(primary.source), np.empty_like(primary.source)
         for i, producer in enumerate(producers):
             part = np.flatnonzero(primary.source == producer)
-            edges = tuple(read.edge(part) for read in reads) + tuple(read.edge() for read in shared)
+            edges = [read.edge(part) for read in reads]
+            for read in shared:
+                edges += _dealt(read, replace(reads[0], tensor=primary.take(part)))
             own = name if len(producers) == 1 else f"{name}#{i}"
-            out = self._add(own, "digital", op, (len(part), *size), edges, ops=ops * len(part))
+            out = self._add(own, "digital", op, (len(part), *size), tuple(edges), ops=ops * len(part))
             source[part], channel[part] = out.source, out.channel
         return Tensor(source, channel, r.identity_view(size[0]), r.identity_view(size[1]))
 
@@ -355,6 +359,15 @@ def _shape(t: Tensor) -> tuple[int, int, int]:
 
 def _stretch(length: int, outputs: int) -> IntArray:
     return r.identity_taps(length) if length == outputs else r.broadcast_taps(outputs)
+
+
+def _dealt(read: Read, primary: Read) -> list[Edge]:
+    """Edges of as many channels as `primary` that together carry what `read` has and `primary` has not."""
+    index, width = np.arange(read.tensor.channels), primary.tensor.channels
+    if read.rows is primary.rows and read.cols is primary.cols:
+        every, own = ((t.source << 32) + t.channel for t in (read.tensor, primary.tensor))
+        index = index[~np.isin(every, own)]
+    return [read.edge(np.resize(index[i : i + width], width)) for i in range(0, len(index), width)]
 
 
 def _primary_rank(read: Read, pixels: int) -> tuple[bool, int, int]:

@@ -85,8 +85,8 @@ def check(network: Network, where: str = "") -> None:
     ------
     InstanceError
         If there are no nodes or no crossbar layers, names repeat, an edge reads a later node, a missing channel or a
-        missing pixel, the weights do not fit the shapes, or a digital node's primary edge has not exactly one
-        producer and one channel per output channel.
+        missing pixel, the weights do not fit the shapes, a digital node's primary edge has several producers, or
+        any of its edges has not one channel per output channel.
     """
     where = where or f"network {network.name!r}"
     if not network.layers:
@@ -111,6 +111,7 @@ def _primary(where: str, node: Node) -> None:
     producers = node.edges[0].producers.tolist()
     if len(producers) != 1:
         raise InstanceError(f"{where}: edges[0]", "source", producers, "expected one producer in the primary edge")
-    if len(node.edges[0].source) != node.channels:
-        rule = f"expected one per channel of the node, {node.channels}"
-        raise InstanceError(f"{where}: edges[0]", "channel", len(node.edges[0].source), rule)
+    for i, edge in enumerate(node.edges):
+        if len(edge.source) != node.channels:
+            rule = f"expected one per channel of the node, {node.channels}"
+            raise InstanceError(f"{where}: edges[{i}]", "channel", len(edge.source), rule)
