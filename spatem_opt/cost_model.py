@@ -78,7 +78,7 @@ class PlacedLayer:
         np.add.at(reach, (np.arange(len(first)), first), 1)
         np.add.at(reach, (np.arange(len(first)), last), -1)
         reach = np.cumsum(reach, axis=1)[:, :-1]
-        rows = self.pair_rows.reshape(len(self.pair_copy), groups, len(first)).astype(np.float32)
+        rows = self.pair_rows.reshape(len(self.pair_copy) * groups, len(first)).astype(np.float32)
         return np.asarray((rows @ reach > 0).reshape(len(self.pair_copy), -1), dtype=np.bool_)
 
     def channel_home(self) -> IntArray:

@@ -28,6 +28,49 @@ def walk(architecture: Architecture) -> IntArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Which copy runs which windows: columns of equal length, rows of one copy in the order they run (M7)."""
+
+    copy: IntArray
+    first: IntArray
+    last: IntArray
+    step: IntArray
+
+
+def interleaved(windows: int, copies: int) -> Split:
+    """Copy c runs windows c, c + copies, c + 2 copies, ...; ``copies <= windows``."""
+    first = np.arange(copies)
+    return Split(first, first, first + (windows - 1 - first) // copies * copies, np.full(copies, copies))
+
+
+def bands(windows: int, copies: int) -> Split:
+    """Copy c runs the c-th of equal blocks of consecutive windows; ``copies <= windows``."""
+    edge = np.arange(copies + 1) * windows // copies
+    return Split(np.arange(copies), edge[:-1], edge[1:] - 1, np.ones(copies, dtype=np.int64))
+
+
+def column_blocks(height: int, width: int, blocks: int, rows: int) -> Split:
+    """Copy ``b * rows + k`` runs block b of the columns in image rows k, k + rows, ...: one chunk per image row.
+
+    All copies move down the image together, so that consumers start early, and an input pixel is needed in its block
+    and a halo only.
+    """
+    edge = np.arange(blocks + 1) * width // blocks
+    block, y = (axis.ravel() for axis in np.meshgrid(np.arange(blocks), np.arange(height), indexing="ij"))
+    copy, first = block * rows + y % rows, y * width + edge[block]
+    last = y * width + edge[block + 1] - 1
+    if blocks == width:
+        block, k = (axis.ravel() for axis in np.meshgrid(np.arange(blocks), np.arange(rows), indexing="ij"))
+        copy, first = block * rows + k, k * width + block
+        last = first + (height - 1 - k) // rows * rows * width
+        return Split(copy, first, last, np.full(len(copy), width * rows))
+    order = np.lexsort((y, copy))
+    if blocks == 1 and rows == 1:
+        return bands(height * width, 1)
+    return Split(copy[order], first[order], last[order], np.ones(len(copy), dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Allocation:
     """One layer's copies along the walk.
 
@@ -36,7 +79,7 @@ class Allocation:
     shape : Shape
     position : int64 array, shape (copies,)
         Place on the walk of each copy's first crossbar.
-    split : {"bands", "interleaved"}
+    split : Split
         Which copy runs which windows.
     segment : int
         Segment the layer belongs to.
@@ -44,8 +87,34 @@ class Allocation:
 
     shape: Shape
     position: IntArray
-    split: str
+    split: Split
     segment: int = 0
+
+
+def pack(architecture: Architecture, size: IntArray) -> IntArray | None:
+    """Places on the walk of copies in the given order; None if they do not fit.
+
+    Copies that fit in a tile do not straddle two, as long as there are spare crossbars to skip.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    size : int64 array, shape (copies,)
+        Crossbars of each copy.
+    """
+    per_tile = architecture.crossbars_per_tile
+    spare = architecture.crossbars - int(size.sum())
+    if spare < 0:
+        return None
+    places = np.empty(len(size), dtype=np.int64)
+    place = 0
+    for i, crossbars in enumerate(size.tolist()):
+        left = per_tile - place % per_tile
+        if left < crossbars <= per_tile and left <= spare:
+            place, spare = place + left, spare - left
+        places[i] = place
+        place += crossbars
+    return places
 
 
 def placement(architecture: Architecture, grids: tuple[Grid, ...], allocations: list[Allocation]) -> Placement:
@@ -62,20 +131,15 @@ def placement(architecture: Architecture, grids: tuple[Grid, ...], allocations: 
     return Placement(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def chunks(grids: tuple[Grid, ...], allocations: list[Allocation]) -> Chunks:
-    """Window chunks of all layers: one per copy."""
-    rows: list[tuple[IntArray, ...]] = []
-    for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
-        first, last, step = split_windows(grid.windows, len(allocation.position), allocation.split)
-        copy = np.arange(len(first))
-        rows.append((np.full(len(first), layer), copy, first, last, step, np.zeros_like(first)))
-    return Chunks(*(np.concatenate(column) for column in zip(*rows, strict=True)))
-
-
-def split_windows(windows: int, copies: int, split: str) -> tuple[IntArray, IntArray, IntArray]:
-    """First window, last window and step of every copy; ``copies <= windows``."""
-    if split == "interleaved":
-        first = np.arange(copies)
-        return first, first + (windows - 1 - first) // copies * copies, np.full(copies, copies)
-    edge = np.arange(copies + 1) * windows // copies
-    return edge[:-1], edge[1:] - 1, np.ones(copies, dtype=np.int64)
+def chunks(allocations: list[Allocation]) -> Chunks:
+    """Window chunks of all layers."""
+    splits = [allocation.split for allocation in allocations]
+    layer = np.repeat(np.arange(len(splits)), [len(split.copy) for split in splits])
+    return Chunks(
+        layer,
+        np.concatenate([split.copy for split in splits]),
+        np.concatenate([split.first for split in splits]),
+        np.concatenate([split.last for split in splits]),
+        np.concatenate([split.step for split in splits]),
+        np.zeros(len(layer), dtype=np.int64),
+    )

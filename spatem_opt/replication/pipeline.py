@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.layout import Allocation
+from spatem_opt.replication.layout import Allocation, interleaved, pack
 from spatem_opt.replication.shapes import Shape, shape_for_serial
 
 IntArray = NDArray[np.int64]
@@ -34,7 +34,7 @@ class _Choices:
 
 
 def balance(
-    grids: tuple[Grid, ...], architecture: Architecture, *, split: str = "interleaved", crossbars: int | None = None
+    grids: tuple[Grid, ...], architecture: Architecture, *, crossbars: int | None = None
 ) -> list[Allocation] | None:
     """Copies and shapes of every layer so that the slowest layer is as fast as the chip allows.
 
@@ -44,7 +44,6 @@ def balance(
     Parameters
     ----------
     grids, architecture
-    split : {"interleaved", "bands"}
     crossbars : int, optional
         Crossbars to use; all by default.
 
@@ -64,13 +63,17 @@ def balance(
         fits = sum(c.cheapest(middle)[0] for c in choices) <= budget
         low, high = (low, middle) if fits else (middle, high)
     picked = [c.cheapest(high) for c in choices]
-    spare = budget - sum(cost for cost, _, _ in picked)
-    allocations: list[Allocation] = []
-    place = 0
-    for choice, (_, shape, copies) in zip(choices, picked, strict=True):
-        position, place, spare = _along(place, choice.shapes[shape].crossbars, copies, spare, architecture)
-        allocations.append(Allocation(choice.shapes[shape], position, split))
-    return allocations
+    size = np.concatenate(
+        [np.full(copies, c.shapes[i].crossbars) for c, (_, i, copies) in zip(choices, picked, strict=True)]
+    )
+    place = pack(architecture, size)
+    if place is None:
+        return None
+    edges = np.cumsum([copies for _, _, copies in picked])
+    return [
+        Allocation(choice.shapes[shape], position, interleaved(choice.windows, copies))
+        for choice, (_, shape, copies), position in zip(choices, picked, np.split(place, edges[:-1]), strict=True)
+    ]
 
 
 def _choices(grid: Grid, architecture: Architecture) -> _Choices:
@@ -86,24 +89,3 @@ def _choices(grid: Grid, architecture: Architecture) -> _Choices:
     load = -(-grid.window_input_bits * together // architecture.buffer_bits_per_cycle)
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
     return _Choices(grid.windows, tuple(shapes), crossbars, interval)
-
-
-def _along(
-    place: int, crossbars: int, copies: int, spare: int, architecture: Architecture
-) -> tuple[IntArray, int, int]:
-    """Positions of copies from ``place`` on, the next free place and the crossbars still spare.
-
-    Copies that fit in a tile do not straddle two, as long as there are spare crossbars to skip.
-    """
-    per_tile = architecture.crossbars_per_tile
-    plain = place + np.arange(copies) * crossbars
-    if crossbars > per_tile:
-        return plain, place + copies * crossbars, spare
-    first = (per_tile - place % per_tile) // crossbars
-    later = np.arange(copies) - first
-    tile = place // per_tile + 1 + later // (per_tile // crossbars)
-    aligned = np.where(later < 0, plain, tile * per_tile + later % (per_tile // crossbars) * crossbars)
-    waste = int(aligned[-1] - plain[-1])
-    if waste > spare:
-        return plain, place + copies * crossbars, spare
-    return aligned, int(aligned[-1]) + crossbars, spare - waste

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from spatem_opt.mapping.grid import Grid
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,12 @@ def shape_on(grid: Grid, crossbars: int, capacity: int) -> Shape | None:
         each = -(-groups // max(1, min(crossbars, groups)))
         shape = Shape(-(-groups // each), 1, 1, each * rows * cols)
         return shape if shape.serial <= capacity else None
-    height = np.arange(1, rows + 1)
-    height = height[np.unique(-(-rows // height), return_index=True)[1]]
-    a = -(-rows // height)
+    kernels = grid.weights.kernel[0] * grid.weights.kernel[1] if grid.option.scheme == "kernel-split" else 1
+    height = np.arange(1, rows // kernels + 1)
+    height = height[np.unique(-(-(rows // kernels) // height), return_index=True)[1]]
+    a = -(-(rows // kernels) // height) * kernels
+    if kernels > 1:
+        height, a = np.r_[height, rows], np.r_[a, 1]
     b = crossbars // groups // a
     fits = b > 0
     if not fits.any():
@@ -97,16 +101,27 @@ def shape_on(grid: Grid, crossbars: int, capacity: int) -> Shape | None:
 def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
     """Blocks side by side in a strip, so that a tile's run of blocks reads few inputs and adds up locally.
 
-    The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips read every input in few
+    The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips send every input to few
     tiles but spread a column's partial sums over many; narrow strips the other way round.
     """
     if shape.bundles > 1 or shape.crossbars <= per_tile:
         return shape.col_parts
     width = np.arange(1, shape.col_parts + 1)
-    inputs = -(-shape.col_parts // width) * int((grid.rows.stop - grid.rows.start).sum()) * grid.activation_bits
-    deep = np.ceil(shape.row_parts * width / per_tile) - 1
-    sums = deep * int(grid.column_sums().sum()) * grid.partial_sum_bits
+    inputs, sums = window_traffic(grid, shape, per_tile, width)
     return int(width[np.argmin(inputs + sums)])
+
+
+def window_traffic(grid: Grid, shape: Shape, per_tile: int, width: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Bits per window that the tiles of a copy take in and that they add up, for strips of the given widths.
+
+    Inputs count once per strip: the new pixels of a window, all channels. Partial sums count once per tile that a
+    column of OUs goes through beyond the first.
+    """
+    weights, (sy, sx) = grid.weights, grid.weights.stride
+    fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * grid.activation_bits
+    deep = np.maximum(0.0, shape.row_parts * np.minimum(width, shape.col_parts) / per_tile - 1)
+    sums = deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
+    return (-(-shape.col_parts // width) * fresh).astype(np.float64), np.asarray(sums, dtype=np.float64)
 
 
 def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
@@ -118,7 +133,8 @@ def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
     if shape.row_parts * shape.col_parts == 1:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1)
-    i, j = _strip_order(shape.row_parts, shape.col_parts, strip_width(grid, shape, per_tile))
+    sections = row_sections(grid, shape)
+    i, j = _strip_order(shape.row_parts, shape.col_parts, sections, strip_width(grid, shape, per_tile))
     row_edge = np.arange(shape.row_parts + 1) * rows // shape.row_parts
     col_edge = np.arange(shape.col_parts + 1) * cols // shape.col_parts
     one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
@@ -126,10 +142,22 @@ def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
     return np.reshape(one + shift, (-1, 4))
 
 
-def _strip_order(row_parts: int, col_parts: int, width: int) -> tuple[IntArray, IntArray]:
-    """Block coordinates strip by strip, every other strip upwards, row by row inside a strip."""
+def row_sections(grid: Grid, shape: Shape) -> int:
+    """Kernel positions whose blocks of the same channels lie next to each other (kernel-split only)."""
+    kernels = grid.weights.kernel[0] * grid.weights.kernel[1]
+    return kernels if grid.option.scheme == "kernel-split" and shape.row_parts % kernels == 0 else 1
+
+
+def _strip_order(row_parts: int, col_parts: int, sections: int, width: int) -> tuple[IntArray, IntArray]:
+    """Block coordinates strip by strip, every other strip upwards, row by row inside a strip.
+
+    With sections, the rows of the same place in each section follow each other: a tile then holds all kernel positions
+    of few channels.
+    """
     i, j = np.divmod(np.arange(row_parts * col_parts), col_parts)
     strip = j // width
-    depth = np.where(strip % 2 == 0, i, row_parts - 1 - i)
+    section, place = np.divmod(i, row_parts // sections)
+    depth = place * sections + section
+    depth = np.where(strip % 2 == 0, depth, row_parts - 1 - depth)
     order = np.lexsort((j, depth, strip))
     return i[order], j[order]

@@ -1,0 +1,60 @@
+"""From decisions about space to a complete solution: placement, schedule, claims."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.network.layers import Network
+from spatem_opt.replication.layout import Allocation, chunks, placement
+from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling.problem import Chunks, Problem
+from spatem_opt.scheduling.problem import Solution as Times
+from spatem_opt.solution import Schedule, Solution
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Which grid, copies and positions every layer has; the schedule follows from it.
+
+    Parameters
+    ----------
+    name : str
+        Method that made it.
+    grids : tuple of Grid
+    allocations : list of Allocation
+    serial : bool
+        Layers run one after the other, with a barrier between them.
+    """
+
+    name: str
+    grids: tuple[Grid, ...]
+    allocations: list[Allocation]
+    serial: bool = False
+
+
+def realize(plan: Plan, network: Network, architecture: Architecture) -> Solution:
+    """Place and schedule a plan; ``claims["total"]`` holds the latency that the schedule was computed with."""
+    placed = placement(architecture, plan.grids, plan.allocations)
+    problem = Problem(architecture, network, plan.grids, placed, chunks(plan.allocations), plan.serial)
+    return assemble(plan, problem, list_schedule.solve(problem))
+
+
+def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
+    """The solution file's tables for a scheduled problem."""
+    return Solution(
+        problem.architecture,
+        problem.network,
+        tuple(grid.option for grid in plan.grids),
+        problem.placement,
+        _table(problem.chunks, times),
+        np.array([allocation.segment for allocation in plan.allocations], dtype=np.int64),
+        {"total": {"latency": times.latency}},
+    )
+
+
+def _table(c: Chunks, times: Times) -> Schedule:
+    return Schedule(c.layer, c.copy, c.first, c.last, c.step, c.pace, times.start, times.end)

@@ -1,0 +1,319 @@
+"""Cuts into segments that take turns on the whole chip, with copies, shapes and cells of every layer (SPEC 3.3).
+
+A *run* of layers i..j-1 works as a pixel pipeline on disjoint crossbars, each crossbar keeping at most M of its OUs.
+Runs take turns. A run needs, at pace T, the cheapest way of every layer to run all its windows within T; a shortest
+path over (layer, slots used) picks cuts, slots and paces (``formulations/replication/README.md``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.network.layers import Network, Node
+from spatem_opt.replication.layout import Allocation, column_blocks, pack
+from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_width, window_traffic
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+PACES = 160
+"""Paces tried, geometrically spaced."""
+LONGEST_RUN = 40
+"""Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """Ways to run one layer: columns of equal length.
+
+    Parameters
+    ----------
+    option : int64 array
+        Mapping option, an index into the layer's grids.
+    shapes : tuple of Shape
+    col_blocks, row_blocks : int64 arrays
+        Copies = column blocks x interleaved rows of windows.
+    serial, crossbars, cycles : int64 arrays
+        OUs on the fullest crossbar, crossbars of all copies, cycles for all windows.
+    hop_bits, bits : float arrays
+        Estimated traffic between tiles [bit-hops], and all communication.
+    """
+
+    option: IntArray
+    shapes: tuple[Shape, ...]
+    col_blocks: IntArray
+    row_blocks: IntArray
+    serial: IntArray
+    crossbars: IntArray
+    cycles: IntArray
+    hop_bits: FloatArray
+    bits: FloatArray
+
+
+def menu(capacity: int) -> IntArray:
+    """Slots per crossbar that a run may take: all small numbers, then about every tenth per cent."""
+    slots = [1]
+    while slots[-1] < capacity:
+        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
+    return np.array(slots)
+
+
+def blocks(length: int) -> IntArray:
+    """Numbers of blocks an axis is cut into: the least for every distinct block length."""
+    size = np.unique(-(-length // np.arange(1, length + 1)))
+    return np.unique(-(-length // size))
+
+
+def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots: IntArray) -> Ways:
+    """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows."""
+    parts: list[list[NDArray[np.float64]]] = []
+    shapes: list[Shape] = []
+    for option, grid in enumerate(grids):
+        cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
+        keep = (rows == 1) | (cols == grid.window_cols)
+        cols, rows = cols[keep], rows[keep]
+        known: set[Shape] = set()
+        for limit in slots:
+            shape = shape_for_serial(grid, int(limit))
+            if shape is None or shape in known or shape.crossbars > architecture.crossbars:
+                continue
+            known.add(shape)
+            parts.append(_columns(grid, node, architecture, shape, cols, rows, option, len(shapes)))
+            shapes.append(shape)
+    table = np.concatenate([np.stack(part) for part in parts], axis=1)
+    table = table[:, _useful(table[4:8])]
+    whole = table[:7].astype(np.int64)
+    return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
+
+
+def _columns(
+    grid: Grid,
+    node: Node,
+    architecture: Architecture,
+    shape: Shape,
+    cols: IntArray,
+    rows: IntArray,
+    option: int,
+    i: int,
+) -> list[FloatArray]:
+    """One shape with every split of the windows, as rows of the table of :class:`Ways`."""
+    per_tile, copies = architecture.crossbars_per_tile, cols * rows
+    tiles, strips, sums = max(1.0, shape.crossbars / per_tile), 1, 0.0
+    if shape.crossbars > per_tile and shape.bundles == 1:
+        width = strip_width(grid, shape, per_tile)
+        strips = -(-shape.col_parts // width)
+        sums = float(window_traffic(grid, shape, per_tile, np.array([width]))[1][0])
+    routers = np.maximum(1.0, tiles / architecture.tiles_per_router)
+    wide = min(float(routers), float(architecture.mesh_cols))
+    far = 1 + (wide + routers / wide) / 3
+    together = np.minimum(copies, max(1, per_tile // shape.crossbars))
+    load = np.ceil(grid.window_input_bits * together * strips / tiles / architecture.buffer_bits_per_cycle)
+    compute = grid.phases * shape.serial
+    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
+    windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
+    pixels = copies * _block_pixels(grid, cols, rows, together)
+    sent = pixels / together * len(node.edges[0].channel) * grid.activation_bits * strips * (far + 1)
+    hop_bits = sent + grid.windows * sums * far
+    reads = np.full(len(cols), float(grid.windows * grid.window_input_bits * strips))
+    one = np.ones(len(cols))
+    return [one * option, one * i, cols * one, rows * one, one * shape.serial, copies * shape.crossbars * one,
+            windows * interval, hop_bits, hop_bits + reads]  # fmt: skip
+
+
+def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:
+    """Input pixels that the copies in one tile need: a block of columns (wider with more copies), every rows-th row."""
+    (kh, kw), (sy, sx) = grid.weights.kernel, grid.weights.stride
+    beside = np.minimum(together, cols)
+    wide = (-(-grid.window_cols // cols) * beside - 1) * sx * grid.option.pw + kw
+    lines = np.where(rows > 1, -(-grid.window_rows // rows) * kh, (grid.window_rows - 1) * sy * grid.option.ph + kh)
+    high = np.minimum(lines * np.minimum(rows, -(-together // beside)), (grid.window_rows - 1) * sy + kh)
+    return np.asarray(np.minimum(wide, (grid.window_cols - 1) * sx + kw) * high, dtype=np.float64)
+
+
+def _useful(table: FloatArray) -> IntArray:
+    """Ways that no other way beats in serial OUs, crossbars, cycles and traffic at once (to 1 %)."""
+    order = np.lexsort(table[::-1])
+    kept: list[int] = []
+    front = np.empty((4, 0))
+    for i in order:
+        row = table[:, i : i + 1]
+        if not (front <= row * 1.01).all(axis=0).any():
+            kept.append(int(i))
+            front = np.concatenate([front, row], axis=1)
+    return np.array(kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """Cuts and the way of every layer: ``segment`` and ``way`` have shape (layers,); ``cycles`` is the surrogate."""
+
+    segment: IntArray
+    way: IntArray
+    cycles: float
+
+
+class Runs:
+    """Tables over (slots, pace, layer) that price any run of layers; built once per network and chip."""
+
+    def __init__(self, options: list[Ways], network: Network, architecture: Architecture, router_share: float) -> None:
+        self.options, self.architecture = options, architecture
+        self.slots = menu(architecture.ou_slots)
+        self.router = router_share * architecture.mesh_rows * architecture.mesh_cols * (
+            architecture.router_bits_per_cycle)  # fmt: skip
+        fastest = min(float(way.cycles.min()) for way in options)
+        slowest = sum(float(way.cycles.max()) for way in options)
+        self.paces = np.geomspace(max(1.0, fastest), slowest, PACES)
+        self.before, self.lag = lags(network)
+        shape = (len(self.slots), PACES, len(options) + 1)
+        self.crossbars, self.traffic = np.zeros(shape), np.zeros(shape)
+        cache: dict[int, tuple[FloatArray, FloatArray]] = {}
+        for layer, way in enumerate(options):
+            if id(way) not in cache:
+                cache[id(way)] = self._needs(way)
+            need, sent = cache[id(way)]
+            self.crossbars[:, :, layer + 1], self.traffic[:, :, layer + 1] = need, sent
+        np.cumsum(self.crossbars, axis=2, out=self.crossbars)
+        np.cumsum(self.traffic, axis=2, out=self.traffic)
+
+    def pick(self, way: Ways, slots: int, pace: float) -> int | None:
+        """Cheapest way within slots and pace, as a share of crossbars plus a share of the routers."""
+        fits = np.flatnonzero((way.serial <= slots) & (way.cycles <= pace))
+        if not len(fits):
+            return None
+        cost = way.crossbars[fits] / self.architecture.crossbars + way.hop_bits[fits] / (self.router * pace)
+        return int(fits[cost.argmin()])
+
+    def _needs(self, way: Ways) -> tuple[FloatArray, FloatArray]:
+        need = np.full((len(self.slots), PACES), 1e18)
+        sent = np.zeros_like(need)
+        for s, slots in enumerate(self.slots):
+            for p, pace in enumerate(self.paces):
+                best = self.pick(way, int(slots), float(pace))
+                if best is not None:
+                    need[s, p], sent[s, p] = way.crossbars[best], way.hop_bits[best]
+        return need, sent
+
+    def price(self, first: int, fill: float) -> FloatArray:
+        """Cycles of runs first..j-1 at every slot budget; shape (slots, run lengths); infinite where impossible."""
+        last = min(len(self.options), first + LONGEST_RUN)
+        stop = np.arange(first + 1, last + 1)
+        base = self.crossbars[:, :, first : first + 1], self.traffic[:, :, first : first + 1]
+        fits = (self.crossbars[:, :, stop] - base[0] <= fill * self.architecture.crossbars) & (
+            self.traffic[:, :, stop] - base[1] <= self.router * self.paces[:, None])  # fmt: skip
+        index = np.where(fits.any(axis=1), fits.argmax(axis=1), -1)
+        depth = np.maximum.accumulate(self.lag[first:last]) - self.before[first]
+        cycles = self.paces[index] * (1 + np.maximum(depth - (self.lag[first] - self.before[first]), 0))
+        return np.where(index >= 0, cycles, np.inf)
+
+    def pace_of(self, first: int, stop: int, slots: int, fill: float) -> float:
+        """Smallest pace at which the run fits."""
+        need = self.crossbars[slots, :, stop] - self.crossbars[slots, :, first]
+        sent = self.traffic[slots, :, stop] - self.traffic[slots, :, first]
+        fits = (need <= fill * self.architecture.crossbars) & (sent <= self.router * self.paces)
+        return float(self.paces[fits.argmax()])
+
+
+def lags(network: Network) -> tuple[FloatArray, FloatArray]:
+    """How far layers trail the start of the pipeline, in units of the pace: before and after each layer's own lag.
+
+    A layer trails its producer by the share of its output rows that need the last input row they read.
+    """
+    depth: list[float] = []
+    before: list[float] = []
+    for node in network.nodes:
+        begin = trail = 0.0
+        for edge in node.edges:
+            last = edge.rows.max(axis=1)
+            share = float((last >= last.max()).mean()) if last.max() >= 0 else 0.0
+            width = float((edge.cols.max(axis=1) >= edge.cols.max()).mean()) if edge.rows.shape[1] == 1 else 1.0
+            start = max(depth[p] for p in edge.producers)
+            begin, trail = max(begin, start), max(trail, start + share * width)
+        before.append(begin)
+        depth.append(trail)
+    index = np.array(network.layers)
+    return np.array(before)[index], np.array(depth)[index]
+
+
+def cut(runs: Runs, *, fill: float = 0.97, turn_cycles: float = 0.0) -> Plan | None:
+    """Cuts, slots and ways of least total cycles: a shortest path over (layers done, slots used).
+
+    Parameters
+    ----------
+    runs : Runs
+    fill : float
+        Share of the crossbars that a run may plan to use; the rest is for whole tiles.
+    turn_cycles : float
+        Cycles added for every segment: latencies that the pace does not count.
+    """
+    layers, capacity = len(runs.options), runs.architecture.ou_slots
+    best = np.full((layers + 1, capacity + 1), np.inf)
+    best[0, 0] = 0.0
+    parent = np.zeros((layers + 1, capacity + 1, 2), dtype=np.int64)
+    for first in range(layers):
+        if not np.isfinite(best[first]).any():
+            continue
+        price = runs.price(first, fill) + turn_cycles
+        for s, slots in enumerate(runs.slots):
+            reach = best[first, : capacity + 1 - slots]
+            total = reach[None, :] + price[s][:, None]
+            target = best[first + 1 : first + 1 + price.shape[1], slots:]
+            better = total < target
+            target[better] = total[better]
+            parent[first + 1 : first + 1 + price.shape[1], slots:][better] = (first, s)
+    used = int(best[layers].argmin())
+    if not np.isfinite(best[layers, used]):
+        return None
+    segment, way, stop = np.zeros(layers, dtype=np.int64), np.zeros(layers, dtype=np.int64), layers
+    cuts: list[int] = []
+    while stop:
+        first, s = (int(v) for v in parent[stop, used])
+        pace = runs.pace_of(first, stop, s, fill)
+        for layer in range(first, stop):
+            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace) or 0
+        cuts.append(first)
+        used, stop = used - int(runs.slots[s]), first
+    segment = np.searchsorted(np.sort(cuts), np.arange(layers), side="right") - 1
+    return Plan(segment, way, float(best[layers].min()))
+
+
+def allocate(
+    plan: Plan, options: list[Ways], grids: list[tuple[Grid, ...]], architecture: Architecture
+) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
+    """Copies along the walk, segment by segment; None if a segment does not fit.
+
+    Within a segment, copies lie in the order of their columns in the image, whatever their layer: neighbours in the
+    image, and producers and consumers, are neighbours on the chip, also from one segment to the next.
+    """
+    chosen = tuple(
+        grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
+    )
+    shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
+    splits = [
+        column_blocks(grid.window_rows, grid.window_cols, int(option.col_blocks[way]), int(option.row_blocks[way]))
+        for grid, option, way in zip(chosen, options, plan.way, strict=True)
+    ]
+    positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(options)
+    for segment in np.unique(plan.segment):
+        layers = np.flatnonzero(plan.segment == segment)
+        copies = [int(options[i].col_blocks[plan.way[i]] * options[i].row_blocks[plan.way[i]]) for i in layers]
+        rank = np.concatenate([(np.arange(count) + 0.5) / count for count in copies])
+        owner = np.repeat(np.arange(len(layers)), copies)
+        order = np.lexsort((owner, rank))
+        size = np.array([shapes[i].crossbars for i in layers])[owner[order]]
+        place = pack(architecture, size)
+        if place is None:
+            return None
+        by_copy = np.empty(len(order), dtype=np.int64)
+        by_copy[order] = place
+        for i, layer in enumerate(layers):
+            positions[layer] = by_copy[owner == i]
+    allocations = [
+        Allocation(shape, position, split, int(segment))
+        for shape, position, split, segment in zip(shapes, positions, splits, plan.segment, strict=True)
+    ]
+    return chosen, allocations
