@@ -225,6 +225,12 @@ def _claims(data: object, where: str) -> dict[str, dict[str, Any]]:
     for key, value in data.items():
         if not isinstance(value, dict):
             raise InstanceError(where, key, type(value).__name__, "expected an object")
+    for key, value in data.get("total", {}).items():
+        if key == "objective":
+            if not isinstance(value, str):
+                raise InstanceError(where, "total.objective", value, "expected a text")
+        elif isinstance(value, bool) or not isinstance(value, int | float | None):
+            raise InstanceError(where, f"total.{key}", value, "expected a number")
     return data
 
 

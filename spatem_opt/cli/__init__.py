@@ -1,0 +1,22 @@
+"""The command line ``spatem``: one module per group of commands, imported when help or a command needs it.
+
+Exit codes: 0 done, 1 no solution within the limits, 2 bad input, 3 violated constraints, 4 proven infeasible,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Those of the process by default.
+    """
+    from spatem_opt.cli.app import run  # typer and rich load here, not with the package
+
+    return run(arguments)

@@ -1,0 +1,82 @@
+"""``spatem architectures``: the shipped chips, and every number of one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from spatem_opt import presets
+from spatem_opt.cli.common import AsJson, show, show_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("architectures")(architectures)
+
+
+def architectures(
+    one: Annotated[
+        str | None, typer.Option("--show", help="Print every number of this chip (name or .toml file).", metavar="ARCH")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the shipped chips, or every number of one with unit and source.
+
+    \b
+    spatem architectures
+    spatem architectures --show ou-isaac
+    spatem architectures --show mychip.toml --json
+    """
+    if one is not None:
+        _show_one(presets.load_preset(one), as_json)
+        return
+    rows = [_brief(presets.load_preset(name)) for name in presets.architectures()]
+    if as_json:
+        show_json({"architectures": rows})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for head in ("tiles", "crossbars", "cells", "OU", "cycle"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("what it is", style="dim")
+    for row in rows:
+        table.add_row(
+            row["name"], f"{row['tiles']:,}", f"{row['crossbars']:,}", f"{row['crossbar_rows']}x{row['crossbar_cols']}",
+            f"{row['ou_rows']}x{row['ou_cols']}", f"{row['cycle_ns']:g} ns", row["description"],
+        )  # fmt: skip
+    show(table)
+
+
+def _brief(preset: presets.Preset) -> dict[str, Any]:
+    """What the list shows of a chip."""
+    chip = preset.architecture()
+    keys = ("tiles", "crossbars", "crossbar_rows", "crossbar_cols", "ou_rows", "ou_cols", "cycle_ns")
+    return {
+        "name": preset.name,
+        "description": preset.description,
+        **{key: getattr(chip, key) for key in keys},
+        "cautions": list(chip.cautions()),
+    }
+
+
+def _show_one(preset: presets.Preset, as_json: bool) -> None:
+    chip = preset.architecture()
+    if as_json:
+        entries = {k: {"value": e.value, "unit": e.unit, "source": e.source} for k, e in preset.entries.items()}
+        show_json({**_brief(preset), "fields": entries, "references": preset.references})
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{preset.name}: {preset.description}")
+    table.title_justify = "left"
+    table.add_column("field", no_wrap=True)
+    table.add_column("value", justify="right")
+    table.add_column("unit", no_wrap=True)
+    table.add_column("source", style="dim")
+    for key, entry in preset.entries.items():
+        value = str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)
+        table.add_row(key, value, entry.unit, entry.source)
+    notes = [f"{name}: {text}" for name, text in preset.references.items()]
+    notes += [f"caution: {caution}" for caution in chip.cautions()]
+    show(table, *notes)

@@ -1,0 +1,163 @@
+"""``spatem solve``: from a network to a schedule that the evaluator has confirmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from spatem_opt.cli.common import (
+    DONE,
+    INFEASIBLE,
+    NOTHING_FOUND,
+    VIOLATIONS,
+    Arch,
+    AsJson,
+    Set,
+    say,
+    show,
+    show_json,
+)
+from spatem_opt.cli.evaluate import report
+
+if TYPE_CHECKING:
+    from spatem_opt.evaluator import Evaluation
+    from spatem_opt.result import Result
+
+
+class Objective(StrEnum):
+    """What to minimise."""
+
+    LATENCY = "latency"
+    THROUGHPUT = "throughput"
+    COMMUNICATION = "communication"
+    ENERGY = "energy"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("solve")(solve)
+
+
+def solve(
+    network: Annotated[
+        str,
+        typer.Argument(
+            help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
+        ),
+    ],
+    input_shape: Annotated[
+        str | None,
+        typer.Option(
+            "--input-shape", help="Fixes dynamic inputs of an ONNX graph: [NAME=]1x3x320x320.", metavar="SHAPE"
+        ),
+    ] = None,
+    arch: Arch = "ou-isaac",
+    settings: Set = None,
+    objective: Annotated[Objective, typer.Option(help="What to minimise (throughput: the period).")] = (
+        Objective.LATENCY
+    ),
+    method: Annotated[str, typer.Option(help="auto, exact, heuristic, or a baseline.", metavar="METHOD")] = "auto",
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds; without it each method decides.", min=0.0, metavar="S")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
+    workers: Annotated[int, typer.Option(help="Threads for exact models.", min=1, metavar="N")] = 1,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
+    ] = None,
+    as_json: AsJson = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
+) -> None:
+    """Map a network onto a chip, schedule it, and confirm the result with the independent evaluator.
+
+    \b
+    spatem solve resnet50 -o resnet50.json
+    spatem solve model.onnx --input-shape 1x3x320x320
+    spatem solve vgg19 --arch ou-isaac-24x24 --objective throughput
+    spatem solve resnet18 --set ou_rows=16 --set adc_bits=6 --layers
+    spatem solve lenet5 --method layer-serial --json
+
+    Ctrl-C keeps the best solution found so far. Exit code 4 if the network provably does not fit the chip.
+    """  # fmt: skip
+    from spatem_opt.evaluator import evaluate
+    from spatem_opt.files import check_writable
+    from spatem_opt.io import write_solution
+    from spatem_opt.network import load
+    from spatem_opt.pipeline import solve as run
+    from spatem_opt.presets import load_architecture, parse_overrides
+
+    if output is not None:
+        check_writable(output)
+    chip = load_architecture(arch, parse_overrides(settings or ()))
+    graph = load(network, input_shape)
+    with _progress() as progress:
+        result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
+                     workers=workers, progress=progress)  # fmt: skip
+        found = evaluate(result.solution) if result.solution is not None else None
+    if output is not None and result.solution is not None:
+        write_solution(result.solution, output)
+    head = {"network": graph.name, "architecture": chip.name, "method": method, "seed": seed, "output": output}
+    if as_json:
+        show_json(_json(result, found, head))
+    elif found is not None:
+        _print(result, found, f"{graph.name} on {chip.name} ({result.status})", layers)
+        if output is not None:
+            say(f"wrote {output}")
+    raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
+
+
+def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
+    """Say what went wrong, if anything, and return the exit code."""
+    if found is not None:
+        report(found.violations)
+        return VIOLATIONS if found.violations else DONE
+    if result.shortage is not None:
+        say(f"infeasible: {result.shortage}")
+        return INFEASIBLE
+    if str(result.status) == "infeasible":
+        say(f"infeasible: {what}: proven that there is no solution")
+        return INFEASIBLE
+    say(f"error: {what}: no solution found within the limits; allow more with --time-limit")
+    return NOTHING_FOUND
+
+
+def _print(result: Result, found: Evaluation, title: str, layers: bool) -> None:
+    from spatem_opt.report import tables
+
+    show(tables.overview(found, title=title, objective=result.objective, bound=result.bound, seconds=result.seconds))
+    if layers:
+        show(tables.layers(found))
+
+
+def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dict[str, Any]:
+    """What ``--json`` prints; described in README."""
+    return {
+        "format": "spatem-result",
+        "version": 1,
+        **head,
+        "objective": result.objective,
+        "status": str(result.status),
+        "value": result.value,
+        "bound": result.bound,
+        "gap": result.gap,
+        "seconds": result.seconds,
+        "shortage": result.shortage.to_dict() if result.shortage is not None else None,
+        "evaluation": found.to_dict() if found is not None else None,
+    }
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None] | None]:
+    """A line on stderr that says what is going on, only on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    with console.status("reading") as status:
+        yield status.update
