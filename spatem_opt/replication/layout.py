@@ -16,13 +16,23 @@ from spatem_opt.solution import Placement
 IntArray = NDArray[np.int64]
 
 
+LANE = 3.5
+"""Rows of routers in a lane of the walk: a run of 5 to 30 routers is then about as wide as it is high."""
+
+
 def walk(architecture: Architecture) -> IntArray:
     """Crossbars in the order of a space-filling walk over the mesh: neighbours on the walk are near each other.
 
-    Serpentine over router rows; the tiles of a router and the crossbars of a tile stay together.
+    The mesh is cut into lanes of a few rows, walked back and forth; inside a lane, column by column, up and down. The
+    tiles of a router and the crossbars of a tile stay together.
     """
-    y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
-    router = y * architecture.mesh_cols + np.where(y % 2 == 0, x, architecture.mesh_cols - 1 - x)
+    rows, cols = architecture.mesh_rows, architecture.mesh_cols
+    edge = np.round(np.linspace(0, rows, max(1, round(rows / LANE)) + 1)).astype(np.int64)
+    y, x = np.divmod(np.arange(rows * cols), cols)
+    lane = np.searchsorted(edge, y, side="right") - 1
+    along = np.where(lane % 2 == 0, x, cols - 1 - x)
+    across = np.where((along + lane) % 2 == 0, y, -y)
+    router = np.lexsort((across, along, lane))
     per_router = architecture.tiles_per_router * architecture.crossbars_per_tile
     return np.asarray((router[:, None] * per_router + np.arange(per_router)).ravel())
 

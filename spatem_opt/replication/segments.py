@@ -69,60 +69,64 @@ def blocks(length: int) -> IntArray:
     return np.unique(-(-length // size))
 
 
-def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots: IntArray) -> Ways:
-    """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows."""
-    parts: list[list[NDArray[np.float64]]] = []
+def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots: IntArray, outside: bool) -> Ways:
+    """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
+
+    ``outside``: the layer reads a network input, which comes from the corner of the mesh.
+    """
+    parts: list[FloatArray] = []
     shapes: list[Shape] = []
+    input_bits = len(node.edges[0].channel) * architecture.activation_bits
     for option, grid in enumerate(grids):
         cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
         keep = (rows == 1) | (cols == grid.window_cols)
-        cols, rows = cols[keep], rows[keep]
         known: set[Shape] = set()
         for limit in slots:
             shape = shape_for_serial(grid, int(limit))
             if shape is None or shape in known or shape.crossbars > architecture.crossbars:
                 continue
             known.add(shape)
-            parts.append(_columns(grid, node, architecture, shape, cols, rows, option, len(shapes)))
+            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside)
+            head = np.tile([[option], [len(shapes)]], keep.sum())
+            parts.append(np.concatenate([head, body]))
             shapes.append(shape)
-    table = np.concatenate([np.stack(part) for part in parts], axis=1)
+    table = np.concatenate(parts, axis=1)
     table = table[:, _useful(table[4:8])]
     whole = table[:7].astype(np.int64)
     return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
 
 
-def _columns(
-    grid: Grid,
-    node: Node,
-    architecture: Architecture,
-    shape: Shape,
-    cols: IntArray,
-    rows: IntArray,
-    option: int,
-    i: int,
-) -> list[FloatArray]:
-    """One shape with every split of the windows, as rows of the table of :class:`Ways`."""
+def _estimate(
+    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray, input_bits: int, outside: bool
+) -> FloatArray:
+    """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows.
+
+    Distances: tiles of a copy fill a square of the mesh, data cross a third of its height and width.
+    """
     per_tile, copies = architecture.crossbars_per_tile, cols * rows
     tiles, strips, sums = max(1.0, shape.crossbars / per_tile), 1, 0.0
     if shape.crossbars > per_tile and shape.bundles == 1:
         width = strip_width(grid, shape, per_tile)
         strips = -(-shape.col_parts // width)
         sums = float(window_traffic(grid, shape, per_tile, np.array([width]))[1][0])
-    routers = np.maximum(1.0, tiles / architecture.tiles_per_router)
-    wide = min(float(routers), float(architecture.mesh_cols))
-    far = 1 + (wide + routers / wide) / 3
+    within = 1 + 2 / 3 * max(1.0, tiles / architecture.tiles_per_router) ** 0.5
+    far = _to_outside(architecture) if outside else within + 1
     together = np.minimum(copies, max(1, per_tile // shape.crossbars))
     load = np.ceil(grid.window_input_bits * together * strips / tiles / architecture.buffer_bits_per_cycle)
     compute = grid.phases * shape.serial
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
     windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
-    pixels = copies * _block_pixels(grid, cols, rows, together)
-    sent = pixels / together * len(node.edges[0].channel) * grid.activation_bits * strips * (far + 1)
-    hop_bits = sent + grid.windows * sums * far
-    reads = np.full(len(cols), float(grid.windows * grid.window_input_bits * strips))
+    pixels = copies / together * _block_pixels(grid, cols, rows, together)
+    hop_bits = pixels * input_bits * strips * far + grid.windows * sums * within
+    reads = float(grid.windows * grid.window_input_bits * strips)
     one = np.ones(len(cols))
-    return [one * option, one * i, cols * one, rows * one, one * shape.serial, copies * shape.crossbars * one,
-            windows * interval, hop_bits, hop_bits + reads]  # fmt: skip
+    crossbars = copies * shape.crossbars
+    return np.stack([cols, rows, shape.serial * one, crossbars, windows * interval, hop_bits, hop_bits + reads])
+
+
+def _to_outside(architecture: Architecture) -> float:
+    """Mean distance from the port to the outside."""
+    return 1 + (architecture.mesh_rows + architecture.mesh_cols) / 2
 
 
 def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:

@@ -61,41 +61,20 @@ def fewest_crossbars(rows: int, cols: int, capacity: int) -> tuple[IntArray, Int
 
 
 def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
-    """The shape with the fewest crossbars of at most ``serial`` OUs each; None if no OU row or column part fits."""
+    """The shape with the fewest crossbars of at most ``serial`` OUs each; None if none is that small.
+
+    Whole groups stay together if they fit. Kernel-split grids are cut alike at every kernel position, so that a tile
+    can hold all positions of few channels.
+    """
     rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
     per_group = rows * cols
     if groups > 1 and serial >= per_group:
-        each = serial // per_group
-        return Shape(-(-groups // each), 1, 1, min(each, groups) * per_group)
-    _, row_parts, col_parts = fewest_crossbars(rows, cols, min(serial, per_group))
-    a, b = int(row_parts[-1]), int(col_parts[-1])
-    return Shape(groups, a, b, -(-rows // a) * -(-cols // b))
-
-
-def shape_on(grid: Grid, crossbars: int, capacity: int) -> Shape | None:
-    """The shape with the fewest serial OUs on at most ``crossbars`` crossbars; None if more than ``capacity``."""
-    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
-    if groups > 1 and crossbars < 2 * groups:
-        each = -(-groups // max(1, min(crossbars, groups)))
-        shape = Shape(-(-groups // each), 1, 1, each * rows * cols)
-        return shape if shape.serial <= capacity else None
+        bundles = -(-groups // (serial // per_group))
+        return Shape(bundles, 1, 1, -(-groups // bundles) * per_group)
     kernels = grid.weights.kernel[0] * grid.weights.kernel[1] if grid.option.scheme == "kernel-split" else 1
-    height = np.arange(1, rows // kernels + 1)
-    height = height[np.unique(-(-(rows // kernels) // height), return_index=True)[1]]
-    a = -(-(rows // kernels) // height) * kernels
-    if kernels > 1:
-        height, a = np.r_[height, rows], np.r_[a, 1]
-    b = crossbars // groups // a
-    fits = b > 0
-    if not fits.any():
-        return None
-    a, height = a[fits], height[fits]
-    width = -(-cols // np.minimum(b[fits], cols))
-    serial = height * width
-    best = int(np.lexsort((height + width, serial))[0])
-    if serial[best] > capacity:
-        return None
-    return Shape(groups, int(a[best]), -(-cols // int(width[best])), int(serial[best]))
+    _, row_parts, col_parts = fewest_crossbars(rows // kernels, cols, min(serial, per_group // kernels))
+    a, b = int(row_parts[-1]) * kernels, int(col_parts[-1])
+    return Shape(groups, a, b, -(-rows // a) * -(-cols // b))
 
 
 def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
