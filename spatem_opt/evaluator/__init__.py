@@ -135,10 +135,11 @@ def _expand_all(solution: Solution) -> tuple[list[Turns], list[Violation]]:
 def _empty_copies(solution: Solution, pieces: list[Pieces]) -> list[Violation]:
     """Copies whose rectangles hold no existing OU: nothing to run."""
     found = []
+    layers = solution.network.layers
     rows = _rows_by_layer(solution.placement.layer, len(pieces))
     for layer, (part, here) in enumerate(zip(pieces, rows, strict=True)):
         copies = np.setdiff1d(solution.placement.copy[here], part.copy)
-        name = solution.network.nodes[solution.network.layers[layer]].name
+        name = solution.network.nodes[layers[layer]].name
         found += listed("structure", np.zeros(len(copies), np.int64), 1, "OUs", _empty_message(name, copies))
     return found
 
@@ -170,7 +171,7 @@ def _replayed(
     buffers = buffer_use(arch, network, runs)
     found += check_buffers(arch, buffers)
     held = reserved(solution.schedule, placed)
-    facts = Facts(mesh, network, placed, pieces, runs, held, through.bits, ports, routers, buffers)
+    facts = Facts(mesh, network, placed, pieces, runs, layer_runs, held, through.bits, ports, routers, buffers)
     result = summarize(facts, tuple(found))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.durations import starts_of
+from spatem_opt.evaluator.arrays import starts_of
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.replay import Run
 from spatem_opt.network.layers import Network

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.durations import Placed, starts_of
+from spatem_opt.evaluator.arrays import distinct, starts_of
+from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import Delivery, Run
@@ -63,7 +64,7 @@ class Load:
 
 def histogram(group: IntArray, groups: int, time: IntArray, width: int) -> tuple[IntArray, FloatArray]:
     """Count ``time`` per group in bins of ``width`` cycles: bins that occur, counts of shape (groups, bins)."""
-    bins, place = np.unique(np.maximum(time, 0) // width, return_inverse=True)
+    bins, place = distinct(np.maximum(time, 0) // width)
     counts = np.bincount(group * len(bins) + place, minlength=groups * len(bins))
     return bins, counts.reshape(groups, len(bins)).astype(np.float64)
 
@@ -73,7 +74,7 @@ def port_flows(mesh: Mesh, placed: list[Placed], runs: list[Run]) -> list[Flow]:
     flows = []
     for layer, run in zip(placed, runs, strict=True):
         bins, share = histogram(run.at.window_copy, layer.copies, run.begin, mesh.arch.contention_cycles)
-        tiles, place = np.unique(layer.pair_tile, return_inverse=True)
+        tiles, place = distinct(layer.pair_tile)
         weight = np.zeros((layer.copies, len(tiles)), np.int64)
         weight[layer.pair_copy, place] = layer.port_bits
         flows.append(Flow(tiles, weight, bins, share))
@@ -105,9 +106,7 @@ def _flow(loads: IntArray, bins: IntArray, share: FloatArray) -> Flow:
 def _input_flow(mesh: Mesh, delivery: Delivery) -> Flow:
     """Inputs from outside: each row of pixels in the bin of the first window on the tile that needs it."""
     tile, row = np.nonzero(delivery.row_bits)
-    bins, place = np.unique(
-        np.maximum(delivery.first_use[tile, row], 0) // mesh.arch.contention_cycles, return_inverse=True
-    )
+    bins, place = distinct(np.maximum(delivery.first_use[tile, row], 0) // mesh.arch.contention_cycles)
     tiles = len(delivery.tiles)
     bits = np.bincount(tile * len(bins) + place, delivery.row_bits[tile, row], tiles * len(bins))
     away = (delivery.tiles != mesh.outside).astype(np.int64)
@@ -136,7 +135,7 @@ def _map_flow(mesh: Mesh, run: Run, delivery: Delivery) -> Flow:
 def _sum_flow(mesh: Mesh, layer: Placed, run: Run) -> Flow:
     """Partial sums of every window of a copy, when it is done."""
     bins, share = histogram(run.at.window_copy, layer.copies, run.done, mesh.arch.contention_cycles)
-    senders, place = np.unique(layer.sum_pair, return_inverse=True)
+    senders, place = distinct(layer.sum_pair)
     loads = mesh.loads(layer.pair_tile[senders], mesh.flows(place, layer.sum_target, layer.sum_bits, len(senders)))
     copy = layer.pair_copy[senders]
     start = starts_of(copy)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.durations import Pieces, starts_of
+from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.durations import Pieces
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid
 

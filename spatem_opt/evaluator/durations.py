@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.grid import OuGrid, expand, window_stride
+from spatem_opt.evaluator.arrays import distinct, expand, starts_of
+from spatem_opt.evaluator.grid import OuGrid, window_stride
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.network.layers import Weights
 from spatem_opt.solution import MappingOption, Placement
@@ -98,21 +99,14 @@ class Placed:
     phases: int
 
 
-def starts_of(sorted_keys: IntArray) -> IntArray:
-    """Where each run of equal keys begins."""
-    return np.flatnonzero(np.concatenate([np.ones(1, np.bool_), sorted_keys[1:] != sorted_keys[:-1]]))
-
-
 def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuGrid, pieces: Pieces) -> Placed:
     """Everything M4 says about one layer. Every copy 0, 1, ... must hold at least one OU."""
     mesh = Mesh(arch)
     phases = arch.input_phases(weights.activation_bits)
-    crossbar_key, inverse = np.unique(pieces.copy * arch.crossbars + pieces.crossbar, return_inverse=True)
+    crossbar_key, inverse = distinct(pieces.copy * arch.crossbars + pieces.crossbar)
     crossbar_copy, crossbar = np.divmod(crossbar_key, arch.crossbars)
     crossbar_ous = _sums(inverse, pieces.ous, len(crossbar_key))
-    pair_key, pair = np.unique(
-        pieces.copy * arch.tiles + pieces.crossbar // arch.crossbars_per_tile, return_inverse=True
-    )
+    pair_key, pair = distinct(pieces.copy * arch.tiles + pieces.crossbar // arch.crossbars_per_tile)
     pair_copy, pair_tile = np.divmod(pair_key, arch.tiles)
     present = _present_rows(grid, pieces, pair, len(pair_key))
     by_copy = starts_of(pair_copy)
@@ -227,7 +221,7 @@ def _partial_sums(
     pair, col = np.nonzero(column_ous)
     home = column_home[pair_copy[pair], col]
     away = home != pair_tile[pair]
-    key, inverse = np.unique(pair[away] * arch.tiles + home[away], return_inverse=True)
+    key, inverse = distinct(pair[away] * arch.tiles + home[away])
     items = _sums(inverse, grid.partial_sums[col[away] % grid.cols], len(key))
     return key // arch.tiles, key % arch.tiles, items * (weights.partial_sum_bits or arch.partial_sum_bits), items
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator.arrays import expand
 from spatem_opt.network.layers import Node, Weights
 from spatem_opt.solution import MappingOption
 
@@ -119,12 +120,6 @@ def _rectangle(table: IntArray, r0: IntArray, r1: IntArray, c0: IntArray, c1: In
 
 def _prefix(values: IntArray) -> IntArray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
-
-
-def expand(counts: IntArray) -> tuple[IntArray, IntArray]:
-    """For every unit of every entry: the entry, and the unit's number in it."""
-    entry = np.repeat(np.arange(len(counts)), counts)
-    return entry, np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
 def _cut(start: IntArray, stop: IntArray, size: int) -> tuple[IntArray, IntArray, IntArray]:

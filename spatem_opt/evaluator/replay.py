@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.durations import Placed, starts_of
+from spatem_opt.evaluator.arrays import running_maximum, starts_of
+from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.reservations import Turns, running_maximum
+from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import patch_taps, readers
 from spatem_opt.evaluator.transfers import (
     NEVER,

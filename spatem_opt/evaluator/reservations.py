@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.evaluator.arrays import expand, running_maximum
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
-from spatem_opt.evaluator.grid import expand
 from spatem_opt.solution import Schedule
 
 IntArray = NDArray[np.int64]
@@ -109,24 +109,6 @@ def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     keep = busy[copy]
     crossbar, copy = crossbar[keep], copy[keep]
     return Reserved(crossbar, copy, first[copy], last[copy], begin[copy], begin[copy + 1], rows)
-
-
-def running_maximum(values: IntArray, group: IntArray) -> IntArray:
-    """Running maximum within each group; ``group`` ascends.
-
-    Groups are lifted onto steps higher than the range of the values, so that one accumulation does for all.
-    """
-    if not len(values):
-        return values
-    low = int(values.min())
-    rise = int(values.max()) - low + 1
-    step = np.cumsum(np.concatenate([np.zeros(1, np.int64), (group[1:] != group[:-1]).astype(np.int64)]))
-    if rise * (int(step[-1]) + 1) < 2**62:
-        lift = step * rise
-        found: IntArray = np.maximum.accumulate(values - low + lift) - lift + low
-        return found
-    parts = np.split(values, np.flatnonzero(np.diff(step)) + 1)
-    return np.concatenate([np.maximum.accumulate(part) for part in parts])
 
 
 def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator.arrays import starts_of
 from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
-from spatem_opt.evaluator.durations import Pieces, Placed, starts_of
+from spatem_opt.evaluator.durations import Pieces, Placed
 from spatem_opt.evaluator.evaluation import (
     Arrays,
     BufferPeaks,
@@ -41,6 +42,7 @@ class Facts:
     placed: list[Placed]
     pieces: list[Pieces]
     runs: list[Run]
+    layer_runs: list[Run]
     held: Reserved
     port_bits: IntArray
     ports: Load | None
@@ -52,14 +54,9 @@ class Facts:
         """The architecture."""
         return self.mesh.arch
 
-    def layer_runs(self) -> list[Run]:
-        """Runs of the crossbar layers."""
-        return [self.runs[index] for index in self.network.layers]
-
     def copy_windows(self, layer: int) -> IntArray:
         """Windows that each copy of a layer runs."""
-        run = self.runs[self.network.layers[layer]]
-        return np.bincount(run.at.window_copy, minlength=self.placed[layer].copies)
+        return np.bincount(self.layer_runs[layer].at.window_copy, minlength=self.placed[layer].copies)
 
 
 def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
@@ -160,7 +157,7 @@ def _energy(facts: Facts, traffic: Communication, written: int, operations: int,
 
 
 def _layer_table(facts: Facts) -> LayerTable:
-    placed, runs = facts.placed, facts.layer_runs()
+    placed, runs = facts.placed, facts.layer_runs
 
     def column(values: list[int]) -> IntArray:
         return np.array(values, np.int64)

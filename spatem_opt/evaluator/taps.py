@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.grid import expand
+from spatem_opt.evaluator.arrays import expand
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.durations import starts_of
+from spatem_opt.evaluator.arrays import starts_of
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
 from spatem_opt.network.layers import Edge, Node
