@@ -29,7 +29,7 @@ CASES: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
         [N("ConvTranspose", ["x", "w"], ["y"], strides=[3, 2], dilations=[2, 1])], [weight("w", 2, 3, 2, 2)],
     ),
     "transposed with output shape": (
-        [N("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], output_shape=[12, 13])], [weight("w", 2, 3, 3, 3)],
+        [N("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], output_shape=[12, 13], auto_pad="SAME_UPPER")], [weight("w", 2, 3, 3, 3)],
     ),
     "pool, then conv": (
         [N("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), N("Conv", ["p", "w"], ["y"])],
@@ -159,7 +159,7 @@ def sliding(draw: st.DrawFn) -> tuple[str, dict[str, object], tuple[int, int]]:
     return kind, attributes, kernel
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=sliding())
 def test_shape_of_any_sliding_operator_is_that_of_onnx(
     tmp_path: Path, case: tuple[str, dict[str, object], tuple[int, int]]
@@ -179,6 +179,10 @@ def test_shape_of_any_sliding_operator_is_that_of_onnx(
         return
     network = imported(tmp_path, proto)
     node = network.nodes[1]
+    for axis, length in ((0, 7), (1, 9)):  # PyTorch's and the text's rule, which ONNX's inference does not apply
+        begins = (inferred["y"][axis + 2] - 1) * attributes["strides"][axis]  # type: ignore[index]
+        if attributes.get("ceil_mode") and begins >= length + attributes["pads"][axis]:  # type: ignore[index]
+            inferred["y"][axis + 2] -= 1
     assert [1, node.channels, node.height, node.width] == inferred["y"]
     ran = observed(proto, "z", (1, 2, 7, 9)) if kind != "MaxPool" else None  # its reference ignores some dilations
     if ran is not None:

@@ -171,7 +171,17 @@ def _ordered(where: str, ops: list[Op], given: set[str], outputs: list[str]) -> 
                 if needed in done:
                     raise InstanceError(op.where, "input", needed, "needs the node's own output: a cycle")
             stack.extend(missing)
-    return order
+    return _in_file_order(ops, order)
+
+
+def _in_file_order(ops: list[Op], order: list[Op]) -> list[Op]:
+    """The operators of `order` as the file has them, if producers come first there (as ONNX demands)."""
+    needed = {id(op) for op in order}
+    as_written = [op for op in ops if id(op) in needed]
+    position = {name: i for i, op in enumerate(as_written) for name in op.outputs if name}
+    if any(position.get(name, -1) >= i for i, op in enumerate(as_written) for name in op.inputs):
+        return order
+    return as_written
 
 
 def input_shapes(graph: Graph, given: InputShape | None) -> dict[str, tuple[int, ...]]:
