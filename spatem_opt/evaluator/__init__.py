@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.evaluator.arrays import rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
 from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
 from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
@@ -88,14 +89,8 @@ def evaluate(solution: Solution) -> Evaluation:
     return _replayed(solution, pieces, placed, turns, found)
 
 
-def _rows_by_layer(layer: IntArray, layers: int) -> list[IntArray]:
-    """Row numbers of a table, per layer."""
-    order = np.argsort(layer, kind="stable")
-    return np.split(order, np.searchsorted(layer[order], np.arange(1, layers)))
-
-
 def _clip_all(solution: Solution, grids: list[OuGrid]) -> list[Pieces]:
-    rows = _rows_by_layer(solution.placement.layer, len(grids))
+    rows = rows_by_group(solution.placement.layer, len(grids))
     return [clip(grid, solution.placement, part) for grid, part in zip(grids, rows, strict=True)]
 
 
@@ -123,7 +118,7 @@ def _expand_all(solution: Solution) -> tuple[list[Turns], list[Violation]]:
     """Windows in order of execution, per layer, and family ``windows``."""
     schedule, nodes = solution.schedule, solution.network.nodes
     turns, found = [], []
-    rows = _rows_by_layer(schedule.layer, len(solution.mapping))
+    rows = rows_by_group(schedule.layer, len(solution.mapping))
     for index, option, part in zip(solution.network.layers, solution.mapping, rows, strict=True):
         node = nodes[index]
         turns.append(turns_of(schedule, part))
@@ -136,7 +131,7 @@ def _empty_copies(solution: Solution, pieces: list[Pieces]) -> list[Violation]:
     """Copies whose rectangles hold no existing OU: nothing to run."""
     found = []
     layers = solution.network.layers
-    rows = _rows_by_layer(solution.placement.layer, len(pieces))
+    rows = rows_by_group(solution.placement.layer, len(pieces))
     for layer, (part, here) in enumerate(zip(pieces, rows, strict=True)):
         copies = np.setdiff1d(solution.placement.copy[here], part.copy)
         name = solution.network.nodes[layers[layer]].name

@@ -56,3 +56,9 @@ def running_maximum(values: IntArray, group: IntArray) -> IntArray:
         return found
     parts = np.split(values, np.flatnonzero(np.diff(step)) + 1)
     return np.concatenate([np.maximum.accumulate(part) for part in parts])
+
+
+def rows_by_group(group: IntArray, groups: int) -> list[IntArray]:
+    """Row numbers of each group 0 .. groups - 1, ascending."""
+    order = np.argsort(group, kind="stable")
+    return np.split(order, np.searchsorted(group[order], np.arange(1, groups)))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, mapping_fault, window_shape
 from spatem_opt.network.layers import Network, Node, Weights
@@ -112,16 +113,18 @@ def _outside(what: str, values: IntArray, stop: int, least: int = 0) -> list[Vio
 def _check_copies(solution: Solution) -> list[Violation]:
     """Copies of each layer are 0, 1, ... and every scheduled copy is placed."""
     found = []
-    placed = np.unique(np.stack([solution.placement.layer, solution.placement.copy]), axis=1)
-    for layer, node in enumerate(solution.network.layers):
-        copies = placed[1, placed[0] == layer]
+    layers = solution.network.layers
+    placed = rows_by_group(solution.placement.layer, len(layers))
+    scheduled = rows_by_group(solution.schedule.layer, len(layers))
+    for node, rows, reserved in zip(layers, placed, scheduled, strict=True):
+        copies = distinct(solution.placement.copy[rows])[0]
         name = solution.network.nodes[node].name
         if not len(copies):
             found.append(Violation("structure", f"layer {name!r} has no copy", 0, 1, "copies"))
         elif copies[-1] != len(copies) - 1:
             message = f"layer {name!r} has {len(copies)} copies, numbered up to {copies[-1]}"
             found.append(Violation("structure", message, int(copies[-1]), len(copies) - 1, "copy"))
-        asked = solution.schedule.copy[solution.schedule.layer == layer]
+        asked = solution.schedule.copy[reserved]
         if len(copies) and len(asked) and asked.max() >= len(copies):
             message = f"layer {name!r} has {len(copies)} copies, copy {asked.max()} is scheduled"
             found.append(Violation("structure", message, int(asked.max()), len(copies) - 1, "copy"))

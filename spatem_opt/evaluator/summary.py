@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
 from spatem_opt.evaluator.durations import Pieces, Placed
@@ -169,8 +169,8 @@ def _layer_table(facts: Facts) -> LayerTable:
     return LayerTable(
         name=tuple(facts.network.nodes[index].name for index in facts.network.layers),
         copies=column([layer.copies for layer in placed]),
-        crossbars=column([len(np.unique(layer.crossbar)) for layer in placed]),
-        tiles=column([len(np.unique(layer.pair_tile)) for layer in placed]),
+        crossbars=column([len(distinct(layer.crossbar)[0]) for layer in placed]),
+        tiles=column([len(distinct(layer.pair_tile)[0]) for layer in placed]),
         windows=column([len(run.begin) for run in runs]),
         ous_per_copy=column([int(layer.pair_ous[layer.pair_copy == 0].sum()) for layer in placed]),
         compute_cycles=column([int(layer.compute.max()) for layer in placed]),
