@@ -65,11 +65,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except _UsageError as error:
         return _usage(error)
     except (KeyboardInterrupt, typer.Abort):
-        say("interrupted")
-        return INTERRUPTED
-    except BrokenPipeError:  # `spatem networks | head`
+        code = INTERRUPTED
+    except BrokenPipeError:  # `spatem networks | head`; typer makes it 1 as well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
+    if code == INTERRUPTED:
+        say("interrupted")
     return code if isinstance(code, int) else 0
 
 
