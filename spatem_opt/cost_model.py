@@ -97,13 +97,14 @@ def place(grid: Grid, architecture: Architecture, copy: IntArray, crossbar: IntA
     architecture : Architecture
     copy, crossbar : int64 arrays, shape (rectangles,)
     rect : int64 array, shape (rectangles, 4)
-        row_start, row_stop, col_start, col_stop. Every row and column of a rectangle holds an existing OU.
+        row_start, row_stop, col_start, col_stop. Without an ``exists`` table, every row and column of a rectangle
+        holds an existing OU.
     """
     copies, per_tile = int(copy.max()) + 1, architecture.crossbars_per_tile
     compute = grid.phases * _largest_sum(copy, crossbar, rectangle_ous(grid, rect), copies)
     key, owner = np.unique(copy * architecture.tiles + crossbar // per_tile, return_inverse=True)
     pair_copy, pair_tile = np.divmod(key, architecture.tiles)
-    rows = _coverage(owner, rect[:, 0], rect[:, 1], len(key), grid.shape[0]) > 0
+    rows = _held_rows(grid, owner, rect, len(key))
     bits = _port_bits(grid, rows)
     on_tile = np.bincount(pair_tile, bits, architecture.tiles)
     starts = np.searchsorted(pair_copy, np.arange(copies))
@@ -157,6 +158,20 @@ def _coverage(
     np.add.at(table, (owner, start), weight)
     np.subtract.at(table, (owner, stop), weight)
     return np.cumsum(table, axis=1)[:, :-1]
+
+
+def _held_rows(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> BoolArray:
+    """Which OU rows every owner holds an existing OU of; shape (owners, OU rows of all groups)."""
+    if grid.exists is None:
+        return _coverage(owner, rect[:, 0], rect[:, 1], owners, grid.shape[0]) > 0
+    unique, which = np.unique(rect, axis=0, return_inverse=True)
+    table = np.kron(np.eye(grid.weights.groups, dtype=np.bool_), grid.exists)
+    held = np.zeros((len(unique), grid.shape[0]), dtype=np.bool_)
+    for i, (r0, r1, c0, c1) in enumerate(unique):
+        held[i, r0:r1] = table[r0:r1, c0:c1].any(axis=1)
+    rows = np.zeros((owners, grid.shape[0]), dtype=np.bool_)
+    np.logical_or.at(rows, owner, held[which.ravel()])
+    return rows
 
 
 def _port_bits(grid: Grid, rows: BoolArray) -> IntArray:

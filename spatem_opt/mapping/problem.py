@@ -121,7 +121,7 @@ def layer_options(node: Node, architecture: Architecture, storage: Storage = "sl
     options = [MappingOption("im2col", storage)]
     if weights.kernel != (1, 1) and not weights.transposed:
         options.append(MappingOption("kernel-split", storage))
-    if weights.dilation == (1, 1) and not weights.transposed and node.windows > 1:
+    if weights.dilation == (1, 1) and not weights.transposed and node.windows > 1 and weights.kernel != (1, 1):
         cells = architecture.cells_per_weight(weights.weight_bits)
         for ph in range(1, node.height + 1):
             for pw in range(1, node.width + 1):

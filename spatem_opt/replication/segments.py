@@ -153,73 +153,77 @@ def _useful(table: FloatArray) -> IntArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """Cuts and the way of every layer: ``segment`` and ``way`` have shape (layers,); ``cycles`` is the surrogate."""
+class Cuts:
+    """Cuts and the way of every layer: ``segment`` and ``way`` have shape (layers,); ``cost`` is the surrogate."""
 
     segment: IntArray
     way: IntArray
-    cycles: float
+    cost: float
 
 
 class Runs:
-    """Tables over (slots, pace, layer) that price any run of layers; built once per network and chip."""
+    """Prices of all runs of layers; built once per network, chip and price of communication.
 
-    def __init__(self, options: list[Ways], network: Network, architecture: Architecture, router_share: float) -> None:
-        self.options, self.architecture = options, architecture
+    Parameters
+    ----------
+    options : list of Ways
+        One per layer.
+    network, architecture
+    price : float
+        Cycles that one bit of communication is worth.
+    router_share : float
+        Share of all routers' capacity that a run may use: the middle of the mesh carries more than its rim.
+    """
+
+    def __init__(
+        self, options: list[Ways], network: Network, architecture: Architecture, price: float, router_share: float = 0.4
+    ) -> None:
+        self.options, self.architecture, self.price = options, architecture, price
         self.slots = menu(architecture.ou_slots)
-        self.router = router_share * architecture.mesh_rows * architecture.mesh_cols * (
-            architecture.router_bits_per_cycle)  # fmt: skip
-        fastest = min(float(way.cycles.min()) for way in options)
+        routers = architecture.mesh_rows * architecture.mesh_cols
+        self.router = router_share * routers * architecture.router_bits_per_cycle
         slowest = sum(float(way.cycles.max()) for way in options)
-        self.paces = np.geomspace(max(1.0, fastest), slowest, PACES)
+        self.paces = np.geomspace(max(1.0, min(float(way.cycles.min()) for way in options)), slowest, PACES)
         self.before, self.lag = lags(network)
-        shape = (len(self.slots), PACES, len(options) + 1)
-        self.crossbars, self.traffic = np.zeros(shape), np.zeros(shape)
-        cache: dict[int, tuple[FloatArray, FloatArray]] = {}
+        table = np.zeros((3, len(self.slots), PACES, len(options) + 1))
+        cache: dict[int, FloatArray] = {}
         for layer, way in enumerate(options):
             if id(way) not in cache:
                 cache[id(way)] = self._needs(way)
-            need, sent = cache[id(way)]
-            self.crossbars[:, :, layer + 1], self.traffic[:, :, layer + 1] = need, sent
-        np.cumsum(self.crossbars, axis=2, out=self.crossbars)
-        np.cumsum(self.traffic, axis=2, out=self.traffic)
+            table[..., layer + 1] = cache[id(way)]
+        self.crossbars, self.traffic, self.bits = np.cumsum(table, axis=3)
 
     def pick(self, way: Ways, slots: int, pace: float) -> int | None:
-        """Cheapest way within slots and pace, as a share of crossbars plus a share of the routers."""
+        """Cheapest way within slots and pace: its shares of crossbars and routers, and its communication."""
         fits = np.flatnonzero((way.serial <= slots) & (way.cycles <= pace))
         if not len(fits):
             return None
-        cost = way.crossbars[fits] / self.architecture.crossbars + way.hop_bits[fits] / (self.router * pace)
-        return int(fits[cost.argmin()])
+        share = way.crossbars[fits] / self.architecture.crossbars
+        traffic = way.hop_bits[fits] / self.router + way.bits[fits] * self.price
+        return int(fits[(share + traffic / pace).argmin()])
 
-    def _needs(self, way: Ways) -> tuple[FloatArray, FloatArray]:
-        need = np.full((len(self.slots), PACES), 1e18)
-        sent = np.zeros_like(need)
+    def _needs(self, way: Ways) -> FloatArray:
+        """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
+        need = np.zeros((3, len(self.slots), PACES))
+        need[0] = 1e18
         for s, slots in enumerate(self.slots):
             for p, pace in enumerate(self.paces):
                 best = self.pick(way, int(slots), float(pace))
                 if best is not None:
-                    need[s, p], sent[s, p] = way.crossbars[best], way.hop_bits[best]
-        return need, sent
+                    need[:, s, p] = way.crossbars[best], way.hop_bits[best], way.bits[best]
+        return need
 
-    def price(self, first: int, fill: float) -> FloatArray:
-        """Cycles of runs first..j-1 at every slot budget; shape (slots, run lengths); infinite where impossible."""
+    def costs(self, first: int, fill: float) -> FloatArray:
+        """Cycles plus priced communication of runs first..j-1; shape (slots, paces, run lengths); inf: impossible."""
         last = min(len(self.options), first + LONGEST_RUN)
         stop = np.arange(first + 1, last + 1)
-        base = self.crossbars[:, :, first : first + 1], self.traffic[:, :, first : first + 1]
-        fits = (self.crossbars[:, :, stop] - base[0] <= fill * self.architecture.crossbars) & (
-            self.traffic[:, :, stop] - base[1] <= self.router * self.paces[:, None])  # fmt: skip
-        index = np.where(fits.any(axis=1), fits.argmax(axis=1), -1)
-        depth = np.maximum.accumulate(self.lag[first:last]) - self.before[first]
-        cycles = self.paces[index] * (1 + np.maximum(depth - (self.lag[first] - self.before[first]), 0))
-        return np.where(index >= 0, cycles, np.inf)
-
-    def pace_of(self, first: int, stop: int, slots: int, fill: float) -> float:
-        """Smallest pace at which the run fits."""
-        need = self.crossbars[slots, :, stop] - self.crossbars[slots, :, first]
-        sent = self.traffic[slots, :, stop] - self.traffic[slots, :, first]
-        fits = (need <= fill * self.architecture.crossbars) & (sent <= self.router * self.paces)
-        return float(self.paces[fits.argmax()])
+        need, sent, bits = (
+            table[:, :, stop] - table[:, :, first : first + 1] for table in (self.crossbars, self.traffic, self.bits)
+        )
+        fits = (need <= fill * self.architecture.crossbars) & (sent <= self.router * self.paces[:, None])
+        trail = np.maximum.accumulate(self.lag[first:last]) - self.lag[first]
+        cycles = self.paces[:, None] * (1 + np.maximum(trail, 0)) + self.price * bits
+        return np.where(fits, cycles, np.inf)
 
 
 def lags(network: Network) -> tuple[FloatArray, FloatArray]:
@@ -243,50 +247,55 @@ def lags(network: Network) -> tuple[FloatArray, FloatArray]:
     return np.array(before)[index], np.array(depth)[index]
 
 
-def cut(runs: Runs, *, fill: float = 0.97, turn_cycles: float = 0.0) -> Plan | None:
-    """Cuts, slots and ways of least total cycles: a shortest path over (layers done, slots used).
+def cut(runs: Runs, *, fill: float = 0.97) -> Cuts | None:
+    """Cuts, slots and ways of least cycles plus priced communication: a shortest path over (layers done, slots used).
 
     Parameters
     ----------
     runs : Runs
     fill : float
         Share of the crossbars that a run may plan to use; the rest is for whole tiles.
-    turn_cycles : float
-        Cycles added for every segment: latencies that the pace does not count.
     """
     layers, capacity = len(runs.options), runs.architecture.ou_slots
     best = np.full((layers + 1, capacity + 1), np.inf)
     best[0, 0] = 0.0
-    parent = np.zeros((layers + 1, capacity + 1, 2), dtype=np.int64)
+    parent = np.zeros((layers + 1, capacity + 1, 3), dtype=np.int64)
     for first in range(layers):
         if not np.isfinite(best[first]).any():
             continue
-        price = runs.price(first, fill) + turn_cycles
+        costs = runs.costs(first, fill)
+        pace, cost = costs.argmin(axis=1), costs.min(axis=1)
         for s, slots in enumerate(runs.slots):
-            reach = best[first, : capacity + 1 - slots]
-            total = reach[None, :] + price[s][:, None]
-            target = best[first + 1 : first + 1 + price.shape[1], slots:]
-            better = total < target
-            target[better] = total[better]
-            parent[first + 1 : first + 1 + price.shape[1], slots:][better] = (first, s)
+            total = best[first, None, : capacity + 1 - slots] + cost[s][:, None]
+            rows = slice(first + 1, first + 1 + len(total))
+            better = total < best[rows, slots:]
+            best[rows, slots:][better] = total[better]
+            step = np.broadcast_to(np.stack([np.full(len(total), first), np.full(len(total), s), pace[s]], axis=1)[:, None],
+                                   (*better.shape, 3))  # fmt: skip
+            parent[rows, slots:][better] = step[better]
     used = int(best[layers].argmin())
     if not np.isfinite(best[layers, used]):
         return None
-    segment, way, stop = np.zeros(layers, dtype=np.int64), np.zeros(layers, dtype=np.int64), layers
+    return _trace(runs, parent, used, float(best[layers, used]))
+
+
+def _trace(runs: Runs, parent: IntArray, used: int, cost: float) -> Cuts:
+    """Walk the shortest path back from its end."""
+    stop = len(runs.options)
+    way = np.zeros(stop, dtype=np.int64)
     cuts: list[int] = []
     while stop:
-        first, s = (int(v) for v in parent[stop, used])
-        pace = runs.pace_of(first, stop, s, fill)
+        first, s, pace = (int(v) for v in parent[stop, used])
         for layer in range(first, stop):
-            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace) or 0
+            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), float(runs.paces[pace])) or 0
         cuts.append(first)
         used, stop = used - int(runs.slots[s]), first
-    segment = np.searchsorted(np.sort(cuts), np.arange(layers), side="right") - 1
-    return Plan(segment, way, float(best[layers].min()))
+    segment = np.searchsorted(np.sort(cuts), np.arange(len(way)), side="right") - 1
+    return Cuts(segment, way, cost)
 
 
 def allocate(
-    plan: Plan, options: list[Ways], grids: list[tuple[Grid, ...]], architecture: Architecture
+    plan: Cuts, options: list[Ways], grids: list[tuple[Grid, ...]], architecture: Architecture
 ) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
     """Copies along the walk, segment by segment; None if a segment does not fit.
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.mapping.grid import Grid
 
 IntArray = NDArray[np.int64]
@@ -109,6 +110,8 @@ def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
     Columns: row_start, row_stop, col_start, col_stop.
     """
     rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
+    if grid.option.storage == "filled":
+        return _block_rectangles(grid)
     if shape.row_parts * shape.col_parts == 1:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1)
@@ -119,6 +122,27 @@ def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
     one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
     shift = np.arange(groups)[:, None, None] * np.array([rows, rows, cols, cols])
     return np.reshape(one + shift, (-1, 4))
+
+
+def filled_shape(grid: Grid) -> Shape:
+    """The only shape of a filled grid: one crossbar for every storage block."""
+    rect = _block_rectangles(grid)
+    down, across = int(grid.rows.block[-1] + 1), int(grid.cols.block[-1] + 1)
+    return Shape(grid.weights.groups, down, across, int(rectangle_ous(grid, rect).max()))
+
+
+def _block_rectangles(grid: Grid) -> IntArray:
+    """Storage blocks of a filled grid, down the rows first (the order of the OU simulator's layer mapping)."""
+    row_edge = np.searchsorted(grid.rows.block, np.arange(grid.rows.block[-1] + 2))
+    col_edge = np.searchsorted(grid.cols.block, np.arange(grid.cols.block[-1] + 2))
+    j, i = (
+        axis.ravel() for axis in np.meshgrid(np.arange(len(col_edge) - 1), np.arange(len(row_edge) - 1), indexing="ij")
+    )
+    one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
+    rows, cols = len(grid.rows), len(grid.cols)
+    shift = np.arange(grid.weights.groups)[:, None, None] * np.array([rows, rows, cols, cols])
+    rect = np.reshape(one + shift, (-1, 4))
+    return np.asarray(rect[rectangle_ous(grid, rect) > 0])
 
 
 def row_sections(grid: Grid, shape: Shape) -> int:
