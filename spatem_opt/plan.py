@@ -10,7 +10,6 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication.layout import Allocation, chunks, placement
-from spatem_opt.scheduling import list_schedule
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.solution import Schedule, Solution
@@ -36,15 +35,14 @@ class Plan:
     serial: bool = False
 
 
-def realize(plan: Plan, network: Network, architecture: Architecture) -> Solution:
-    """Place and schedule a plan; ``claims["total"]`` holds the latency that the schedule was computed with."""
+def problem_of(plan: Plan, network: Network, architecture: Architecture) -> Problem:
+    """The scheduling problem of a plan."""
     placed = placement(architecture, plan.grids, plan.allocations)
-    problem = Problem(architecture, network, plan.grids, placed, chunks(plan.allocations), plan.serial)
-    return assemble(plan, problem, list_schedule.solve(problem))
+    return Problem(architecture, network, plan.grids, placed, chunks(plan.allocations), plan.serial)
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
-    """The solution file's tables for a scheduled problem."""
+    """The solution file's tables for a scheduled problem; it claims the latency that the scheduler computed."""
     return Solution(
         problem.architecture,
         problem.network,

@@ -55,11 +55,15 @@ class Load:
         Bits of the fullest bin.
     waiting : float64 array, shape (resources,)
         Most bits waiting after any bin.
+    bins, fullest : int64 and float64 arrays, shape (bins that occur,)
+        Bin numbers, and the load of the fullest resource in each over what one bin serves.
     """
 
     bits: IntArray
     peak: FloatArray
     waiting: FloatArray
+    bins: IntArray
+    fullest: FloatArray
 
 
 def histogram(group: IntArray, groups: int, time: IntArray, width: int) -> tuple[IntArray, FloatArray]:
@@ -153,10 +157,11 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
     """
     bits, peak, waiting = np.zeros(resources, np.int64), np.zeros(resources), np.zeros(resources)
     if not flows:
-        return Load(bits, peak, waiting)
+        return Load(bits, peak, waiting, np.zeros(0, np.int64), np.zeros(0))
     for flow in flows:
         bits[flow.resource] += np.rint(flow.weight.T * flow.share.sum(1)).astype(np.int64).sum(1)
     bins = np.unique(np.concatenate([flow.bins for flow in flows]))
+    fullest = np.zeros(len(bins))
     block = max(CHUNK // len(bins), 1)
     for first in range(0, resources, block):
         part = slice(first, min(first + block, resources))
@@ -166,11 +171,12 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
             place = np.searchsorted(bins, flow.bins)
             load[np.ix_(flow.resource[here] - first, place)] += flow.weight[:, here].T.astype(np.float64) @ flow.share
         peak[part] = load.max(1)
+        np.maximum(fullest, load.max(0) / capacity, out=fullest)
         arrived = load.cumsum(1)
         served = capacity * bins.astype(np.float64)
         empty = np.minimum.accumulate(arrived - load - (served - capacity), axis=1)
         waiting[part] = np.maximum(arrived - served - empty, 0).max(1)
-    return Load(bits, peak, waiting)
+    return Load(bits, peak, waiting, bins, fullest)
 
 
 def check_load(family: str, load: Load, capacity: int) -> list[Violation]:

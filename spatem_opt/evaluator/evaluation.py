@@ -129,7 +129,10 @@ class NodeTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrays:
-    """For plots: one entry per tile, or per router."""
+    """For plots and for stretching: one entry per tile, per router, or per bin of ``contention_cycles`` that occurs.
+
+    ``bin_load`` is the load of the fullest router or port in a bin over what it serves in one.
+    """
 
     tile_crossbars: IntArray
     tile_cells: IntArray
@@ -137,6 +140,8 @@ class Arrays:
     tile_port_bits: IntArray
     tile_buffer_peak_bits: IntArray
     router_bits: IntArray
+    bins: IntArray
+    bin_load: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

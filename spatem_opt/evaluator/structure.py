@@ -30,6 +30,8 @@ def weights_of(node: Node) -> Weights:
 
 def check_network(network: Network) -> None:
     """Raise :class:`InstanceError` where edges do not fit their nodes: this is wrong input, not a wrong solution."""
+    if not network.layers:
+        raise InstanceError(f"network {network.name!r}", "layers", 0, "expected at least one crossbar layer")
     for index, node in enumerate(network.nodes):
         where = f"node {node.name!r}"
         if (node.kind == "input") == bool(node.edges):
@@ -55,12 +57,14 @@ def _check_producers(network: Network, where: str, producers: IntArray, rows: In
     for producer in producers:
         source = network.nodes[producer]
         for taps, size in ((rows, source.height), (cols, source.width)):
-            if taps.size and not -1 <= taps.min() <= taps.max() < size:
+            if not taps.size:
+                raise InstanceError(where, "taps", taps.shape, "expected at least one tap per output")
+            if not -1 <= taps.min() <= taps.max() < size:
                 raise InstanceError(where, "taps", int(taps.max()), f"expected -1 to {size - 1} ({source.name!r})")
 
 
 def check_tables(solution: Solution) -> list[Violation]:
-    """Columns of equal length and of integers, known layers, copies and crossbars, all copies there."""
+    """Columns of equal length and of 64-bit integers, known layers, copies and crossbars, all copies there."""
     found = [
         fault
         for table, names in ((solution.placement, PLACEMENT), (solution.schedule, SCHEDULE))
@@ -93,8 +97,8 @@ def _check_columns(table: Placement | Schedule, names: tuple[str, ...]) -> list[
         if column.ndim != 1 or len(column) != first:
             message = f"{kind}: column {name} has shape {column.shape}, column {names[0]} has {first} rows"
             found.append(Violation("structure", message, column.size, first, "rows"))
-        elif column.dtype.kind not in "iu" and column.size:
-            message = f"{kind}: column {name} holds {column.dtype}, expected integers"
+        elif column.dtype != np.int64:
+            message = f"{kind}: column {name} holds {column.dtype}, expected int64"
             found.append(Violation("structure", message, column.size, 0, "rows"))
     return found
 

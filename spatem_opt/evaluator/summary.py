@@ -208,7 +208,19 @@ def _arrays(facts: Facts) -> Arrays:
         facts.port_bits,
         facts.buffers.tile_peak,
         facts.routers.bits,
+        *_bins(facts),
     )
+
+
+def _bins(facts: Facts) -> tuple[IntArray, NDArray[np.float64]]:
+    """Bins that occur, and the load of the fullest router or port in each."""
+    loads = [facts.routers] if facts.ports is None else [facts.routers, facts.ports]
+    bins = np.unique(np.concatenate([load.bins for load in loads]))
+    fullest = np.zeros(len(bins))
+    for load in loads:
+        place = np.searchsorted(bins, load.bins)
+        fullest[place] = np.maximum(fullest[place], load.fullest)
+    return bins, fullest
 
 
 def check_claims(claims: dict[str, dict[str, Any]], found: Evaluation) -> list[Violation]:

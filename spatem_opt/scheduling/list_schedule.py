@@ -79,7 +79,7 @@ class _Run:
         pixel_window = window_of_pixel(node, grid.option.ph, grid.option.pw)
         ready = np.zeros(grid.windows, dtype=np.int64)
         np.maximum.at(ready, pixel_window, self._ready(index, node))
-        earliest = np.maximum(ready[window], free[copy])
+        earliest = np.maximum(np.maximum(ready[window], free[copy]), chunks.not_before[rows][owner])
         if self.problem.serial:
             earliest = np.maximum(earliest, max(int(done.max()) for done in self.done))
         begin = self._paced(earliest, owner, copy, rows, placed.interval)

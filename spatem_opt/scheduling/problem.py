@@ -21,7 +21,7 @@ IntArray = NDArray[np.int64]
 class Chunks:
     """Windows in the order they run: columns of equal length, rows of one copy in their order (M7).
 
-    ``pace``: least number of cycles between the beginnings of successive windows.
+    ``pace``: least number of cycles between the beginnings of successive windows. ``not_before``: earliest start.
     """
 
     layer: IntArray
@@ -30,6 +30,7 @@ class Chunks:
     last: IntArray
     step: IntArray
     pace: IntArray
+    not_before: IntArray
 
 
 @dataclass(frozen=True, eq=False)

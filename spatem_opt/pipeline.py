@@ -1,0 +1,224 @@
+"""The front end: candidate plans from all methods, each scheduled, evaluated, and the best one kept."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from typing import Any
+
+from spatem_opt import bounds
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import BASELINES
+from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.heuristic import Candidates
+from spatem_opt.network import Network
+from spatem_opt.plan import Plan, assemble, problem_of
+from spatem_opt.result import Result, Status
+from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.shortage import shortage
+from spatem_opt.solution import Solution
+from spatem_opt.stop import catch_interrupt
+
+OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
+"""``balanced`` is latency times communication: what the abstract's headline weighs against each other."""
+METHODS = ("auto", "heuristic", *BASELINES)
+STRETCHES = 12
+"""Times a schedule is slowed down before its plan is given up."""
+CONTENTION = {"port", "router"}
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A solution that the evaluator accepts, its numbers, and when it was found."""
+
+    name: str
+    solution: Solution
+    evaluation: Evaluation
+    value: int
+    seconds: float
+
+
+def solve(
+    network: Network,
+    architecture: Architecture,
+    *,
+    objective: str = "latency",
+    method: str = "auto",
+    time_limit: float | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Result:
+    """Map, group, replicate, place and schedule a network on a chip.
+
+    Parameters
+    ----------
+    network, architecture
+    objective : {"latency", "throughput", "communication", "energy", "balanced"}
+        Minimised: cycles, cycles of the period, bits, fJ, cycles x bits.
+    method : str
+        ``auto`` or ``heuristic``, or the name of a baseline (:data:`spatem_opt.baselines.BASELINES`).
+    time_limit : float, optional
+        Seconds after which no further candidate is tried; a first solution is always finished.
+    seed, workers : int
+        Recorded with the result; the constructive heuristic uses neither.
+    progress : callable, optional
+        Told in a few words what is going on.
+
+    Returns
+    -------
+    Result
+        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit.
+
+    Raises
+    ------
+    InstanceError
+        If an argument is not one of those above.
+    ModelError
+        If the evaluator contradicts the scheduler: a bug of this package.
+
+    Examples
+    --------
+    >>> from spatem_opt import load_architecture, load_network, solve
+    >>> result = solve(load_network("lenet5"), load_architecture("ou-isaac-4x4", {"adc_bits": "5"}))
+    >>> str(result.status), result.bound <= result.value
+    ('feasible', True)
+    """
+    _check(objective, method)
+    begun = time.monotonic()
+    missing = shortage(network, architecture)
+    if missing is not None:
+        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
+    bound = _bound(network, architecture, objective)
+    best: Evaluated | None = None
+    with catch_interrupt() as interrupted:
+        for found in search(network, architecture, objective, method, progress):
+            if best is None or found.value < best.value:
+                best = found
+            late = time_limit is not None and time.monotonic() - begun > time_limit
+            if late or interrupted(best.value):
+                break
+    seconds = time.monotonic() - begun
+    if best is None:
+        return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
+    solution = replace(best.solution, claims=_claims(best, bound, objective, method, seed, seconds))
+    status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
+    return Result(status, objective, solution, best.value, bound.value, seconds)
+
+
+def _check(objective: str, method: str) -> None:
+    if objective not in OBJECTIVES:
+        raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
+    if method not in METHODS:
+        raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
+
+
+def search(
+    network: Network, architecture: Architecture, objective: str, method: str, progress: Progress | None = None
+) -> Iterator[Evaluated]:
+    """Evaluated solutions, one after the other as they are found; not necessarily better and better."""
+    begun = time.monotonic()
+    best: int | None = None
+    for name, make in _planners(network, architecture, objective, method):
+        if progress is not None:
+            progress(f"{name}" + (f", best so far {best}" if best is not None else ""))
+        plan = make(best)
+        found = None if plan is None else finish(plan, network, architecture)
+        if found is not None:
+            value = measure(found[1], objective)
+            best = value if best is None else min(best, value)
+            yield Evaluated(name, *found, value, time.monotonic() - begun)
+
+
+def _planners(
+    network: Network, architecture: Architecture, objective: str, method: str
+) -> Iterator[tuple[str, Callable[[int | None], Plan | None]]]:
+    if method in BASELINES:
+        yield method, lambda best: BASELINES[method](network, architecture)
+        return
+    candidates = Candidates(network, architecture, objective)
+    yield from candidates.planners()
+    for name, baseline in BASELINES.items():
+        if candidates.may_win(name):
+            yield name, lambda best, baseline=baseline: candidates.promising(baseline(network, architecture), best)
+
+
+def finish(plan: Plan, network: Network, architecture: Architecture) -> tuple[Solution, Evaluation] | None:
+    """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
+
+    Raises
+    ------
+    ModelError
+        If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
+    """
+    problem = problem_of(plan, network, architecture)
+    for attempt in range(STRETCHES):
+        times = list_schedule.solve(problem)
+        solution = assemble(plan, problem, times)
+        found = evaluate(solution)
+        families = {violation.family for violation in found.violations}
+        if not families:
+            return solution, found
+        if families - CONTENTION:
+            bad = next(v for v in found.violations if v.family not in CONTENTION)
+            if bad.family == "buffer":
+                return None
+            raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
+        if found.arrays is None:
+            raise ModelError(f"{plan.name} on {network.name!r}: no replay")
+        problem = stretch(problem, times, found.arrays.bins, found.arrays.bin_load, 1 + 0.02 * attempt)
+    return None
+
+
+def measure(found: Evaluation, objective: str) -> int:
+    """Objective value of an evaluated solution."""
+    if found.latency_cycles is None or found.communication is None or found.energy is None:
+        raise ModelError("a solution without violations could not be replayed")
+    values = {
+        "latency": found.latency_cycles,
+        "throughput": found.period_cycles or 0,
+        "communication": found.communication.total,
+        "energy": found.energy.total,
+        "balanced": found.latency_cycles * found.communication.total,
+    }
+    return values[objective]
+
+
+def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:
+    if objective == "balanced":
+        product = bounds.latency(network, architecture).value * bounds.communication(network, architecture).value
+        return bounds.Bound({"latency x communication": product})
+    makers = {
+        "latency": bounds.latency,
+        "throughput": bounds.period,
+        "communication": bounds.communication,
+        "energy": bounds.energy,
+    }
+    return makers[objective](network, architecture)
+
+
+def _claims(
+    best: Evaluated, bound: bounds.Bound, objective: str, method: str, seed: int, seconds: float
+) -> dict[str, dict[str, Any]]:
+    """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
+    found = best.evaluation
+    engine = {"engine": best.name, "seed": seed, "seconds": round(seconds, 3), "versions": _versions()}
+    status = "optimal" if best.value == bound.value else "feasible"
+    total = {
+        "objective": objective, "method": method, "status": status, "bound": bound.value, "binding": bound.binding,
+        "latency": found.latency_cycles, "period": found.period_cycles,
+        "communication": found.communication.total if found.communication else None,
+        "energy": found.energy.total if found.energy else None,
+    }  # fmt: skip
+    return {"total": {**total, **engine}}
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: version(name) for name in ("spatem-opt", "numpy")}}

@@ -1,0 +1,50 @@
+"""Slow a schedule down where routers or ports carry more than they can (M8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.scheduling.problem import Problem, Solution
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+def stretch(problem: Problem, times: Solution, bins: IntArray, load: FloatArray, margin: float = 1.0) -> Problem:
+    """The same problem with starts and paces that spread every overloaded bin over as many bins as it needs.
+
+    Time is warped: a bin loaded ``f > 1`` times its capacity lasts f times as long, so the same bits pass at the
+    rate that the routers serve. Order and distances of all windows only grow, hence all precedences keep.
+
+    Parameters
+    ----------
+    problem, times
+        What to slow down, and its present schedule.
+    bins, load
+        Bins that occur, and the load of the fullest router or port in each (1 = full).
+    margin : float
+        Factor on the load, above 1 when a first stretch was not enough.
+    """
+    width = problem.architecture.contention_cycles
+    edges = np.arange(int(bins.max(initial=0)) + 2, dtype=np.float64) * width
+    slope = np.ones(len(edges) - 1)
+    slope[bins] = np.maximum(1.0, load * margin)
+    warped = np.concatenate([[0.0], np.cumsum(slope * width)])
+
+    def warp(time: IntArray) -> IntArray:
+        beyond = np.maximum(time - edges[-1], 0)
+        return np.asarray(np.interp(time, edges, warped) + beyond, dtype=np.int64)
+
+    chunks = problem.chunks
+    windows = (chunks.last - chunks.first) // chunks.step + 1
+    interval = np.empty_like(times.start)
+    for layer, placed in enumerate(problem.placed):
+        mine = chunks.layer == layer
+        interval[mine] = placed.interval[chunks.copy[mine]]
+    first = warp(times.start)
+    pace = (warp(times.end - interval) - first) // np.maximum(windows - 1, 1)
+    pace = np.where(pace > interval, pace, 0)
+    return replace(problem, chunks=replace(chunks, pace=pace, not_before=first))
