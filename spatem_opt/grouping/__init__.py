@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-
+from spatem_opt.grouping.front import Front, front
 from spatem_opt.grouping.problem import Problem, Solution
 
-__all__ = ["Problem", "Solution"]
+__all__ = ["Front", "Problem", "Solution", "front"]

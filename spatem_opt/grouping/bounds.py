@@ -9,7 +9,7 @@ import numpy as np
 
 from spatem_opt.grouping.problem import IntArray, Problem
 
-DP_LIMIT = 3_000_000
+DP_LIMIT = 400_000
 """Most additions spent on the exact split of the OUs into group sizes."""
 TOUCH_LIMIT = 50_000
 """Most OUs for the integer pairs of row and column touches."""
@@ -115,7 +115,7 @@ def lines(problem: Problem) -> int:
     p, most = problem, min(problem.size, problem.ous)
     bounds = []
     for q in (p, p.transposed()):
-        x = np.arange(1, q.cols + 1)
+        x = np.arange(-(-q.cols // most), q.cols + 1)
         cost = int((q.row_cost * most * x + q.col_cost * _squares(q.cols, x)).min())
         bounds.append(-(-q.rows * cost // most))
     return max(bounds)
@@ -141,7 +141,7 @@ def touches(problem: Problem) -> int:
 
 def frontier(count: int, length: int, most: int) -> tuple[IntArray, IntArray]:
     """Touches X of `count` lines of `length` OUs, ascending, and the least touches of the other axis for each."""
-    x = np.arange(count, count * length + 1)
+    x = np.arange(count * -(-length // most), count * length + 1)  # a group has at most m OUs of a line
     low, more = np.divmod(x, count)
     squares = (count - more) * _squares(length, low) + more * _squares(length, low + 1)
     return x, np.maximum(length, -(-squares // most))

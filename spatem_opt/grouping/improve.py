@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
+
 from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import Problem, Solution, from_labels
 from spatem_opt.grouping.referee import objective
-
-import numpy as np
 
 LARGEST = 144
 """Most OUs worth annealing."""

@@ -18,9 +18,12 @@ import numpy as np
 
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
 
-INFINITE = np.iinfo(np.int64).max // 8
-LAST_STRIPS = 4
-"""Strips of other widths that finish a run of equal strips."""
+INFINITE = 2**48
+"""Above every cost; times the strips of a grid still an int64."""
+LAST_STRIPS = 3
+"""Most strips of other widths that finish a run of equal strips."""
+BACK = 2
+"""Lengths tried of a run of equal strips: as many as fit, and fewer by 1 .. BACK - 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,59 +91,74 @@ def best_plan(problem: Problem) -> Plan | None:
     Plan or None
         None if every composition tried needs more than n groups.
     """
-    found = []
+    return best_plans(problem, (problem.groups,))[0]
+
+
+def best_plans(problem: Problem, limits: tuple[int, ...]) -> list[Plan | None]:
+    """:func:`best_plan` for several limits on the groups at once; ``problem.groups`` is not used."""
+    found: list[list[tuple[Composition, bool]]] = [[] for _ in limits]
     for transposed in (False, True):
         q = problem.transposed() if transposed else problem
-        found += [(plan, transposed) for plan in _compositions(q)]
-    if not found:
-        return None
-    (cost, groups, strips), transposed = min(found)
-    return Plan(strips, transposed, cost, groups)
+        for family in _families(q):
+            for plans, composition in zip(found, _best(q, limits, *family), strict=True):
+                if composition is not None:
+                    plans.append((composition, transposed))
+    best = [min(plans) if plans else None for plans in found]
+    return [None if b is None else Plan(b[0][2], b[1], b[0][0], b[0][1]) for b in best]
 
 
 Composition = tuple[int, int, tuple[tuple[int, int, int], ...]]
+Family = tuple[IntArray, IntArray, IntArray, IntArray]
 
 
-def _compositions(problem: Problem) -> list[Composition]:
-    """(cost, groups, strips) of the best composition of each family that keeps to n groups."""
+def _families(problem: Problem) -> list[Family]:
+    """Width and number of equal strips, then number of strips that share the rest of the columns equally.
+
+    Family 1: k strips as equal as possible. Family 2: equal strips of any width, then a few others.
+    """
     widest = min(problem.cols, problem.size)
-    first = np.arange(1, widest + 1)
-    # Family 1: k strips as equal as possible. Family 2: equal strips of any width, then up to LAST_STRIPS equal ones.
     count = np.arange(-(-problem.cols // widest), problem.cols + 1)
     zero = np.zeros_like(count)
-    width, back, last = (x.ravel() for x in np.meshgrid(first, np.arange(4), np.arange(1, LAST_STRIPS + 1)))
+    width, back, last = (
+        x.ravel() for x in np.meshgrid(np.arange(1, widest + 1), np.arange(BACK), np.arange(1, LAST_STRIPS + 1))
+    )
     heads = problem.cols // width - back
     rest = problem.cols - heads * width
     keep = (heads > 0) & (rest >= last) & (rest <= last * widest)
-    parts = [_best(problem, zero + 1, zero, count, problem.cols + zero)]
+    families = [(zero + 1, zero, count, problem.cols + zero)]
     if keep.any():
-        parts.append(_best(problem, width[keep], heads[keep], last[keep], rest[keep]))
-    return [part for part in parts if part is not None]
+        families.append((width[keep], heads[keep], last[keep], rest[keep]))
+    return families
 
 
-def _best(problem: Problem, width: IntArray, heads: IntArray, last: IntArray, rest: IntArray) -> Composition | None:
-    """Best of compositions `heads` strips of `width`, then `last` strips that share `rest` columns."""
+def _best(
+    problem: Problem, limits: tuple[int, ...], width: IntArray, heads: IntArray, last: IntArray, rest: IntArray
+) -> list[Composition | None]:
+    """Best of compositions `heads` strips of `width`, then `last` strips that share `rest` columns, per limit."""
     low, more = np.divmod(rest, last)
     widths = np.stack([width, np.maximum(low, 1), np.minimum(low + 1, problem.size)])
     counts = np.stack([heads, np.where(low > 0, last - more, 0), more])
     groups = kinds(problem, widths.ravel()).reshape(3, -1, 3)
-    cost = strip_cost(problem, widths[:, :, None], groups)
-    # A choice of kind per width; broadcasting the three axes against each other tries all 27.
-    g = [np.moveaxis((groups[i] * counts[i, :, None])[:, :, None, None], 1, 1 + i) for i in range(3)]
-    cost = np.where(counts[:, :, None] > 0, cost, 0)
-    c = [np.moveaxis((cost[i] * counts[i, :, None])[:, :, None, None], 1, 1 + i) for i in range(3)]
-    used, total = g[0] + g[1] + g[2], c[0] + c[1] + c[2]
-    total = np.where((used <= problem.groups) & (total < INFINITE), total, INFINITE)
-    at = np.unravel_index(int(total.argmin()), total.shape)
-    if total[at] >= INFINITE:
-        return None
-    item, *kind = (int(i) for i in at)
-    strips = tuple(
-        (int(widths[i, item]), int(groups[i, item, kind[i]]), int(counts[i, item]))
-        for i in range(3)
-        if counts[i, item] > 0
-    )
-    return int(total[at]), int(used[at]), strips
+    cost = np.where(counts[:, :, None] > 0, strip_cost(problem, widths[:, :, None], groups), 0)
+    used, total = _all_kinds(groups * counts[:, :, None]), _all_kinds(cost * counts[:, :, None])
+    best: list[Composition | None] = []
+    for limit in limits:
+        admitted = np.where(used <= limit, total, INFINITE)
+        at = np.unravel_index(int(admitted.argmin()), admitted.shape)
+        item, *kind = (int(i) for i in at)
+        strips = tuple(
+            (int(widths[i, item]), int(groups[i, item, kind[i]]), int(counts[i, item]))
+            for i in range(3)
+            if counts[i, item] > 0
+        )
+        best.append((int(total[at]), int(used[at]), strips) if admitted[at] < INFINITE else None)
+    return best
+
+
+def _all_kinds(table: IntArray) -> IntArray:
+    """Sum over the three widths, shape (items, 3, 3, 3), of a table of shape (widths, items, kinds)."""
+    total = table[0][:, :, None, None] + table[1][:, None, :, None] + table[2][:, None, None, :]
+    return np.asarray(total, dtype=np.int64)
 
 
 def lay_out(problem: Problem, plan: Plan) -> Solution:

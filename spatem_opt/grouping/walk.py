@@ -7,7 +7,7 @@ import numpy as np
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
 from spatem_opt.grouping.referee import objective
 
-TRIES = 3
+TRIES = 1
 """Numbers of strips tried on either side of the best width on paper, in either orientation."""
 
 
