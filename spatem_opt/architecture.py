@@ -58,16 +58,18 @@ class FieldRule:
         if self.kind == "int":
             if isinstance(value, bool) or not isinstance(value, Integral):
                 raise InstanceError(where, name, value, "expected an integer")
-            if not self.low <= value <= self.high:
-                rule = f"expected >= {self.low}" if value < self.low else f"expected <= {self.high}"
+            number = int(value)
+            if not self.low <= number <= self.high:
+                rule = f"expected >= {self.low}" if number < self.low else f"expected <= {self.high}"
                 raise InstanceError(where, name, value, rule)
-            return int(value)
+            return number
         if self.kind == "float":
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise InstanceError(where, name, value, "expected a number")
-            if not (math.isfinite(value) and value > 0):
+            real = float(value)
+            if not (math.isfinite(real) and real > 0):
                 raise InstanceError(where, name, value, "expected a finite number > 0")
-            return float(value)
+            return real
         if self.kind == "bool":
             if not isinstance(value, bool):
                 raise InstanceError(where, name, value, "expected true or false")
@@ -213,9 +215,14 @@ class Architecture:
         return -(-(activation_bits or self.activation_bits) // self.dac_bits)
 
     @property
+    def largest_sum(self) -> int:
+        """Largest sum on a bitline, ``h * (2^cell_bits - 1) * (2^dac_bits - 1)``."""
+        return self.ou_rows * ((1 << self.cell_bits) - 1) * ((1 << self.dac_bits) - 1)
+
+    @property
     def adc_bits_needed(self) -> int:
-        """Bits that hold the largest sum on a bitline, ``h * (2^cell_bits - 1) * (2^dac_bits - 1)``."""
-        return (self.ou_rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)).bit_length()
+        """Bits that hold :attr:`largest_sum`."""
+        return self.largest_sum.bit_length()
 
     def cautions(self) -> tuple[str, ...]:
         """One line for everything that is legal but physically doubtful.
@@ -229,9 +236,8 @@ class Architecture:
         """
         if self.adc_bits >= self.adc_bits_needed:
             return ()
-        largest = self.ou_rows * (2**self.cell_bits - 1) * (2**self.dac_bits - 1)
         return (
-            f"adc_bits = {self.adc_bits}, but {self.ou_rows} x {self.ou_cols} OUs can sum to {largest}: "
+            f"adc_bits = {self.adc_bits}, but {self.ou_rows} x {self.ou_cols} OUs can sum to {self.largest_sum}: "
             f"{self.adc_bits_needed} bits would hold it (accuracy is not modelled)",
         )
 

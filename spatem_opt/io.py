@@ -27,6 +27,7 @@ SCHEMES = ("im2col", "kernel-split", "parallel-window")
 STORAGES = ("slotted", "filled")
 _PLACEMENT = tuple(f.name for f in fields(Placement))
 _SCHEDULE = tuple(f.name for f in fields(Schedule))
+_CLAIMED_NUMBERS = ("latency", "period", "communication", "energy", "bound")
 _TRANSFERS = ("producer", "tile", "pixels", "channels")
 
 
@@ -225,11 +226,12 @@ def _claims(data: object, where: str) -> dict[str, dict[str, Any]]:
     for key, value in data.items():
         if not isinstance(value, dict):
             raise InstanceError(where, key, type(value).__name__, "expected an object")
-    for key, value in data.get("total", {}).items():
-        if key == "objective":
-            if not isinstance(value, str):
-                raise InstanceError(where, "total.objective", value, "expected a text")
-        elif isinstance(value, bool) or not isinstance(value, int | float | None):
+    total = data.get("total", {})
+    if not isinstance(total.get("objective", ""), str):
+        raise InstanceError(where, "total.objective", total["objective"], "expected a text")
+    for key in _CLAIMED_NUMBERS:
+        value = total.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float | None):
             raise InstanceError(where, f"total.{key}", value, "expected a number")
     return data
 

@@ -77,8 +77,8 @@ class Result:
     ----------
     status : Status
     objective : str
-        ``latency`` [cycles], ``throughput`` [cycles of a period], ``communication`` [bits] or ``energy`` [fJ]; all are
-        minimised.
+        ``latency`` [cycles], ``throughput`` [cycles of a period], ``communication`` [bits], ``energy`` [fJ] or
+        ``balanced`` (latency x communication); all are minimised.
     solution : Solution or None
         None if there is none (``INFEASIBLE``, ``UNKNOWN``).
     value : int or None

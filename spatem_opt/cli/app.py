@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +15,6 @@ from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.cli import architectures, evaluate, networks, solve
 from spatem_opt.cli.common import BAD_INPUT, INTERRUPTED, say
 from spatem_opt.errors import InstanceError
-from spatem_opt.io import SummaryWarning
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """Base of all errors in arguments; typer brings its own copy of click in some versions, so it is not imported."""
@@ -56,7 +54,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     args = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        with _one_line_warnings():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ArchitectureWarning)  # `solve` says it in one line
             code = command.main(args, prog_name="spatem", standalone_mode=False)
         sys.stdout.flush()
     except InstanceError as error:
@@ -83,21 +82,3 @@ def _usage(error: Any) -> int:
     path = error.ctx.command_path if error.ctx is not None else "spatem"
     say(f"error: {message}. Try '{path} --help'.")
     return BAD_INPUT
-
-
-@contextmanager
-def _one_line_warnings() -> Iterator[None]:
-    """Show our own warnings as one line each; others as Python does."""
-    with warnings.catch_warnings():
-        usual = warnings.showwarning
-        for category in (ArchitectureWarning, SummaryWarning):
-            warnings.simplefilter("always", category)
-
-        def show(message: Warning | str, category: type[Warning], *rest: Any) -> None:
-            if issubclass(category, ArchitectureWarning | SummaryWarning):
-                say(f"warning: {message}")
-            else:
-                usual(message, category, *rest)
-
-        warnings.showwarning = show
-        yield

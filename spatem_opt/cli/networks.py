@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 
 from spatem_opt.cli.common import AsJson, show, show_json
@@ -25,7 +27,7 @@ def networks(as_json: AsJson = False) -> None:
     from spatem_opt import network as library
     from spatem_opt.network.stats import summary
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in library.names():
         network = library.load(name)
         shapes = [[n.channels, n.height, n.width] for n in network.nodes if n.kind == "input"]

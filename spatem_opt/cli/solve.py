@@ -36,6 +36,7 @@ class Objective(StrEnum):
     THROUGHPUT = "throughput"
     COMMUNICATION = "communication"
     ENERGY = "energy"
+    BALANCED = "balanced"
 
 
 def register(app: typer.Typer) -> None:
@@ -58,10 +59,15 @@ def solve(
     ] = None,
     arch: Arch = "ou-isaac",
     settings: Set = None,
-    objective: Annotated[Objective, typer.Option(help="What to minimise (throughput: the period).")] = (
-        Objective.LATENCY
-    ),
-    method: Annotated[str, typer.Option(help="auto, exact, heuristic, or a baseline.", metavar="METHOD")] = "auto",
+    objective: Annotated[
+        Objective, typer.Option(help="What to minimise (throughput: the period; balanced: latency x communication).")
+    ] = (Objective.LATENCY),
+    method: Annotated[
+        str,
+        typer.Option(
+            help="auto, heuristic, or a baseline such as dense-pipeline; a wrong name lists all.", metavar="METHOD"
+        ),
+    ] = "auto",
     time_limit: Annotated[
         float | None, typer.Option(help="Seconds; without it each method decides.", min=0.0, metavar="S")
     ] = None,
@@ -95,6 +101,8 @@ def solve(
     if output is not None:
         check_writable(output)
     chip = load_architecture(arch, parse_overrides(settings or ()))
+    for caution in chip.cautions():
+        say(f"warning: {chip.name}: {caution}")
     graph = load(network, input_shape)
     with _progress() as progress:
         result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,

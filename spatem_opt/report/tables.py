@@ -12,7 +12,13 @@ from spatem_opt.evaluator import Evaluation
 from spatem_opt.result import gap
 
 Row = tuple[str, str, str]
-_UNITS = {"latency": "cycles", "throughput": "cycles", "communication": "bits", "energy": "fJ"}
+_UNITS = {
+    "latency": "cycles",
+    "throughput": "cycles",
+    "communication": "bits",
+    "energy": "fJ",
+    "balanced": "cycles x bits",
+}
 _PREFIXES = ((1e15, ""), (1e12, "m"), (1e9, "u"), (1e6, "n"), (1e3, "p"), (1, "f"))
 
 
@@ -32,7 +38,7 @@ def overview(
     evaluation : Evaluation
     title : str
     objective : str
-        What `bound` bounds: ``latency``, ``throughput``, ``communication`` or ``energy``.
+        What `bound` bounds: ``latency``, ``throughput``, ``communication``, ``energy`` or ``balanced``.
     bound : float, optional
         Proven lower bound, in cycles, bits or fJ.
     claimed : bool
@@ -80,10 +86,11 @@ def layers(evaluation: Evaluation) -> Table:
 
 def objective_value(evaluation: Evaluation, objective: str) -> int | None:
     """Return what `objective` minimises, None if the solution could not be replayed."""
-    if evaluation.communication is None or evaluation.energy is None:
+    if evaluation.latency_cycles is None or evaluation.communication is None or evaluation.energy is None:
         return None
     return {
         "latency": evaluation.latency_cycles,
+        "balanced": evaluation.latency_cycles * evaluation.communication.total,
         "throughput": evaluation.period_cycles,
         "communication": evaluation.communication.total,
         "energy": evaluation.energy.total,
