@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cached_property
+from functools import cached_property, partial
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.bounds import communication, latency
@@ -35,8 +35,11 @@ class Candidates:
     def planners(self) -> Iterator[tuple[str, Callable[[int | None], Plan | None]]]:
         """(name, function that makes the plan), most promising first."""
         for price in PRICES[self.objective]:
-            yield f"segments (price {price:g})", lambda best, price=price: self.segmented(price)
+            yield f"segments (price {price:g})", partial(self._segmented, price)
         yield "pipeline", lambda best: self.promising(self.one_segment(), best)
+
+    def _segmented(self, price: float, best: int | None) -> Plan | None:
+        return self.segmented(price)
 
     def segmented(self, price: float) -> Plan | None:
         """Segments that take turns on the whole chip."""

@@ -6,6 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -147,7 +148,13 @@ def _planners(
     yield from candidates.planners()
     for name, baseline in BASELINES.items():
         if candidates.may_win(name):
-            yield name, lambda best, baseline=baseline: candidates.promising(baseline(network, architecture), best)
+            yield name, partial(_baseline, candidates, baseline)
+
+
+def _baseline(
+    candidates: Candidates, baseline: Callable[[Network, Architecture], Plan | None], best: int | None
+) -> Plan | None:
+    return candidates.promising(baseline(candidates.network, candidates.architecture), best)
 
 
 def finish(plan: Plan, network: Network, architecture: Architecture) -> tuple[Solution, Evaluation] | None:
@@ -209,15 +216,14 @@ def _claims(
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
     found = best.evaluation
-    engine = {"engine": best.name, "seed": seed, "seconds": round(seconds, 3), "versions": _versions()}
     status = "optimal" if best.value == bound.value else "feasible"
     total = {
-        "objective": objective, "method": method, "status": status, "bound": bound.value, "binding": bound.binding,
-        "latency": found.latency_cycles, "period": found.period_cycles,
+        "objective": objective, "bound": bound.value, "latency": found.latency_cycles, "period": found.period_cycles,
         "communication": found.communication.total if found.communication else None,
         "energy": found.energy.total if found.energy else None,
     }  # fmt: skip
-    return {"total": {**total, **engine}}
+    how = {"method": method, "plan": best.name, "status": status, "binding": bound.binding, "seed": seed}
+    return {"total": total, "search": {**how, "seconds": round(seconds, 3), "versions": _versions()}}
 
 
 def _versions() -> dict[str, str]:

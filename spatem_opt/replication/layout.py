@@ -152,4 +152,5 @@ def chunks(allocations: list[Allocation]) -> Chunks:
         np.concatenate([split.last for split in splits]),
         np.concatenate([split.step for split in splits]),
         np.zeros(len(layer), dtype=np.int64),
+        np.zeros(len(layer), dtype=np.int64),
     )

@@ -104,21 +104,20 @@ def _estimate(
     Distances: tiles of a copy fill a square of the mesh, data cross a third of its height and width.
     """
     per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    tiles, strips, sums = max(1.0, shape.crossbars / per_tile), 1, 0.0
+    tiles, repeats, sums = max(1.0, shape.crossbars / per_tile), 1.0, 0.0
     if shape.crossbars > per_tile and shape.bundles == 1:
-        width = strip_width(grid, shape, per_tile)
-        strips = -(-shape.col_parts // width)
-        sums = float(window_traffic(grid, shape, per_tile, np.array([width]))[1][0])
+        width = np.array([strip_width(grid, shape, per_tile)])
+        repeats, sums = (float(value[0]) for value in window_traffic(grid, shape, per_tile, width))
     within = 1 + 2 / 3 * max(1.0, tiles / architecture.tiles_per_router) ** 0.5
     far = _to_outside(architecture) if outside else within + 1
     together = np.minimum(copies, max(1, per_tile // shape.crossbars))
-    load = np.ceil(grid.window_input_bits * together * strips / tiles / architecture.buffer_bits_per_cycle)
+    load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
     compute = grid.phases * shape.serial
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
     windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
     pixels = copies / together * _block_pixels(grid, cols, rows, together)
-    hop_bits = pixels * input_bits * strips * far + grid.windows * sums * within
-    reads = float(grid.windows * grid.window_input_bits * strips)
+    hop_bits = pixels * input_bits * repeats * far + grid.windows * sums * within
+    reads = float(grid.windows * grid.window_input_bits * repeats)
     one = np.ones(len(cols))
     crossbars = copies * shape.crossbars
     return np.stack([cols, rows, shape.serial * one, crossbars, windows * interval, hop_bits, hop_bits + reads])
@@ -270,9 +269,8 @@ def cut(runs: Runs, *, fill: float = 0.97) -> Cuts | None:
             rows = slice(first + 1, first + 1 + len(total))
             better = total < best[rows, slots:]
             best[rows, slots:][better] = total[better]
-            step = np.broadcast_to(np.stack([np.full(len(total), first), np.full(len(total), s), pace[s]], axis=1)[:, None],
-                                   (*better.shape, 3))  # fmt: skip
-            parent[rows, slots:][better] = step[better]
+            step = np.stack([np.full(len(total), first), np.full(len(total), s), pace[s]], axis=1)
+            parent[rows, slots:][better] = np.broadcast_to(step[:, None], (*better.shape, 3))[better]
     used = int(best[layers].argmin())
     if not np.isfinite(best[layers, used]):
         return None

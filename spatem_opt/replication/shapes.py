@@ -87,21 +87,23 @@ def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
     if shape.bundles > 1 or shape.crossbars <= per_tile:
         return shape.col_parts
     width = np.arange(1, shape.col_parts + 1)
-    inputs, sums = window_traffic(grid, shape, per_tile, width)
-    return int(width[np.argmin(inputs + sums)])
+    repeats, sums = window_traffic(grid, shape, per_tile, width)
+    weights, (sy, sx) = grid.weights, grid.weights.stride
+    fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * grid.activation_bits
+    return int(width[np.argmin(repeats * fresh + sums)])
 
 
 def window_traffic(grid: Grid, shape: Shape, per_tile: int, width: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Bits per window that the tiles of a copy take in and that they add up, for strips of the given widths.
+    """In how many tiles of a copy every input is needed, and the bits per window that tiles send to be added up.
 
-    Inputs count once per strip: the new pixels of a window, all channels. Partial sums count once per tile that a
-    column of OUs goes through beyond the first.
+    Inputs are needed once per strip (kernel-split: once per tile that holds some of a channel's kernel positions).
+    Partial sums count once per tile that a column of OUs goes through beyond the first.
     """
-    weights, (sy, sx) = grid.weights, grid.weights.stride
-    fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * grid.activation_bits
-    deep = np.maximum(0.0, shape.row_parts * np.minimum(width, shape.col_parts) / per_tile - 1)
-    sums = deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
-    return (-(-shape.col_parts // width) * fresh).astype(np.float64), np.asarray(sums, dtype=np.float64)
+    side = np.minimum(width, shape.col_parts)
+    again = np.maximum(1.0, row_sections(grid, shape) * side / per_tile)
+    repeats = np.asarray(-(-shape.col_parts // width) * again, dtype=np.float64)
+    deep = np.maximum(0.0, shape.row_parts * side / per_tile - 1)
+    return repeats, deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
 
 
 def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
