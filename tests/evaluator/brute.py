@@ -1,0 +1,560 @@
+"""M1-M9 of ``formulations/README.md`` in plain Python: one dict entry per cell, window and datum. Slow and simple.
+
+Shares nothing with the evaluator but the data types; expects a well-formed solution.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.network.layers import Edge, Weights
+from spatem_opt.solution import MappingOption, Solution
+
+OUTSIDE = -1
+
+
+def ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+# --- M1 ---------------------------------------------------------------------------------------------------------------
+
+
+def position(arch: Architecture, tile: int) -> tuple[int, int]:
+    return (0, 0) if tile == OUTSIDE else divmod(tile // arch.tiles_per_router, arch.mesh_cols)
+
+
+def route(arch: Architecture, source: int, target: int) -> list[tuple[int, int]]:
+    """Routers passed, both ends included; none within a tile."""
+    if source == target:
+        return []
+    (y, x), (y1, x1) = position(arch, source), position(arch, target)
+    passed = [(y, x)]
+    while x != x1:
+        x += 1 if x1 > x else -1
+        passed.append((y, x))
+    while y != y1:
+        y += 1 if y1 > y else -1
+        passed.append((y, x))
+    return passed
+
+
+def transfer(arch: Architecture, source: int, target: int, bits: int) -> int:
+    if source == target or bits == 0:
+        return 0
+    return len(route(arch, source, target)) * arch.hop_cycles + ceil(bits, arch.router_bits_per_cycle)
+
+
+# --- M3 ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Ou:
+    """One existing OU: matrix rows as (channel, tap), bitlines as (filter, window of the patch)."""
+
+    rows: list[tuple[int, Any]]
+    cols: list[tuple[int, Any]]
+    high: int
+    wide: int
+    block: tuple[int, int, int]
+
+
+@dataclass
+class Grid:
+    ous: dict[tuple[int, int], Ou] = field(default_factory=dict)
+    column_of_channel: dict[int, int] = field(default_factory=dict)
+    sums: dict[int, int] = field(default_factory=dict)
+
+
+def chunks(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def build_grid(arch: Architecture, w: Weights, option: MappingOption) -> Grid:
+    kh, kw = w.kernel
+    sy, sx = (1, 1) if w.transposed else w.stride
+    s = arch.cells_per_weight(w.weight_bits)
+    patch = [(wy, wx) for wy in range(option.ph) for wx in range(option.pw)]
+    u = s * len(patch)
+    cols = [(n, win) for n in range(w.out_channels) for win in patch for _ in range(s)]
+    col_sections = [cols]
+    if option.scheme == "im2col":
+        row_sections = [[(c, (y, x)) for c in range(w.in_channels) for y in range(kh) for x in range(kw)]]
+    elif option.scheme == "kernel-split":
+        row_sections = [[(c, (y, x)) for c in range(w.in_channels)] for y in range(kh) for x in range(kw)]
+    else:
+        tall, broad = (option.ph - 1) * sy + kh, (option.pw - 1) * sx + kw
+        rows = [(c, (y, x)) for c in range(w.in_channels) for y in range(tall) for x in range(broad)]
+        p = tall * broad
+        row_sections = chunks(rows, arch.ou_rows // p * p) if p <= arch.ou_rows else [rows]
+        if u <= arch.ou_cols:
+            col_sections = chunks(cols, arch.ou_cols // u * u)
+    if option.storage == "filled":
+        row_sections = [b for section in row_sections for b in chunks(section, arch.crossbar_rows)]
+        broad = arch.crossbar_cols // u * u if u <= arch.crossbar_cols else arch.crossbar_cols
+        col_sections = [b for section in col_sections for b in chunks(section, broad)]
+    ou_rows = [(i, part) for i, section in enumerate(row_sections) for part in chunks(section, arch.ou_rows)]
+    ou_cols = [(i, part) for i, section in enumerate(col_sections) for part in chunks(section, arch.ou_cols)]
+
+    def nonzero(row: tuple[int, Any], col: tuple[int, Any]) -> bool:
+        if option.scheme != "parallel-window":
+            return True
+        return 0 <= row[1][0] - col[1][0] * sy < kh and 0 <= row[1][1] - col[1][1] * sx < kw
+
+    grid = Grid()
+    for g in range(w.groups):
+        for c, (cb, bitlines) in enumerate(ou_cols):
+            col = g * len(ou_cols) + c
+            grid.sums[col] = len(set(bitlines))
+            for n, win in bitlines:
+                if win == (0, 0):
+                    grid.column_of_channel.setdefault(g * w.out_channels + n, col)
+            for r, (rb, wordlines) in enumerate(ou_rows):
+                if any(nonzero(a, b) for a in set(wordlines) for b in set(bitlines)):
+                    inputs = [(g * w.in_channels + ch, tap) for ch, tap in wordlines]
+                    ou = Ou(inputs, bitlines, len(wordlines), len(bitlines), (g, rb, cb))
+                    grid.ous[g * len(ou_rows) + r, col] = ou
+    return grid
+
+
+# --- M4 ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Copy:
+    """One placed copy of a layer."""
+
+    ous: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # by crossbar
+    tile_ous: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    cells: int = 0
+    rows: dict[int, set[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(set))  # by tile
+    columns: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    port: dict[int, int] = field(default_factory=dict)
+    home: dict[int, int] = field(default_factory=dict)  # by output channel
+    sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # items by (tile, home)
+    compute: int = 0
+    interval: int = 0
+    sum_delay: int = 0
+
+
+def place(sol: Solution, layer: int) -> list[Copy]:
+    arch, option = sol.architecture, sol.mapping[layer]
+    w = sol.network.nodes[sol.network.layers[layer]].weights
+    grid, p = build_grid(arch, w, option), sol.placement
+    mine = [i for i in range(len(p.layer)) if p.layer[i] == layer]
+    copies = [Copy() for _ in range(1 + max(p.copy[i] for i in mine))]
+    for i in mine:
+        crossbar = int(p.crossbar[i])
+        tile = crossbar // arch.crossbars_per_tile
+        copy = copies[p.copy[i]]
+        for r in range(p.row_start[i], p.row_stop[i]):
+            for c in range(p.col_start[i], p.col_stop[i]):
+                if ou := grid.ous.get((r, c)):
+                    copy.ous[crossbar] += 1
+                    copy.tile_ous[tile] += 1
+                    copy.cells += ou.high * ou.wide
+                    copy.rows[tile] |= set(ou.rows)
+                    copy.columns[c][tile] += 1
+    for copy in copies:
+        durations(sol, w, option, grid, copy)
+    load(sol, w, copies)
+    return copies
+
+
+def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy: Copy) -> None:
+    arch = sol.architecture
+    bits = w.activation_bits or arch.activation_bits
+    stride = (1, 1) if w.transposed else w.stride
+    copy.compute = arch.input_phases(w.activation_bits) * max(copy.ous.values())
+    for tile, rows in copy.rows.items():
+        if arch.input_load == "full":
+            pes = {x // arch.crossbars_per_pe for x in copy.ous if x // arch.crossbars_per_tile == tile}
+            copy.port[tile] = len(pes) * arch.crossbar_rows * arch.crossbars_per_pe * bits
+        elif option.scheme == "kernel-split":
+            channels, taps = {c for c, _ in rows}, {tap for _, tap in rows}
+            copy.port[tile] = bits * len(channels) * min(len(taps), stride[0] * stride[1])
+        else:
+            copy.port[tile] = bits * len(rows)
+    home = {}
+    for col, tiles in copy.columns.items():
+        home[col] = min(tiles, key=lambda t: (-tiles[t], t))
+        for tile in tiles:
+            if tile != home[col]:
+                copy.sums[tile, home[col]] += grid.sums[col]
+    width = w.partial_sum_bits or arch.partial_sum_bits
+    copy.sum_delay = max((transfer(arch, t, d, width * n) for (t, d), n in copy.sums.items()), default=0)
+    copy.home = {channel: home[col] for channel, col in grid.column_of_channel.items()}
+
+
+def load(sol: Solution, w: Weights, copies: list[Copy]) -> None:
+    arch = sol.architecture
+    bits = w.activation_bits or arch.activation_bits
+    shared: dict[int, int] = defaultdict(int)
+    for copy in copies:
+        for tile, n in copy.port.items():
+            shared[tile] += n
+    for copy in copies:
+        most = max(shared[tile] for tile in copy.port)
+        if arch.input_load == "full":
+            most = arch.crossbar_rows * arch.crossbars_per_pe * bits
+        cycles = ceil(most, arch.buffer_bits_per_cycle)
+        copy.interval = max(copy.compute, cycles) if arch.overlap_input else copy.compute + cycles
+
+
+# --- M5, M6, M7 -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Span:
+    """One window replayed."""
+
+    copy: int
+    begin: int
+    end: int
+    done: int
+
+
+def field_of(edge: Edge, y: int, x: int) -> set[tuple[int, int]]:
+    return {(int(r), int(c)) for r in edge.rows[y] for c in edge.cols[x] if r >= 0 and c >= 0}
+
+
+class Brute:
+    """A solution replayed. ``choose(self, layer, copy, earlier)`` overrides the starts."""
+
+    def __init__(self, sol: Solution, choose: Callable[[Brute, int, int, int], int] | None = None) -> None:
+        self.sol, self.arch, self.nodes = sol, sol.architecture, sol.network.nodes
+        self.layer_of = {node: layer for layer, node in enumerate(sol.network.layers)}
+        self.copies = [place(sol, layer) for layer in range(len(sol.mapping))]
+        self.choose = choose
+        self.row_start: dict[int, int] = {}
+        self.row_end: dict[int, int] = {}
+        self.spans: list[dict[int, Span]] = [{} for _ in self.nodes]  # by window
+        self.pixel_copy: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]
+        self.home: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]  # by (copy, channel)
+        self.rows: list[list[list[int]]] = [self._rows_by_copy(layer) for layer in range(len(sol.mapping))]
+        for index in range(len(self.nodes)):
+            self._locate(index)
+        self.channels: dict[tuple[int, int], set[int]] = defaultdict(set)  # by (producer, tile)
+        self.pixels: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
+        for index in range(len(self.nodes)):
+            self._subscribe(index)
+        for index in range(len(self.nodes)):
+            self._run(index)
+
+    # windows and pixels
+
+    def patch(self, index: int) -> tuple[int, int]:
+        if index not in self.layer_of:
+            return 1, 1
+        option = self.sol.mapping[self.layer_of[index]]
+        return option.ph, option.pw
+
+    def window(self, index: int, pixel: tuple[int, int]) -> int:
+        ph, pw = self.patch(index)
+        return pixel[0] // ph * ceil(self.nodes[index].width, pw) + pixel[1] // pw
+
+    def pixels_of(self, index: int, window: int) -> list[tuple[int, int]]:
+        node, (ph, pw) = self.nodes[index], self.patch(index)
+        y, x = divmod(window, ceil(node.width, pw))
+        return [
+            (i, j)
+            for i in range(y * ph, min((y + 1) * ph, node.height))
+            for j in range(x * pw, min((x + 1) * pw, node.width))
+        ]
+
+    def all_windows(self, index: int) -> list[int]:
+        node, (ph, pw) = self.nodes[index], self.patch(index)
+        return list(range(ceil(node.height, ph) * ceil(node.width, pw)))
+
+    def reads(self, index: int, edge: Edge, window: int) -> set[tuple[int, int]]:
+        return {pixel for y, x in self.pixels_of(index, window) for pixel in field_of(edge, y, x)}
+
+    def copy_of(self, index: int, window: int) -> int:
+        return self.pixel_copy[index][self.pixels_of(index, window)[0]]
+
+    # where things run
+
+    def _rows_by_copy(self, layer: int) -> list[list[int]]:
+        s = self.sol.schedule
+        rows = [
+            [i for i in range(len(s.layer)) if s.layer[i] == layer and s.copy[i] == c]
+            for c in range(len(self.copies[layer]))
+        ]
+        return [sorted(mine, key=lambda i: s.start[i]) for mine in rows]
+
+    def row_windows(self, row: int) -> list[int]:
+        s = self.sol.schedule
+        return list(range(int(s.first_window[row]), int(s.last_window[row]) + 1, int(s.step[row])))
+
+    def _locate(self, index: int) -> None:
+        node = self.nodes[index]
+        pixels = [(y, x) for y in range(node.height) for x in range(node.width)]
+        if node.kind == "crossbar":
+            layer = self.layer_of[index]
+            runs_at = {w: c for c, rows in enumerate(self.rows[layer]) for row in rows for w in self.row_windows(row)}
+            self.pixel_copy[index] = {pixel: runs_at[self.window(index, pixel)] for pixel in pixels}
+            self.home[index] = {(c, ch): t for c, at in enumerate(self.copies[layer]) for ch, t in at.home.items()}
+        elif node.kind == "input":
+            self.pixel_copy[index] = dict.fromkeys(pixels, 0)
+            self.home[index] = {(0, ch): OUTSIDE for ch in range(node.channels)}
+        else:
+            edge, producer = node.edges[0], int(node.edges[0].source[0])
+            for y, x in pixels:
+                last = max(field_of(edge, y, x), default=(0, 0))
+                self.pixel_copy[index][y, x] = self.pixel_copy[producer][last]
+            for (copy, channel), tile in self.home[producer].items():
+                for j in range(node.channels):
+                    if edge.channel[j] == channel:
+                        self.home[index][copy, j] = tile
+
+    def tiles(self, index: int, copy: int) -> set[int]:
+        """Tiles that a copy of a node runs its windows on."""
+        if index in self.layer_of:
+            return set(self.copies[self.layer_of[index]][copy].rows)
+        return {self.home[index][copy, j] for j in range(self.nodes[index].channels)}
+
+    def _subscribe(self, index: int) -> None:
+        node = self.nodes[index]
+        for edge in node.edges:
+            for window in self.all_windows(index):
+                copy = self.copy_of(index, window)
+                for tile in self.tiles(index, copy):
+                    for p in set(edge.source.tolist()):
+                        self.pixels[p, tile] |= self.reads(index, edge, window)
+                if node.kind == "digital":
+                    for j in range(node.channels):
+                        self.channels[int(edge.source[j]), self.home[index][copy, j]].add(int(edge.channel[j]))
+            if node.kind == "crossbar":
+                for at in self.copies[self.layer_of[index]]:
+                    for tile, rows in at.rows.items():
+                        for j, _ in rows:
+                            self.channels[int(edge.source[j]), tile].add(int(edge.channel[j]))
+
+    def sent(self, p: int, copy: int) -> dict[tuple[int, int], int]:
+        """Channels per pixel from each home of a copy of p to each subscriber."""
+        count: dict[tuple[int, int], int] = defaultdict(int)
+        for (q, d), channels in self.channels.items():
+            if q == p:
+                for channel in channels:
+                    count[self.home[p][copy, channel], d] += 1
+        return count
+
+    def delay(self, p: int, copy: int, tiles: set[int]) -> int:
+        width = self.arch.activation_bits
+        found = [transfer(self.arch, t, d, width * n) for (t, d), n in self.sent(p, copy).items() if d in tiles]
+        return max(found, default=0)
+
+    # when things run
+
+    def ready(self, index: int, window: int) -> int:
+        tiles = self.tiles(index, self.copy_of(index, window))
+        ready = -(10**15)
+        for edge in self.nodes[index].edges:
+            for p in set(edge.source.tolist()):
+                for pixel in self.reads(index, edge, window):
+                    done = self.spans[p][self.window(p, pixel)].done
+                    ready = max(ready, done + self._delay(p, self.pixel_copy[p][pixel], frozenset(tiles)))
+        return ready
+
+    def _delay(self, p: int, copy: int, tiles: frozenset[int]) -> int:
+        if not hasattr(self, "_delays"):
+            self._delays: dict[Any, int] = {}
+        if (p, copy, tiles) not in self._delays:
+            self._delays[p, copy, tiles] = self.delay(p, copy, set(tiles))
+        return self._delays[p, copy, tiles]
+
+    def _run(self, index: int) -> None:
+        node = self.nodes[index]
+        if node.kind == "input":
+            self.spans[index] = {w: Span(0, 0, 0, 0) for w in self.all_windows(index)}
+        elif node.kind == "crossbar":
+            self._run_layer(index)
+        else:
+            length = ceil(node.ops_per_window, self.arch.digital_ops_per_cycle)
+            free: dict[int, int] = defaultdict(int)
+            for window in self.all_windows(index):
+                copy = self.copy_of(index, window)
+                begin = max(free[copy], self.ready(index, window))
+                free[copy] = begin + length
+                self.spans[index][window] = Span(copy, begin, begin + length, begin + length)
+
+    def _run_layer(self, index: int) -> None:
+        layer, s = self.layer_of[index], self.sol.schedule
+        for c, at in enumerate(self.copies[layer]):
+            free = -(10**15)
+            for row in self.rows[layer][c]:
+                start = int(s.start[row]) if self.choose is None else self.choose(self, layer, c, max(free, 0))
+                self.row_start[row] = start
+                for j, window in enumerate(self.row_windows(row)):
+                    begin = max(free, start + j * int(s.pace[row]), self.ready(index, window))
+                    free = begin + at.interval
+                    done = free + at.sum_delay + self.arch.pipeline_tail_cycles
+                    self.spans[index][window] = Span(c, begin, free, done)
+                self.row_end[row] = free
+
+    # --- M7-M9: what comes out
+
+    @property
+    def latency(self) -> int:
+        return max(span.done for spans in self.spans for span in spans.values())
+
+    def port_bins(self) -> dict[int, dict[int, int]]:
+        load: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+        for index, layer in self.layer_of.items():
+            for span in self.spans[index].values():
+                for tile, bits in self.copies[layer][span.copy].port.items():
+                    load[tile][span.begin // self.arch.contention_cycles] += bits
+        return load
+
+    def window_reads_row(self, index: int, p: int, row: int, tile: int) -> list[Span]:
+        """Windows of a node, run on the tile, that read the row of pixels of p."""
+        return [
+            span
+            for w, span in self.spans[index].items()
+            if tile in self.tiles(index, span.copy)
+            and any(
+                p in edge.source and row in {y for y, _ in self.reads(index, edge, w)}
+                for edge in self.nodes[index].edges
+            )
+        ]
+
+    def row_users(self, p: int, row: int, tile: int) -> list[Span]:
+        return [span for i in range(p + 1, len(self.nodes)) for span in self.window_reads_row(i, p, row, tile)]
+
+    def map_bits(self) -> dict[tuple[int, int, int], int]:
+        """Feature-map bits by (producer, home, destination), within tiles too."""
+        bits: dict[tuple[int, int, int], int] = defaultdict(int)
+        for (p, d), channels in self.channels.items():
+            for pixel in self.pixels[p, d]:
+                for channel in channels:
+                    bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.arch.activation_bits
+        return bits
+
+    def router_bins(self) -> dict[tuple[int, int], dict[int, Fraction]]:
+        arch, width = self.arch, self.arch.contention_cycles
+        load: dict[tuple[int, int], dict[int, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+        for (p, t, d), bits in self.map_bits().items():
+            share: dict[int, Fraction] = defaultdict(Fraction)
+            if self.nodes[p].kind == "input":
+                for row in {y for y, _ in self.pixels[p, d]}:
+                    first = min(span.begin for span in self.row_users(p, row, d))
+                    part = sum(y == row for y, _ in self.pixels[p, d])
+                    share[first // width] += Fraction(part, len(self.pixels[p, d]))
+            else:
+                here = [
+                    pixel for pixel, copy in self.pixel_copy[p].items()
+                    if any(self.home[p][copy, ch] == t for ch in range(self.nodes[p].channels))
+                ]  # fmt: skip
+                for pixel in here:
+                    share[self.spans[p][self.window(p, pixel)].done // width] += Fraction(1, len(here))
+            for router in route(arch, t, d):
+                for when, part in share.items():
+                    load[router][when] += part * bits
+        for index, layer in self.layer_of.items():
+            w = self.nodes[index].weights
+            for span in self.spans[index].values():
+                for (t, d), items in self.copies[layer][span.copy].sums.items():
+                    for router in route(arch, t, d):
+                        bits = items * (w.partial_sum_bits or arch.partial_sum_bits)
+                        load[router][span.done // width] += bits
+        return load
+
+    @staticmethod
+    def waiting(bins: dict[int, Any], capacity: int) -> Any:
+        """Most bits waiting after any bin."""
+        most = left = 0
+        for when in range(min(bins), max(bins) + 1):
+            left = max(0, left + bins.get(when, 0) - capacity)
+            most = max(most, left)
+        return most
+
+    def buffer_peaks(self) -> tuple[int, dict[int, int]]:
+        held = []
+        for (p, d), channels in self.channels.items():
+            if d == OUTSIDE:
+                continue
+            for row in {y for y, _ in self.pixels[p, d]}:
+                pixels = [pixel for pixel in self.pixels[p, d] if pixel[0] == row]
+                users = self.row_users(p, row, d)
+                start = min(span.begin for span in users)
+                if self.nodes[p].kind != "input":
+                    start = min(self._arrival(p, pixel, d) for pixel in pixels)
+                bits = len(pixels) * len(channels) * self.arch.activation_bits
+                held.append((d, start, max(span.end for span in users), bits))
+        times = {start for _, start, _, _ in held}
+        chip = max((sum(b for _, s, e, b in held if s <= t < e) for t in times), default=0)
+        tiles = {d: max(sum(b for k, s, e, b in held if k == d and s <= t < e) for t in times) for d, *_ in held}
+        return chip, tiles
+
+    def _arrival(self, p: int, pixel: tuple[int, int], d: int) -> int:
+        copy, width = self.pixel_copy[p][pixel], self.arch.activation_bits
+        done = self.spans[p][self.window(p, pixel)].done
+        sent = self.sent(p, copy)
+        return done + min(transfer(self.arch, t, e, width * n) for (t, e), n in sent.items() if e == d)
+
+    def period(self) -> int:
+        arch, s, p = self.arch, self.sol.schedule, self.sol.placement
+        spans = [0]
+        for x in set(p.crossbar.tolist()):
+            rows = [i for i in range(len(s.layer)) if x in self.copies[s.layer[i]][s.copy[i]].ous]
+            if rows:
+                spans.append(max(int(s.end[i]) for i in rows) - min(int(s.start[i]) for i in rows))
+        for index, node in enumerate(self.nodes):
+            if node.kind == "digital":
+                for copy in {span.copy for span in self.spans[index].values()}:
+                    mine = [span for span in self.spans[index].values() if span.copy == copy]
+                    spans.append(max(span.end for span in mine) - min(span.begin for span in mine))
+        if arch.input_load == "needed":
+            spans += [ceil(sum(bins.values()), arch.buffer_bits_per_cycle) for bins in self.port_bins().values()]
+        for bins in self.router_bins().values():
+            total = sum(bins.values(), Fraction(0))
+            assert total.denominator == 1
+            spans.append(ceil(total.numerator, arch.router_bits_per_cycle))
+        return max(spans)
+
+    def report(self) -> dict[str, Any]:
+        arch = self.arch
+        maps, routers, ports = self.map_bits(), self.router_bins(), self.port_bins()
+        chip, tiles = self.buffer_peaks()
+        sums = [
+            (len(route(arch, t, d)), items, self.nodes[index].weights.partial_sum_bits or arch.partial_sum_bits)
+            for index, layer in self.layer_of.items()
+            for span in self.spans[index].values()
+            for (t, d), items in self.copies[layer][span.copy].sums.items()
+        ]
+        ous = sum(
+            sum(self.copies[layer][span.copy].ous.values())
+            * arch.input_phases(self.nodes[index].weights.activation_bits)
+            for index, layer in self.layer_of.items()
+            for span in self.spans[index].values()
+        )
+        return {
+            "latency": self.latency,
+            "period": self.period(),
+            "buffer_read": sum(sum(bins.values()) for bins in ports.values()),
+            "map_bit_hops": sum(bits * len(route(arch, t, d)) for (_, t, d), bits in maps.items()),
+            "sum_bit_hops": sum(hops * items * width for hops, items, width in sums),
+            "map_items": sum(bits for (_, t, d), bits in maps.items() if t != d) // arch.activation_bits,
+            "sum_items": sum(items for _, items, _ in sums),
+            "written": sum(bits for (_, _, d), bits in maps.items() if d != OUTSIDE),
+            "ou_operations": ous,
+            "cells": sum(copy.cells for copies in self.copies for copy in copies),
+            "router_waiting": {
+                y * arch.mesh_cols + x: self.waiting(bins, arch.router_bits_per_cycle * arch.contention_cycles)
+                for (y, x), bins in routers.items()
+            },
+            "router_bits": {y * arch.mesh_cols + x: sum(bins.values()) for (y, x), bins in routers.items()},
+            "router_peak": {y * arch.mesh_cols + x: max(bins.values()) for (y, x), bins in routers.items()},
+            "port_waiting": {
+                tile: self.waiting(bins, arch.buffer_bits_per_cycle * arch.contention_cycles)
+                for tile, bins in ports.items()
+            },
+            "port_bits": {tile: sum(bins.values()) for tile, bins in ports.items()},
+            "chip_peak": chip,
+            "tile_peak": tiles,
+        }

@@ -1,0 +1,108 @@
+"""The vectorised replay agrees with the plain one on random tiny solutions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.solution import Solution
+from tests.evaluator.brute import Brute
+from tests.evaluator.generate import solution
+
+seeds = st.integers(0, 10**9)
+few = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@lru_cache(maxsize=256)
+def both(seed: int) -> tuple[Solution, Evaluation, dict[str, Any], Brute]:
+    generated = solution(seed)
+    slow = Brute(generated)
+    return generated, evaluate(generated), slow.report(), slow
+
+
+@few
+@given(seeds)
+def test_times(seed: int) -> None:
+    _, fast, report, slow = both(seed)
+    assert (fast.latency_cycles, fast.period_cycles) == (report["latency"], report["period"])
+    assert fast.nodes is not None
+    assert fast.nodes.start.tolist() == [min(s.begin for s in spans.values()) for spans in slow.spans]
+    assert fast.nodes.end.tolist() == [max(s.done for s in spans.values()) for spans in slow.spans]
+
+
+@few
+@given(seeds)
+def test_traffic_and_energy(seed: int) -> None:
+    generated, fast, report, _ = both(seed)
+    traffic, energy, used = fast.communication, fast.energy, fast.utilization
+    assert traffic is not None
+    assert energy is not None
+    assert used is not None
+    assert traffic.buffer_read_bits == report["buffer_read"]
+    assert traffic.feature_map_bit_hops == report["map_bit_hops"]
+    assert traffic.partial_sum_bit_hops == report["sum_bit_hops"]
+    assert traffic.feature_map_items == report["map_items"]
+    assert traffic.partial_sum_items == report["sum_items"]
+    assert energy.buffer_write == report["written"] * generated.architecture.buffer_bit_fj
+    assert (used.ou_operations, used.cells_used) == (report["ou_operations"], report["cells"])
+
+
+@few
+@given(seeds)
+def test_loads(seed: int) -> None:
+    generated, fast, report, _ = both(seed)
+    arch = generated.architecture
+    assert fast.arrays is not None
+    assert fast.routers is not None
+    assert nonzero(fast.arrays.router_bits) == positive(report["router_bits"])
+    assert nonzero(fast.arrays.tile_port_bits) == positive(report["port_bits"])
+    serve = arch.router_bits_per_cycle * arch.contention_cycles
+    assert fast.routers.peak_waiting * serve == pytest.approx(most(report["router_waiting"]), abs=1e-6)
+    assert fast.routers.peak_bin * serve == pytest.approx(most(report["router_peak"]), abs=1e-6)
+    if fast.ports is not None:
+        serve = arch.buffer_bits_per_cycle * arch.contention_cycles
+        assert fast.ports.peak_waiting * serve == pytest.approx(most(report["port_waiting"]), abs=1e-6)
+
+
+@few
+@given(seeds)
+def test_buffers(seed: int) -> None:
+    _, fast, report, _ = both(seed)
+    assert fast.arrays is not None
+    assert fast.buffers is not None
+    assert fast.buffers.chip_peak_bits == report["chip_peak"]
+    assert nonzero(fast.arrays.tile_buffer_peak_bits) == positive(report["tile_peak"])
+
+
+@few
+@given(seeds)
+def test_verdict(seed: int) -> None:
+    generated, fast, report, _ = both(seed)
+    arch = generated.architecture
+    expected = set()
+    serve = arch.buffer_bits_per_cycle * arch.contention_cycles
+    if arch.input_load == "needed" and most(report["port_waiting"]) > serve:
+        expected.add("port")
+    if most(report["router_waiting"]) > arch.router_bits_per_cycle * arch.contention_cycles + 0.5:
+        expected.add("router")
+    full = most(report["tile_peak"]) > arch.buffer_bits
+    if arch.buffer_scope == "chip":
+        full = report["chip_peak"] > arch.tiles * arch.buffer_bits
+    assert set(fast.families) == expected | ({"buffer"} if full else set())
+
+
+def nonzero(values: Any) -> dict[int, int]:
+    return {i: int(value) for i, value in enumerate(values) if value}
+
+
+def positive(values: dict[int, Any]) -> dict[int, int]:
+    return {i: int(value) for i, value in values.items() if value}
+
+
+def most(values: dict[int, Any]) -> float:
+    return float(max(values.values(), default=0))

@@ -1,0 +1,148 @@
+"""A good solution corrupted once per rule: the evaluator names the family, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spatem_opt.evaluator import FAMILIES, evaluate
+from spatem_opt.solution import MappingOption, Solution
+from tests.evaluator.hand import pipeline, repeated_row, with_chip, with_placement, with_schedule, without_rows
+
+Mutation = Callable[[Solution], Solution]
+
+
+def claim(**values: object) -> Mutation:
+    """Change claimed totals."""
+    return lambda s: replace(s, claims={"total": {**s.claims["total"], **values}})
+
+
+def unclaimed(mutate: Mutation) -> Mutation:
+    """Drop the claims, which a change of times would break as well."""
+    return lambda s: mutate(replace(s, claims={}))
+
+
+MUTATIONS: list[tuple[str, str, Mutation]] = [
+    ("structure", "layer", lambda s: with_placement(s, 0, layer=2)),
+    ("structure", "crossbar", lambda s: with_placement(s, 0, crossbar=4)),
+    ("structure", "negative crossbar", lambda s: with_placement(s, 0, crossbar=-1)),
+    ("structure", "copy gap", lambda s: with_placement(s, 0, copy=1)),
+    ("structure", "row beyond grid", lambda s: with_placement(s, 0, row_stop=2)),
+    ("structure", "empty rectangle", lambda s: with_placement(s, 0, col_start=1)),
+    ("structure", "window", lambda s: with_schedule(s, 0, last_window=4)),
+    ("structure", "step", lambda s: with_schedule(s, 0, step=0)),
+    ("structure", "last window not met", lambda s: with_schedule(s, 0, step=2)),
+    ("structure", "pace", lambda s: with_schedule(s, 0, pace=-1)),
+    ("structure", "unplaced copy", lambda s: with_schedule(s, 0, copy=1)),
+    ("structure", "late beyond replay", lambda s: with_schedule(s, 0, end=2**50)),
+    ("structure", "no copy", lambda s: replace(s, placement=without_rows(s.placement, 0))),
+    ("structure", "options", lambda s: replace(s, mapping=s.mapping[:1])),
+    ("structure", "lengths", lambda s: replace(s, schedule=replace(s.schedule, end=s.schedule.end[:1]))),
+    ("structure", "floats", lambda s: replace(s, schedule=replace(s.schedule, end=s.schedule.end * 1.0))),
+    ("mapping", "patch", lambda s: replace(s, mapping=(MappingOption(ph=2), s.mapping[1]))),
+    ("mapping", "one window", lambda s: replace(s, mapping=(MappingOption("parallel-window"), s.mapping[1]))),
+    ("mapping", "scheme", lambda s: replace(s, mapping=(MappingOption("sparse"), s.mapping[1]))),  # type: ignore[arg-type]
+    ("coverage", "missing", unclaimed(lambda s: with_placement(s, 1, row_stop=1))),
+    ("coverage", "twice", unclaimed(lambda s: replace(s, placement=repeated_row(s.placement, 1, crossbar=3)))),
+    (
+        "capacity",
+        "slots",
+        unclaimed(lambda s: with_chip(with_schedule(s, 1, end=50), crossbar_rows=4, crossbar_cols=4)),
+    ),
+    ("capacity", "part of a block", unclaimed(lambda s: split_block(s))),
+    ("capacity", "block shared", unclaimed(lambda s: with_placement(filled(s), 1, crossbar=0))),
+    ("windows", "missing", lambda s: with_schedule(s, 0, last_window=2)),
+    ("windows", "twice", lambda s: replace(s, schedule=repeated_row(s.schedule, 0, start=50, end=90))),
+    ("windows", "none", lambda s: replace(s, schedule=without_rows(s.schedule, 0, 1))),
+    ("start", "negative", lambda s: with_schedule(s, 0, start=-1)),
+    ("start", "backwards", lambda s: with_schedule(s, 1, end=19)),
+    ("reservation", "short", unclaimed(lambda s: with_schedule(s, 0, end=18))),
+    ("reservation", "late inputs", unclaimed(lambda s: with_schedule(s, 1, end=37))),
+    ("exclusive", "shared crossbar", unclaimed(lambda s: with_placement(with_schedule(s, 1, start=18), 1, crossbar=0))),
+    ("exclusive", "same copy", lambda s: overlapping_rows(s)),
+    ("port", "narrow", unclaimed(lambda s: narrow_port(s))),
+    ("router", "narrow", unclaimed(lambda s: with_chip(relaxed(s), router_bits_per_cycle=3, contention_cycles=3))),
+    ("buffer", "chip", lambda s: with_chip(s, buffer_bits=31)),
+    ("buffer", "tile", lambda s: with_chip(s, buffer_bits=63, buffer_scope="tile")),
+    ("claims", "latency", claim(latency=42)),
+    ("claims", "period", claim(period=20)),
+    ("claims", "communication", claim(communication=111)),
+    ("claims", "bound", claim(bound=43.5)),
+    ("claims", "bound of another objective", claim(objective="throughput", bound=22)),
+    ("claims", "bound that is no number", claim(bound="43")),
+    ("claims", "unknown objective", claim(objective="beauty")),
+]
+
+
+def relaxed(solution: Solution) -> Solution:
+    """All time that slower ports and routers may need."""
+    return with_schedule(with_schedule(solution, 0, end=500), 1, end=500)
+
+
+def narrow_port(solution: Solution) -> Solution:
+    """A port that serves 3 bits per cycle, in bins of a cycle; routers that do not mind."""
+    return with_chip(relaxed(solution), buffer_bits_per_cycle=3, contention_cycles=1, router_bits_per_cycle=100)
+
+
+def filled(solution: Solution) -> Solution:
+    """All layers stored as filled blocks; each of the pipeline's two is a single block."""
+    return replace(solution, mapping=(MappingOption(storage="filled"),) * 2)
+
+
+def split_block(solution: Solution) -> Solution:
+    """The block of fc on two crossbars."""
+    upper = with_placement(filled(solution), 1, row_stop=1)
+    return replace(upper, placement=repeated_row(upper.placement, 1, crossbar=3, row_start=1, row_stop=2))
+
+
+def overlapping_rows(solution: Solution) -> Solution:
+    """Two reservations of conv's copy, the second starting before the first ends."""
+    first = with_schedule(solution, 0, last_window=1, end=12)
+    rows = repeated_row(first.schedule, 0, first_window=2, last_window=3, start=11, end=19)
+    return replace(first, schedule=rows, claims={})
+
+
+@pytest.mark.parametrize(("family", "mutate"), [pytest.param(f, m, id=f"{f}-{name}") for f, name, m in MUTATIONS])
+def test_mutation_is_named(family: str, mutate: Mutation) -> None:
+    result = evaluate(mutate(pipeline()))
+    named = set(result.families)
+    assert family in named
+    if family != "start":  # nothing can run in no time: "reservation" and "exclusive" break as well
+        assert named == {family}
+
+
+def test_every_family_is_mutated() -> None:
+    assert {family for family, _, _ in MUTATIONS} == set(FAMILIES)
+
+
+def test_all_violations_are_reported_together() -> None:
+    broken = with_schedule(pipeline(), 0, end=18)
+    broken = with_chip(with_placement(broken, 1, row_stop=1), buffer_bits=8)
+    assert set(evaluate(broken).families) == {"coverage", "reservation", "buffer", "claims"}
+
+
+def test_violation_carries_its_numbers() -> None:
+    found = evaluate(with_schedule(replace(pipeline(), claims={}), 0, end=18)).violations
+    assert [(v.family, v.amount, v.limit, v.unit) for v in found] == [("reservation", 19, 18, "cycles")]
+    assert found[0].message == "schedule: row 0 (layer 0, copy 0) ends at cycle 19, reserved until 18"
+
+
+def test_broken_structure_has_no_times() -> None:
+    result = evaluate(with_placement(pipeline(), 0, crossbar=4))
+    assert (result.valid, result.latency_cycles, result.to_dict()["latency_cycles"]) == (False, None, None)
+
+
+def test_many_violations_are_counted_after_the_worst() -> None:
+    base = pipeline()
+    rows = np.arange(30)
+    schedule = replace(
+        base.schedule,
+        **{name: np.append(getattr(base.schedule, name), np.full(30, value)) for name, value in
+           {"layer": 0, "copy": 0, "first_window": 0, "last_window": 0, "step": 1, "pace": 0}.items()},
+        start=np.append(base.schedule.start, -rows - 1), end=np.append(base.schedule.end, -rows),
+    )  # fmt: skip
+    found = [v for v in evaluate(replace(base, schedule=schedule)).violations if v.family == "start"]
+    assert (found[0].amount, found[-1].amount, found[-1].unit) == (-30, 10, "violations")
