@@ -5,6 +5,8 @@ All arithmetic is on Python integers or int64, rounded up only where the optimum
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from spatem_opt.grouping.problem import IntArray, Problem
@@ -53,7 +55,7 @@ def envelope(problem: Problem) -> int:
     cost = problem.row_cost * np.concatenate((r, r, r[full <= problem.cols])) + problem.col_cost * width
     hull = _hull(size, cost)
     groups = max(problem.groups, -(-problem.ous // most))  # fewer would be infeasible; any bound is then valid
-    for (k1, f1), (k2, f2) in zip(hull, hull[1:], strict=False):
+    for (k1, f1), (k2, f2) in pairwise(hull):
         if groups * k1 <= problem.ous <= groups * k2:
             return groups * f1 + -(-(problem.ous - groups * k1) * (f2 - f1) // (k2 - k1))
     return 0

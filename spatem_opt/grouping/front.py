@@ -135,7 +135,11 @@ def front(
          for n, m in table[:, :2].tolist()], dtype=np.int64,
     )  # fmt: skip
     gap = np.where(bound > 0, table[:, 2] / np.maximum(bound, 1) - 1, 0.0)
-    return Front(rows, cols, blocks, row_cost, col_cost, *table[:, :3].T, bound, gap, *table[:, 3:].T)
+    groups, size, communication, block_groups, block_size, per_crossbar = table.T
+    return Front(
+        rows, cols, blocks, row_cost, col_cost, groups, size, communication, bound, gap,
+        block_groups, block_size, per_crossbar,
+    )  # fmt: skip
 
 
 def _points(problem: Problem, blocks: int) -> list[tuple[int, int, int, int, int, int]]:
@@ -195,7 +199,7 @@ def _undominated(table: IntArray) -> IntArray:
         before = table[keep, :3] if keep else np.zeros((0, 3), dtype=np.int64)
         if not (before <= table[i, :3]).all(axis=1).any():
             keep.append(i)
-    return table[keep]
+    return np.asarray(table[keep], dtype=np.int64)
 
 
 def _prune(table: IntArray) -> IntArray:
@@ -211,4 +215,4 @@ def _prune(table: IntArray) -> IntArray:
         if len(kept) <= POINTS:
             return table[kept]
         step *= 2
-    return table
+    return np.asarray(table, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Exact models of OU grouping; the mathematics is in ``README.md``."""

@@ -1,0 +1,1 @@
+"""Exact models of weight mapping; the mathematics is in ``README.md``."""

@@ -1,0 +1,218 @@
+"""What the models of all steps share: results, and running CP-SAT and PuLP so that only what is known is reported.
+
+Solvers are imported inside functions: ``import ortools`` takes seconds, and `highspy` and `ortools` do not always load
+into one process (see ``formulations/README.md``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from spatem_opt.errors import ModelError
+from spatem_opt.result import Shortage, Status
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
+
+SolutionT = TypeVar("SolutionT")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result(Generic[SolutionT]):
+    """Outcome of an exact engine on one step.
+
+    Parameters
+    ----------
+    status : Status
+        ``OPTIMAL`` only if objective and bound meet, ``INFEASIBLE`` only if proven.
+    solution : solution of the step, or None
+        None if there is none (``INFEASIBLE``, ``UNKNOWN``).
+    objective : int or None
+        As the referee of the step computes it.
+    bound : int or None
+        Proven: no solution is below. None if nothing is known.
+    seconds : float
+        Wall time.
+    engine : str
+        For example ``"cpsat"``, ``"ilp (cbc)"``.
+    versions : dict of str to str
+        Of the packages that took part.
+    shortage : Shortage or None
+        For ``INFEASIBLE``: the family that cannot hold, in numbers.
+    log : str
+        Log of the last run of the solver.
+
+    Raises
+    ------
+    ModelError
+        If the fields contradict each other.
+    """
+
+    status: Status
+    solution: SolutionT | None
+    objective: int | None
+    bound: int | None
+    seconds: float
+    engine: str
+    versions: dict[str, str] = field(default_factory=dict)
+    shortage: Shortage | None = None
+    log: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.solution is None) != (self.status in (Status.INFEASIBLE, Status.UNKNOWN)):
+            raise ModelError(f"{self.engine}: status {self.status} with solution {self.solution}")
+        if (self.status is Status.OPTIMAL) != (self.objective is not None and self.objective == self.bound):
+            raise ModelError(f"{self.engine}: status {self.status}, objective {self.objective}, bound {self.bound}")
+        if self.objective is not None and self.bound is not None and self.bound > self.objective:
+            raise ModelError(f"{self.engine}: bound {self.bound} above objective {self.objective}")
+
+
+def concluded(objective: int | None, bound: int | None) -> Status:
+    """Status of a run that is not infeasible."""
+    if objective is None:
+        return Status.UNKNOWN
+    return Status.OPTIMAL if objective == bound else Status.FEASIBLE
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a run may take.
+
+    Parameters
+    ----------
+    time_limit : float
+        Wall time [s].
+    seed : int
+    workers : int
+        Threads.
+    deterministic_limit : float or None
+        Deterministic time of CP-SAT; with one worker the answer is then the same on every machine.
+    """
+
+    time_limit: float
+    seed: int = 0
+    workers: int = 2
+    deterministic_limit: float | None = None
+
+    def left(self, start: float, share: float = 1.0) -> Limits:
+        """The same limits with a share of the wall time left since `start` (of :func:`time.monotonic`)."""
+        seconds = max(0.0, self.time_limit - (time.monotonic() - start)) * share
+        return Limits(seconds, self.seed, self.workers, self.deterministic_limit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What one run of a solver proved and found.
+
+    Parameters
+    ----------
+    status : Status
+        ``OPTIMAL`` and ``INFEASIBLE`` as proven by the solver for the model it was given.
+    objective, bound : int or None
+        None where the solver has none: never its default 0.
+    value : function
+        Integer value of a variable, only to be called if there is a solution.
+    log : str
+    """
+
+    status: Status
+    objective: int | None
+    bound: int | None
+    value: Callable[[Any], int]
+    log: str = ""
+
+    @property
+    def solved(self) -> bool:
+        """Whether there are values."""
+        return self.status in (Status.OPTIMAL, Status.FEASIBLE)
+
+
+def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> Run:
+    """Solve a CP-SAT model.
+
+    Raises
+    ------
+    ModelError
+        If the model is malformed.
+    """
+    from ortools.sat.python import cp_model
+
+    flaw = model.validate()
+    if flaw:
+        raise ModelError(f"malformed CP-SAT model: {flaw}")
+    solver, lines = cp_model.CpSolver(), list[str]()
+    parameters = solver.parameters
+    parameters.max_time_in_seconds = max(limits.time_limit, 0.01)
+    parameters.random_seed, parameters.num_workers = limits.seed, limits.workers
+    if limits.deterministic_limit is not None:
+        parameters.max_deterministic_time = limits.deterministic_limit
+    if log:
+        parameters.log_search_progress, parameters.log_to_stdout = True, False
+        solver.log_callback = lines.append
+    code = solver.solve(model)
+    names = {cp_model.OPTIMAL: Status.OPTIMAL, cp_model.FEASIBLE: Status.FEASIBLE, cp_model.INFEASIBLE: Status.INFEASIBLE}
+    status = names.get(code, Status.UNKNOWN)
+    objective = round(solver.objective_value) if status in (Status.OPTIMAL, Status.FEASIBLE) else None
+    # Without a solution the bound is kept only where the search had begun: presolve alone leaves a meaningless 0.
+    known = status in (Status.OPTIMAL, Status.FEASIBLE) or (status is Status.UNKNOWN and solver.best_objective_bound > 0)
+    bound = math.ceil(solver.best_objective_bound - 1e-6) if known else None
+    return Run(status, objective, bound, lambda variable: int(solver.value(variable)), "\n".join(lines))
+
+
+def pulp_engine() -> str:
+    """``"highs"`` if HiGHS can be used beside what this process has loaded, else ``"cbc"`` (PuLP brings it along).
+
+    HiGHS only of the releases known to be right, and only where `ortools` is not loaded (both bring a ``libhighs``).
+    """
+    if "ortools" in sys.modules or importlib.util.find_spec("highspy") is None:
+        return "cbc"
+    release = tuple(int(part) for part in version("highspy").split(".")[:2])
+    return "highs" if (1, 12) <= release < (1, 14) else "cbc"
+
+
+def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
+    """Solve a PuLP minimisation with HiGHS or CBC.
+
+    Parameters
+    ----------
+    problem : pulp.LpProblem
+    limits : Limits
+    warm : bool
+        Start from the initial values of all variables.
+    """
+    import pulp
+
+    seconds = max(limits.time_limit, 0.1)
+    if pulp_engine() == "highs":
+        solver = pulp.HiGHS(msg=False, timeLimit=seconds, threads=limits.workers, random_seed=limits.seed)
+    else:
+        options = [f"randomCbcSeed {limits.seed + 1}"]
+        solver = pulp.PULP_CBC_CMD(
+            msg=False, timeLimit=seconds, threads=limits.workers, warmStart=warm, options=options
+        )
+    problem.solve(solver)
+    # `status` says Optimal after a time limit; `sol_status` tells proven from merely found.
+    names = {
+        pulp.LpSolutionOptimal: Status.OPTIMAL,
+        pulp.LpSolutionIntegerFeasible: Status.FEASIBLE,
+        pulp.LpSolutionInfeasible: Status.INFEASIBLE,
+    }
+    status = names.get(problem.sol_status, Status.UNKNOWN)
+    if status is Status.INFEASIBLE and problem.status != pulp.LpStatusInfeasible:
+        status = Status.UNKNOWN
+    solved = status in (Status.OPTIMAL, Status.FEASIBLE)
+    objective = round(pulp.value(problem.objective)) if solved else None
+    # CBC tells no bound; a proven optimum is its own.
+    return Run(status, objective, objective if status is Status.OPTIMAL else None, lambda v: round(v.value() or 0))
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions of packages."""
+    return {package: version(package) for package in packages}
