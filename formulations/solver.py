@@ -157,11 +157,17 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
         parameters.log_search_progress, parameters.log_to_stdout = True, False
         solver.log_callback = lines.append
     code = solver.solve(model)
-    names = {cp_model.OPTIMAL: Status.OPTIMAL, cp_model.FEASIBLE: Status.FEASIBLE, cp_model.INFEASIBLE: Status.INFEASIBLE}
+    names = {
+        cp_model.OPTIMAL: Status.OPTIMAL,
+        cp_model.FEASIBLE: Status.FEASIBLE,
+        cp_model.INFEASIBLE: Status.INFEASIBLE,
+    }
     status = names.get(code, Status.UNKNOWN)
     objective = round(solver.objective_value) if status in (Status.OPTIMAL, Status.FEASIBLE) else None
     # Without a solution the bound is kept only where the search had begun: presolve alone leaves a meaningless 0.
-    known = status in (Status.OPTIMAL, Status.FEASIBLE) or (status is Status.UNKNOWN and solver.best_objective_bound > 0)
+    known = status in (Status.OPTIMAL, Status.FEASIBLE) or (
+        status is Status.UNKNOWN and solver.best_objective_bound > 0
+    )
     bound = math.ceil(solver.best_objective_bound - 1e-6) if known else None
     return Run(status, objective, bound, lambda variable: int(solver.value(variable)), "\n".join(lines))
 

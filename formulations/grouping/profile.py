@@ -73,9 +73,7 @@ def profile(problem: Problem) -> Profile:
         total += sum(count(length, parts, min(length, problem.size)) for parts in range(1, length + 1))
         if total > LIMIT // 2:
             return Profile(shapes, ())
-        groups = tuple(
-            (i, q) for i, s in enumerate(shapes) for q in partitions(full(problem, s), s[axis], s[1 - axis])
-        )
+        groups = tuple((i, q) for i, s in enumerate(shapes) for q in partitions(full(problem, s), s[axis], s[1 - axis]))
         shared = range(1, length + 1)
         whole = tuple(q for parts in shared for q in partitions(length, parts, min(length, problem.size)))
         sides.append(Side(lines, length, groups, whole))
@@ -168,7 +166,9 @@ def shape_index(labels: IntArray, group: int, index: dict[tuple[int, int], int],
     return index[shape] if shape != (0, 0) else empty
 
 
-def pattern_counts(problem: Problem, prof: Profile, state: Named) -> list[tuple[dict[tuple[int, Pattern], int], dict[Pattern, int]]]:
+def pattern_counts(
+    problem: Problem, prof: Profile, state: Named
+) -> list[tuple[dict[tuple[int, Pattern], int], dict[Pattern, int]]]:
     """Per axis how often a grouping uses each group pattern (grown to a full group) and each line pattern."""
     counts = []
     for axis in range(len(prof.sides)):

@@ -1,0 +1,91 @@
+"""What both engines do before and after their solver runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from formulations.solver import Result, concluded, versions
+from spatem_opt.errors import ModelError
+from spatem_opt.grouping import bounds, heuristic
+from spatem_opt.grouping.problem import Problem, Solution
+from spatem_opt.grouping.referee import check
+from spatem_opt.result import Shortage, Status
+
+
+@dataclass(slots=True)
+class Incumbent:
+    """Best grouping and bound so far.
+
+    Parameters
+    ----------
+    best : Solution or None
+        None only if the problem is infeasible.
+    objective : int or None
+    bound : int
+        0 if nothing better is known.
+    """
+
+    best: Solution | None
+    objective: int | None
+    bound: int
+
+    @property
+    def closed(self) -> bool:
+        """Whether objective and bound meet."""
+        return self.objective == self.bound
+
+    def raise_bound(self, bound: int | None) -> None:
+        """Take a proven bound over if it is better."""
+        if bound is not None:
+            self.bound = max(self.bound, bound)
+
+    def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
+        """Take a solution over if it is better.
+
+        Raises
+        ------
+        ModelError
+            If the referee finds a violation, or a higher objective than claimed.
+        """
+        objective = accepted(problem, solution)
+        # A model may count a touch of no OU while it is not proven optimal: the claim may be above, never below.
+        if claimed is not None and objective > claimed:
+            raise ModelError(f"grouping: the model claims {claimed}, the referee finds {objective}")
+        if self.objective is None or objective < self.objective:
+            self.best, self.objective = solution, objective
+
+
+def accepted(problem: Problem, solution: Solution) -> int:
+    """Objective of a solution as the referee computes it.
+
+    Raises
+    ------
+    ModelError
+        If the solution violates a constraint.
+    """
+    verdict = check(problem, solution)
+    if verdict.violations:
+        family, message = verdict.violations[0]
+        raise ModelError(f"grouping: {len(verdict.violations)} violations, the first: {family}: {message}")
+    return verdict.objective
+
+
+def prepare(problem: Problem, hint: Solution | None, *, use_bound: bool, seed: int) -> Incumbent:
+    """Start from the hint or the heuristic, and from the combinatorial bound if wanted."""
+    best = hint if hint is not None else heuristic.solve(problem, seed=seed)
+    if best is None:
+        return Incumbent(None, None, 0)
+    return Incumbent(best, accepted(problem, best), bounds.lower_bound(problem) if use_bound else 0)
+
+
+def finish(problem: Problem, found: Incumbent, begin: float, engine: str, log: str = "") -> Result[Solution]:
+    """Result of a run that began at `begin`."""
+    seconds = time.monotonic() - begin
+    packages = versions("ortools" if engine == "cpsat" else "pulp")
+    if found.best is None:
+        there = problem.groups * problem.size
+        shortage = Shortage("size", problem.ous, there, "OUs", f"grid of {problem.rows} x {problem.cols} OUs")
+        return Result(Status.INFEASIBLE, None, None, None, seconds, engine, packages, shortage, log)
+    status = concluded(found.objective, found.bound)
+    return Result(status, found.best, found.objective, found.bound, seconds, engine, packages, None, log)
