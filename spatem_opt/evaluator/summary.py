@@ -233,6 +233,7 @@ def check_claims(claims: dict[str, dict[str, Any]], found: Evaluation) -> list[V
         "period": (found.period_cycles, "cycles"),
         "communication": (found.communication.total, "bits"),
         "energy": (found.energy.total, "fJ"),
+        "balanced": ((found.latency_cycles or 0) * found.communication.total, "cycles x bits"),
     }
     wrong = []
     for name, (value, unit) in values.items():

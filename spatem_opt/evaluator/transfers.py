@@ -196,7 +196,9 @@ class Traffic:
 def traffic(mesh: Mesh, at: Host, wanted: Subscription) -> Traffic:
     """Bits and delays between the homes of a producer and its subscribers."""
     width = mesh.arch.activation_bits
-    shared = (at.home_channels.astype(np.float32) @ wanted.channels.T.astype(np.float32)).astype(np.int64)
+    held, home = _distinct_rows(at.home_channels)
+    read, tile = _distinct_rows(wanted.channels)
+    shared = (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)[home[:, None], tile]
     pixels = _pixels_by_copy(at, wanted)[:, wanted.kind]
     delay = mesh.delay(at.home_tile[:, None], wanted.tiles, width * shared)
     start = starts_of(at.home_copy)

@@ -72,6 +72,7 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("claims", "communication", claim(communication=111)),
     ("claims", "bound", claim(bound=43.5)),
     ("claims", "bound of another objective", claim(objective="throughput", bound=22)),
+    ("claims", "bound of a product", claim(objective="balanced", bound=43 * 112 + 1)),
     ("claims", "bound that is no number", claim(bound="43")),
     ("claims", "unknown objective", claim(objective="beauty")),
 ]
