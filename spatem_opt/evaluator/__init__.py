@@ -60,16 +60,7 @@ def evaluate(solution: Solution) -> Evaluation:
         If the *network* is inconsistent: edges that do not fit their nodes.
     """
     check_network(solution.network)
-    unreadable = check_tables(solution)
-    if len(solution.mapping) == len(solution.network.layers):
-        unreadable += check_mapping(solution)
-    if unreadable:
-        return Evaluation(tuple(unreadable))
-    grids = [
-        build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
-        for index, option in zip(solution.network.layers, solution.mapping, strict=True)
-    ]
-    unreadable = check_rectangles(solution, grids) + check_windows(solution)
+    grids, unreadable = _read(solution)
     if unreadable:
         return Evaluation(tuple(unreadable))
     pieces = _clip_all(solution, grids)
@@ -87,6 +78,20 @@ def evaluate(solution: Solution) -> Evaluation:
     if gaps:
         return Evaluation(tuple(found))
     return _replayed(solution, pieces, placed, turns, found)
+
+
+def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
+    """OU grid of every layer; families ``structure`` and ``mapping``, without which nothing can be replayed."""
+    found = check_tables(solution)
+    if len(solution.mapping) == len(solution.network.layers):
+        found += check_mapping(solution)
+    if found:
+        return [], found
+    grids = [
+        build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
+        for index, option in zip(solution.network.layers, solution.mapping, strict=True)
+    ]
+    return grids, check_rectangles(solution, grids) + check_windows(solution)
 
 
 def _clip_all(solution: Solution, grids: list[OuGrid]) -> list[Pieces]:

@@ -163,13 +163,16 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
     bins = np.unique(np.concatenate([flow.bins for flow in flows]))
     fullest = np.zeros(len(bins))
     block = max(CHUNK // len(bins), 1)
-    for first in range(0, resources, block):
-        part = slice(first, min(first + block, resources))
-        load = np.zeros((part.stop - first, len(bins)))
+    used = np.flatnonzero(bits)
+    for first in range(0, len(used), block):
+        part = used[first : first + block]
+        line = np.full(resources, -1)
+        line[part] = np.arange(len(part))
+        load = np.zeros((len(part), len(bins)))
         for flow in flows:
-            here = np.flatnonzero((flow.resource >= first) & (flow.resource < part.stop))
+            here = np.flatnonzero(line[flow.resource] >= 0)
             place = np.searchsorted(bins, flow.bins)
-            load[np.ix_(flow.resource[here] - first, place)] += flow.weight[:, here].T.astype(np.float64) @ flow.share
+            load[np.ix_(line[flow.resource[here]], place)] += flow.weight[:, here].T.astype(np.float64) @ flow.share
         peak[part] = load.max(1)
         np.maximum(fullest, load.max(0) / capacity, out=fullest)
         arrived = load.cumsum(1)
