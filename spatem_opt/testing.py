@@ -1,0 +1,188 @@
+"""Generators of small random instances and semantic assertions, for tests of this package and of what builds on it.
+
+Examples
+--------
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> network, chip = random_network(rng), random_chip(rng)
+>>> plan = random_plan(rng, network, chip)
+>>> plan is None or assert_confirmed(scheduled(plan, network, chip)).latency_cycles > 0
+True
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import layer_serial
+from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.mapping.grid import Grid, make_grid
+from spatem_opt.mapping.problem import layer_options
+from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.layers import Network, Node
+from spatem_opt.plan import Plan, assemble, problem_of
+from spatem_opt.replication.layout import Allocation, Split, bands, column_blocks, interleaved
+from spatem_opt.replication.shapes import Shape, filled_shape, shape_for_serial
+from spatem_opt.scheduling import list_schedule
+from spatem_opt.solution import MappingOption, Solution
+
+IntArray = NDArray[np.int64]
+Rng = np.random.Generator
+
+CONTENTION = frozenset({"port", "router", "buffer"})
+"""Families that an as-soon-as-possible schedule may break: it does not look at what ports, routers, buffers carry."""
+
+
+def random_chip(rng: Rng) -> Architecture:
+    """A chip of at most 4 x 4 routers with small crossbars, small OUs and narrow ports."""
+    ou_rows, ou_cols = int(rng.integers(2, 8)), int(rng.integers(2, 8))
+    return Architecture(
+        name="random", mesh_rows=int(rng.integers(1, 5)), mesh_cols=int(rng.integers(1, 5)),
+        tiles_per_router=int(rng.integers(1, 3)), pes_per_tile=int(rng.integers(1, 4)),
+        crossbars_per_pe=int(rng.integers(2, 6)),
+        crossbar_rows=ou_rows * int(rng.integers(2, 6)) + int(rng.integers(0, 2)),
+        crossbar_cols=ou_cols * int(rng.integers(2, 6)) + int(rng.integers(0, 2)),
+        ou_rows=ou_rows, ou_cols=ou_cols, cell_bits=2, dac_bits=int(rng.integers(1, 3)),
+        weight_bits=int(rng.integers(2, 7)), activation_bits=int(rng.integers(1, 6)),
+        partial_sum_bits=int(rng.integers(1, 8)), pipeline_tail_cycles=int(rng.integers(0, 6)),
+        buffer_bits_per_cycle=int(rng.integers(4, 80)), overlap_input=bool(rng.random() < 0.4),
+        input_load="full" if rng.random() < 0.2 else "needed", router_bits_per_cycle=int(rng.integers(4, 40)),
+        hop_cycles=int(rng.integers(1, 4)), contention_cycles=64, digital_ops_per_cycle=int(rng.integers(1, 9)),
+    )  # fmt: skip
+
+
+def random_network(rng: Rng, layers: int = 4) -> Network:
+    """At most ``layers`` crossbar layers with pools, additions, concatenations, shuffles and groups between."""
+    b = Builder("random", "generated for a test")
+    x = b.input(int(rng.integers(1, 5)), int(rng.integers(3, 9)), int(rng.integers(3, 9)))
+    for _ in range(int(rng.integers(1, layers + 1))):
+        before, x = x, _convolved(rng, b, x)
+        kind = rng.integers(6)
+        if kind == 0 and (x.height, x.width) == (before.height, before.width):
+            x = b.concat([x, before])
+        elif kind == 1 and min(x.height, x.width) > 1:
+            x = b.pool(x, "max", 2, stride=int(rng.integers(1, 3)))
+        elif kind == 2:
+            x = b.add(x, _same(rng, b, x))
+        elif kind == 3 and x.channels % 2 == 0:
+            x = x.shuffle(2)
+    return b.build() if rng.random() < 0.6 else _with_classifier(b, x)
+
+
+def _convolved(rng: Rng, b: Builder, x: Tensor) -> Tensor:
+    """A convolution with random kernel, stride, padding and groups, now and then a transposed or dilated one."""
+    groups = int(rng.choice([g for g in range(1, x.channels + 1) if x.channels % g == 0]))
+    filters = groups * int(rng.integers(1, 5))
+    kernel = int(rng.integers(1, 4)), int(rng.integers(1, 4))
+    pads = kernel[0] // 2, kernel[1] // 2, kernel[0] // 2, kernel[1] // 2
+    if x.height * x.width < 30 and rng.random() < 0.1:
+        return b.conv_transpose(x, filters, kernel, 2, groups=groups)
+    kernel = min(kernel[0], x.height), min(kernel[1], x.width)
+    dilation = 2 if min(x.height, x.width) > 5 and rng.random() < 0.15 else 1
+    return b.conv(x, filters, kernel, int(rng.integers(1, 3)), pads, dilation, groups)
+
+
+def _same(rng: Rng, b: Builder, x: Tensor) -> Tensor:
+    """A convolution of the shape of its input."""
+    return b.conv(x, x.channels, int(rng.choice([1, 3])), pads="same")
+
+
+def _with_classifier(b: Builder, x: Tensor) -> Network:
+    b.fc(x, 3)
+    return b.build()
+
+
+def random_option(rng: Rng, node: Node, architecture: Architecture) -> MappingOption:
+    """Any mapping option that makes sense for a layer, slotted or filled."""
+    options = layer_options(node, architecture, "filled" if rng.random() < 0.3 else "slotted")
+    return options[int(rng.integers(len(options)))]
+
+
+def random_plan(rng: Rng, network: Network, architecture: Architecture) -> Plan | None:
+    """Random options, shapes, copies, window splits and places; layers share crossbars where they happen to meet.
+
+    None if a layer finds no room.
+    """
+    nodes = [network.nodes[i] for i in network.layers]
+    grids = tuple(make_grid(node, random_option(rng, node, architecture), architecture) for node in nodes)
+    used = np.zeros(architecture.crossbars, dtype=np.int64)
+    allocations: list[Allocation] = []
+    for segment, grid in enumerate(grids):
+        shape = random_shape(rng, grid, architecture)
+        split = None if shape is None else random_split(rng, grid, architecture.crossbars // shape.crossbars)
+        position = None if shape is None or split is None else _places(rng, grid, shape, split, architecture, used)
+        if shape is None or split is None or position is None:
+            return None
+        allocations.append(Allocation(shape, position, split, segment))
+    return Plan("random", grids, allocations)
+
+
+def random_shape(rng: Rng, grid: Grid, architecture: Architecture) -> Shape | None:
+    """Any shape of a grid that a crossbar can hold; None if there is none."""
+    if grid.option.storage == "filled":
+        return filled_shape(grid)
+    return shape_for_serial(grid, int(rng.integers(1, architecture.ou_slots + 1)))
+
+
+def random_split(rng: Rng, grid: Grid, most: int) -> Split | None:
+    """Interleaved windows, bands or column blocks of at most ``most`` (and at most 6) copies; None if ``most`` is 0."""
+    most = min(most, 6, grid.windows)
+    if most < 1:
+        return None
+    copies = int(rng.integers(1, most + 1))
+    kind = rng.integers(3)
+    if kind < 2:
+        return interleaved(grid.windows, copies) if kind else bands(grid.windows, copies)
+    blocks = min(copies, grid.window_cols)
+    return column_blocks(grid.window_rows, grid.window_cols, blocks, min(copies // blocks, grid.window_rows))
+
+
+def _places(
+    rng: Rng, grid: Grid, shape: Shape, split: Split, architecture: Architecture, used: IntArray
+) -> IntArray | None:
+    """A place on the walk for every copy, disjoint within the layer; fills in the slots used. None if out of room."""
+    capacity, n = architecture.ou_slots, shape.crossbars
+    filled = grid.option.storage == "filled"
+    found: list[int] = []
+    mine = np.zeros(len(used), dtype=np.bool_)
+    for _ in range(int(split.copy.max()) + 1):
+        free = ~mine & (used == 0 if filled else used + shape.serial <= capacity)
+        runs = np.flatnonzero(np.convolve(free, np.ones(n, dtype=np.int64), "valid") == n)
+        if n > len(used) or not len(runs):
+            return None
+        place = int(rng.choice(runs[:20]))
+        found.append(place)
+        mine[place : place + n] = True
+        used[place : place + n] += capacity if filled else shape.serial
+    return np.array(found)
+
+
+def pixel_pipeline(network: Network, architecture: Architecture) -> Plan | None:
+    """One copy of every layer on tiles of its own, no barrier: what OU-level simulators call a pixel pipeline."""
+    plan = layer_serial(network, architecture)
+    return None if plan is None else replace(plan, name="pixel-pipeline", serial=False)
+
+
+def scheduled(plan: Plan, network: Network, architecture: Architecture) -> Solution:
+    """The plan's solution with everything as soon as possible; ports and routers may be overrun."""
+    problem = problem_of(plan, network, architecture)
+    return assemble(plan, problem, list_schedule.solve(problem))
+
+
+def assert_confirmed(solution: Solution) -> Evaluation:
+    """The evaluation of a solution that may overrun ports, routers or buffers but breaks nothing else.
+
+    Raises
+    ------
+    AssertionError
+        With the message of the first violation of any other family, claims included.
+    """
+    found = evaluate(solution)
+    for violation in found.violations:
+        if violation.family not in CONTENTION:
+            raise AssertionError(f"{violation.family}: {violation.message}")
+    return found

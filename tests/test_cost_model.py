@@ -1,0 +1,167 @@
+"""Cost model and scheduler against the independent evaluator, on random networks, chips and plans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import OUTSIDE, hops, rectangle_ous, transfer_cycles
+from spatem_opt.evaluator import evaluate
+from spatem_opt.mapping.grid import make_grid
+from spatem_opt.network.layers import Network
+from spatem_opt.plan import Plan, assemble, problem_of
+from spatem_opt.replication.shapes import rectangles
+from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling.problem import Problem, Solution
+from spatem_opt.testing import (
+    assert_confirmed,
+    random_chip,
+    random_network,
+    random_option,
+    random_plan,
+    random_shape,
+)
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def drawn(seed: int) -> tuple[Network, Architecture, Plan]:
+    """A random network on a random chip with a random plan that fits; the example is given up if none does."""
+    rng = np.random.default_rng(seed)
+    network = random_network(rng)
+    for _ in range(8):
+        chip = random_chip(rng)
+        plan = random_plan(rng, network, chip)
+        if plan is not None:
+            return network, chip, plan
+    assume(False)
+    raise AssertionError
+
+
+def scheduled(seed: int) -> tuple[Plan, Problem, Solution]:
+    """A random plan, its scheduling problem and the schedule."""
+    network, chip, plan = drawn(seed)
+    problem = problem_of(plan, network, chip)
+    return plan, problem, list_schedule.solve(problem)
+
+
+@settings(max_examples=120, deadline=None)
+@given(SEEDS)
+def test_the_evaluator_confirms_the_schedule(seed: int) -> None:
+    plan, problem, times = scheduled(seed)
+    found = assert_confirmed(assemble(plan, problem, times))
+    assert found.latency_cycles == times.latency
+
+
+@settings(max_examples=120, deadline=None)
+@given(SEEDS)
+def test_durations_are_the_evaluators(seed: int) -> None:
+    plan, problem, times = scheduled(seed)
+    table = evaluate(assemble(plan, problem, times)).layers
+    assert table is not None
+    for name, column in (
+        ("compute", table.compute_cycles),
+        ("load", table.load_cycles),
+        ("interval", table.interval_cycles),
+        ("sum_delay", table.sum_delay_cycles),
+    ):
+        assert [int(getattr(p, name).max()) for p in problem.placed] == column.tolist(), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_port_bits_are_the_evaluators(seed: int) -> None:
+    plan, problem, times = scheduled(seed)
+    assume(problem.architecture.input_load == "needed")
+    found = evaluate(assemble(plan, problem, times)).communication
+    windows = (problem.chunks.last - problem.chunks.first) // problem.chunks.step + 1
+    total = 0
+    for layer, placed in enumerate(problem.placed):
+        mine = problem.chunks.layer == layer
+        per_copy = np.bincount(problem.chunks.copy[mine], windows[mine], placed.copies)
+        total += int((per_copy[placed.pair_copy] * placed.pair_bits).sum())
+    assert found is not None
+    assert found.buffer_read_bits == total
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_operations_are_the_evaluators(seed: int) -> None:
+    plan, problem, times = scheduled(seed)
+    found = evaluate(assemble(plan, problem, times)).utilization
+    assert found is not None
+    assert found.ou_operations == sum(grid.operations for grid in plan.grids)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_done_times_are_the_evaluators(seed: int) -> None:
+    plan, problem, times = scheduled(seed)
+    table = evaluate(assemble(plan, problem, times)).nodes
+    assert table is not None
+    assert [int(done.max()) for done in times.done] == table.end.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_rectangle_counts_add_up(seed: int) -> None:
+    """Existing OUs in random rectangles, against the table of all OUs."""
+    rng = np.random.default_rng(seed)
+    network, chip = random_network(rng), random_chip(rng)
+    node = network.nodes[network.layers[0]]
+    grid = make_grid(node, random_option(rng, node, chip), chip)
+    one = np.ones((len(grid.rows), len(grid.cols))) if grid.exists is None else grid.exists
+    table = np.kron(np.eye(grid.weights.groups), one)
+    rows = np.sort(rng.integers(0, table.shape[0] + 1, (20, 2)), axis=1)
+    cols = np.sort(rng.integers(0, table.shape[1] + 1, (20, 2)), axis=1)
+    rect = np.concatenate([rows, cols], axis=1)
+    assert rectangle_ous(grid, rect).tolist() == [int(table[a:b, c:d].sum()) for a, b, c, d in rect]
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_a_shapes_serial_is_what_its_fullest_crossbar_computes(seed: int) -> None:
+    """The shape's own m is never below the OUs that its rectangles really hold."""
+    rng = np.random.default_rng(seed)
+    network, chip = random_network(rng), random_chip(rng)
+    node = network.nodes[network.layers[-1]]
+    grid = make_grid(node, random_option(rng, node, chip), chip)
+    shape = random_shape(rng, grid, chip)
+    assume(shape is not None)
+    assert shape is not None
+    assert rectangle_ous(grid, rectangles(grid, shape, chip.crossbars_per_tile)).max() <= shape.serial
+
+
+CHIP = Architecture(name="tiny", mesh_rows=3, mesh_cols=4, tiles_per_router=2, router_bits_per_cycle=10, hop_cycles=3)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "distance"),
+    [
+        (0, 0, 0),  # the same tile
+        (0, 1, 1),  # another tile of the same router
+        (0, 2, 2),  # next router to the right: both routers count
+        (0, 8, 2),  # next router below
+        (1, 23, 1 + 2 + 3),  # opposite corners of 3 x 4 routers
+        (OUTSIDE, 0, 1),  # the port is at router (0, 0)
+        (OUTSIDE, 23, 6),
+    ],
+)
+def test_hops(source: int, target: int, distance: int) -> None:
+    assert int(hops(CHIP, np.array(source), np.array(target))) == distance
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "bits", "cycles"),
+    [
+        (0, 2, 25, 2 * 3 + 3),  # two routers, 25 bits at 10 per cycle
+        (0, 2, 0, 0),  # nothing to send
+        (5, 5, 100, 0),  # nowhere to go
+        (0, 1, 10, 3 + 1),
+    ],
+)
+def test_transfer_cycles(source: int, target: int, bits: int, cycles: int) -> None:
+    assert int(transfer_cycles(CHIP, np.array(source), np.array(target), np.array(bits))) == cycles
