@@ -372,7 +372,9 @@ def _dealt(read: Read, primary: Read) -> list[Edge]:
 
 def _primary_rank(read: Read, pixels: int) -> tuple[bool, int, int]:
     t = read.tensor
-    return t.height * t.width == pixels, -len(np.unique(t.source)), int(t.source.max())
+    # A mask that all channels share is broadcast as well, and one entry per channel of it: tell by what differs.
+    whole = t.height * t.width == pixels and len(np.unique((t.source << 32) + t.channel)) == t.channels
+    return whole, -len(np.unique(t.source)), int(t.source.max())
 
 
 def chain(layers: int, channels: int = 16, size: int = 16, kernel: int = 3) -> Network:
