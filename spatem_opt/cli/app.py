@@ -12,7 +12,7 @@ import typer
 
 import spatem_opt
 from spatem_opt.architecture import ArchitectureWarning
-from spatem_opt.cli import architectures, evaluate, networks, solve
+from spatem_opt.cli import architectures, compare, evaluate, networks, solve
 from spatem_opt.cli.common import BAD_INPUT, INTERRUPTED, say
 from spatem_opt.errors import InstanceError
 
@@ -22,7 +22,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     name="spatem", no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for group in (solve, evaluate, networks, architectures):
+for group in (solve, compare, evaluate, networks, architectures):
     group.register(app)
 
 
@@ -42,6 +42,7 @@ def about(
     spatem solve resnet50 -o out.json     a shipped network, the default chip
     spatem solve model.onnx --arch isaac  read ONNX, use another chip
     spatem evaluate out.json              check and measure, independently
+    spatem compare resnet50               all methods side by side
     spatem networks                       shipped networks
     spatem architectures --show isaac     all numbers of a chip, with sources
 

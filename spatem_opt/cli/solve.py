@@ -104,7 +104,7 @@ def solve(
     for caution in chip.cautions():
         say(f"warning: {chip.name}: {caution}")
     graph = load(network, input_shape)
-    with _progress() as progress:
+    with progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
                      workers=workers, progress=progress)  # fmt: skip
         found = evaluate(result.solution) if result.solution is not None else None
@@ -161,7 +161,7 @@ def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dic
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str], None] | None]:
+def progress_line() -> Iterator[Callable[[str], None] | None]:
     """A line on stderr that says what is going on, only on a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:

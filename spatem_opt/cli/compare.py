@@ -1,0 +1,86 @@
+"""``spatem compare``: every baseline and the heuristic, side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, say, show, show_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("compare")(compare)
+
+
+def compare(
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            help=".onnx or .json files, or names from 'spatem networks'.", metavar="NETWORK...", show_default=False
+        ),
+    ],
+    arch: Arch = "ou-isaac",
+    settings: Set = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0, metavar="S"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="Also write all rows here as CSV.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Run all baselines and the heuristic on the same chip, through the same evaluator.
+
+    Rows: the five baselines; `heuristic` minimises latency; `balanced` minimises latency times communication. A star
+    marks the best baseline of a network, the one of lowest latency: both reductions are against that one. The bound is
+    that of the latency.
+
+    \b
+    spatem compare resnet18
+    spatem compare lenet5 resnet50 --arch ou-isaac-7x7 -o rows.csv
+    spatem compare resnet18 resnet50 vgg16 --markdown
+
+    Exit code 4 if no network fits the chip.
+    """  # fmt: skip
+    from spatem_opt.cli.solve import progress_line
+    from spatem_opt.compare import compare as run
+    from spatem_opt.compare import summarize
+    from spatem_opt.files import check_writable, write_atomically
+    from spatem_opt.network import load
+    from spatem_opt.presets import load_architecture, parse_overrides
+
+    if output is not None:
+        check_writable(output)
+    chip = load_architecture(arch, parse_overrides(settings or ()))
+    for caution in chip.cautions():
+        say(f"warning: {chip.name}: {caution}")
+    graphs = [load(name) for name in networks]
+    with progress_line() as tell:
+        summary = summarize([run(graph, chip, time_limit=time_limit, progress=tell) for graph in graphs])
+    if output is not None:
+        from spatem_opt.report.compare import to_csv
+
+        write_atomically(output, to_csv(summary).encode())
+    head = {"architecture": chip.name, "time_limit": time_limit, "seed": seed}
+    print_summary(summary, head, as_json=as_json, as_markdown=as_markdown)
+    raise typer.Exit(INFEASIBLE if all(c.shortage is not None for c in summary.comparisons) else DONE)
+
+
+def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markdown: bool) -> None:
+    """Print a :class:`~spatem_opt.compare.Summary`; `head` goes into the JSON."""
+    from spatem_opt.report import compare as report
+
+    if as_json:
+        show_json({"format": "spatem-comparison", "version": 1, **head, **summary.to_dict()})
+        return
+    if as_markdown:
+        typer.echo(report.markdown(summary), nl=False)
+        return
+    for comparison in summary.comparisons:
+        show(report.table(comparison))
+    show(report.summary_table(summary), report.remark(summary))

@@ -1,0 +1,291 @@
+"""All baselines and the heuristic on the same chip through the same evaluator (SPEC 6)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from spatem_opt import bounds
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import BASELINES
+from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.evaluator import Evaluation
+from spatem_opt.network.layers import Network
+from spatem_opt.pipeline import finish, measure, search
+from spatem_opt.result import Shortage, gap
+from spatem_opt.shortage import shortage
+
+OURS = {"heuristic": "latency", "balanced": "balanced"}
+"""Row -> objective; ``balanced`` minimises latency times communication."""
+PAPER = {"latency": 0.2924, "communication": 0.3128}
+"""Average reductions that the abstract reports (ASP-DAC 2022, pp. 702-707)."""
+COMPARABLE = (
+    "The paper's networks, chip and baselines are not public, so its averages are no yardstick for these: what is "
+    "comparable is each row with the baselines of its own network, on the same chip, through the same evaluator."
+)
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One method on one network; numbers are None if it has no solution, and `note` says why.
+
+    Parameters
+    ----------
+    method : str
+        A baseline, ``heuristic`` or ``balanced``.
+    plan : str or None
+        Candidate that won.
+    latency_cycles, latency_ms, period_cycles, communication_bits, energy_fj
+    buffer_read_bits, feature_map_bit_hops, partial_sum_bit_hops
+        Parts of the communication.
+    ou_occupancy, crossbars_used, cells_used : float or None
+        Shares of the chip, 0 .. 1.
+    bound, gap
+        Proven bound of the latency [cycles]; relative distance from it.
+    seconds : float
+        Wall time; that of our rows includes the baselines in their portfolio.
+    note : str
+        Empty for a solution.
+    """
+
+    method: str
+    plan: str | None = None
+    latency_cycles: int | None = None
+    latency_ms: float | None = None
+    period_cycles: int | None = None
+    communication_bits: int | None = None
+    buffer_read_bits: int | None = None
+    feature_map_bit_hops: int | None = None
+    partial_sum_bit_hops: int | None = None
+    energy_fj: int | None = None
+    ou_occupancy: float | None = None
+    crossbars_used: float | None = None
+    cells_used: float | None = None
+    bound: int | None = None
+    gap: float | None = None
+    seconds: float = 0.0
+    note: str = ""
+
+    @property
+    def solved(self) -> bool:
+        """Whether there is a solution."""
+        return self.latency_cycles is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """``1 - ours / baseline`` against one and the same baseline; negative where we lose."""
+
+    method: str
+    baseline: str
+    latency: float
+    communication: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All methods on one network and chip; `shortage` if its weights provably do not fit (then there are no rows)."""
+
+    network: str
+    architecture: str
+    rows: tuple[Row, ...] = ()
+    shortage: Shortage | None = None
+
+    @property
+    def best(self) -> Row | None:
+        """The baseline of lowest latency (ties: less communication), None if none has a solution."""
+        known = [row for row in self.rows if row.method in BASELINES and row.solved]
+        return min(known, key=lambda row: (row.latency_cycles, row.communication_bits), default=None)
+
+    @property
+    def reductions(self) -> tuple[Reduction, ...]:
+        """Each of our rows against :attr:`best`; empty without a baseline."""
+        best = self.best
+        if best is None:
+            return ()
+        return tuple(_reduction(row, best) for row in self.rows if row.method in OURS and row.solved)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; :meth:`from_dict` reads it again."""
+        best = self.best
+        return {
+            "network": self.network,
+            "architecture": self.architecture,
+            "shortage": None if self.shortage is None else self.shortage.to_dict(),
+            "rows": [asdict(row) for row in self.rows],
+            "best_baseline": None if best is None else best.method,
+            "reductions": [asdict(reduction) for reduction in self.reductions],
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Comparison:
+        """Read what :meth:`to_dict` writes; raises :class:`InstanceError` if it is something else."""
+        try:
+            missing = data["shortage"]
+            if missing is not None:
+                missing = Shortage(**{**missing, "levers": tuple(missing["levers"])})
+            rows = tuple(Row(**row) for row in data["rows"])
+            return cls(data["network"], data["architecture"], rows, missing)
+        except (KeyError, TypeError) as error:
+            raise InstanceError("comparison", "", str(error), "expected what to_dict writes") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """Reductions by the geometric means of our ratios to the best baseline, over `networks` networks."""
+
+    method: str
+    networks: int
+    latency: float
+    communication: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Comparisons of several networks and what they say together."""
+
+    comparisons: tuple[Comparison, ...]
+    means: tuple[Mean, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "comparisons": [comparison.to_dict() for comparison in self.comparisons],
+            "geometric_means": [asdict(mean) for mean in self.means],
+            "paper": {**PAPER, "note": COMPARABLE},
+        }
+
+
+def compare(
+    network: Network,
+    architecture: Architecture,
+    *,
+    time_limit: float | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Run every baseline, and the heuristic for latency and for latency times communication.
+
+    Parameters
+    ----------
+    network, architecture
+    time_limit : float, optional
+        Seconds for each of our rows, after which no further candidate is tried. Baselines are always finished.
+    progress : callable, optional
+        Told in a few words what is going on.
+
+    Returns
+    -------
+    Comparison
+        Rows in the order of :data:`~spatem_opt.baselines.BASELINES`, then :data:`OURS`.
+
+    Examples
+    --------
+    >>> from spatem_opt import load_architecture, load_network
+    >>> found = compare(load_network("lenet5"), load_architecture("ou-isaac-4x4", {"adc_bits": 5}))
+    >>> [row.method for row in found.rows][-2:], found.best.method in BASELINES
+    (['heuristic', 'balanced'], True)
+    """
+    tell = progress if progress is not None else _silent
+    missing = shortage(network, architecture)
+    if missing is not None:
+        return Comparison(network.name, architecture.name, shortage=missing)
+    bound = bounds.latency(network, architecture).value
+    done: list[tuple[Row, Evaluation | None]] = []
+    for name in BASELINES:
+        tell(f"{network.name}: {name}")
+        done.append(_baseline(name, network, architecture, bound))
+    ours = [_ours(name, network, architecture, bound, time_limit, done, tell) for name in OURS]
+    return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours))
+
+
+def summarize(comparisons: Iterable[Comparison]) -> Summary:
+    """Geometric means over all networks that have both a baseline and our row.
+
+    Examples
+    --------
+    >>> rows = Row("woho", "woho", 100, communication_bits=50), Row("heuristic", "x", 25, communication_bits=40)
+    >>> summarize([Comparison("a", "chip", rows)]).means
+    (Mean(method='heuristic', networks=1, latency=0.75, communication=0.2),)
+    """
+    comparisons = tuple(comparisons)
+    means = []
+    for method in OURS:
+        found = [r for comparison in comparisons for r in comparison.reductions if r.method == method]
+        if found:
+            shares = [r.latency for r in found], [r.communication for r in found]
+            means.append(Mean(method, len(found), *(_mean(values) for values in shares)))
+    return Summary(comparisons, tuple(means))
+
+
+def _silent(text: str) -> None:
+    pass
+
+
+def _mean(reductions: Sequence[float]) -> float:
+    """Reduction by the geometric mean of the remaining shares; a share of nothing (reduction 1) makes it 1."""
+    if any(reduction >= 1 for reduction in reductions):
+        return 1.0
+    return round(1 - math.exp(sum(math.log(1 - reduction) for reduction in reductions) / len(reductions)), 12)
+
+
+def _reduction(ours: Row, base: Row) -> Reduction:
+    def share(value: int | None, reference: int | None) -> float:
+        return 1 - (value or 0) / reference if reference else 0.0
+
+    return Reduction(
+        ours.method, base.method, share(ours.latency_cycles, base.latency_cycles),
+        share(ours.communication_bits, base.communication_bits),
+    )  # fmt: skip
+
+
+def _baseline(name: str, network: Network, architecture: Architecture, bound: int) -> tuple[Row, Evaluation | None]:
+    begun = time.monotonic()
+    plan = BASELINES[name](network, architecture)
+    if plan is None:
+        return Row(name, bound=bound, note="does not fit the chip"), None
+    found = finish(plan, network, architecture)
+    seconds = time.monotonic() - begun
+    if found is None:
+        note = "no schedule that ports, routers and buffers can follow"
+        return Row(name, bound=bound, seconds=seconds, note=note), None
+    return _row(name, name, found[1], bound, seconds), found[1]
+
+
+def _ours(
+    name: str,
+    network: Network,
+    architecture: Architecture,
+    bound: int,
+    time_limit: float | None,
+    known: Sequence[tuple[Row, Evaluation | None]],
+    tell: Progress,
+) -> Row:
+    """Best of what the heuristic finds and of the baselines, which are in its portfolio."""
+    begun, objective = time.monotonic(), OURS[name]
+    pool = [(measure(found, objective), row.method, found) for row, found in known if found is not None]
+    for found in search(network, architecture, objective, "heuristic", lambda text: tell(f"{network.name}: {text}")):
+        pool.append((found.value, found.name, found.evaluation))
+        if time_limit is not None and time.monotonic() - begun > time_limit:
+            break
+    seconds = time.monotonic() - begun
+    if not pool:
+        return Row(name, bound=bound, seconds=seconds, note="no solution found")
+    _, plan, evaluation = min(pool, key=lambda entry: entry[0])
+    return _row(name, plan, evaluation, bound, seconds)
+
+
+def _row(method: str, plan: str, found: Evaluation, bound: int, seconds: float) -> Row:
+    c, u, e = found.communication, found.utilization, found.energy
+    if found.latency_cycles is None or found.latency_ns is None or c is None or u is None or e is None:
+        raise ModelError(f"{method}: a solution without violations could not be replayed")
+    return Row(
+        method, plan, found.latency_cycles, found.latency_ns / 1e6, found.period_cycles, c.total,
+        c.buffer_read_bits, c.feature_map_bit_hops, c.partial_sum_bit_hops, e.total,
+        u.ou_occupancy, u.crossbars_used / u.crossbars, u.cells_used / u.cells,
+        bound, gap(found.latency_cycles, bound), round(seconds, 3),
+    )  # fmt: skip

@@ -1,0 +1,149 @@
+"""Comparisons as tables: for the terminal, as Markdown to paste, as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+from rich import box
+from rich.table import Table
+
+from spatem_opt.compare import COMPARABLE, OURS, PAPER, Comparison, Row, Summary
+from spatem_opt.report.tables import joules
+
+Lines = list[tuple[str, ...]]
+HEADS = (
+    "method", "cycles", "ms", "communication, bits", "energy", "occupancy", "cells", "bound, cycles", "gap", "seconds",
+)  # fmt: skip
+
+
+def table(comparison: Comparison) -> Table:
+    """One line per method; the best baseline is marked."""
+    best = comparison.best
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(comparison), title_justify="left")
+    for head in HEADS:
+        found.add_column(head, justify="left" if head == "method" else "right", no_wrap=True)
+    for row in comparison.rows:
+        style = "bold" if row.method in OURS else None
+        mark = " *" if best is not None and row.method == best.method else ""
+        if row.solved:
+            found.add_row(row.method + mark, *_cells(row), style=style)
+        else:
+            found.add_row(row.method, row.note, style="dim")
+    return found
+
+
+def summary_table(summary: Summary) -> Table:
+    """Reductions against the best baseline of each network, and the geometric means."""
+    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="less than the best baseline", title_justify="left")
+    heads, lines, means = _summary(summary)
+    for i, head in enumerate(heads):
+        found.add_column(head, justify="left" if i < 2 else "right", no_wrap=True)
+    for line in lines:
+        found.add_row(*line, end_section=line is lines[-1])
+    for line in means:
+        found.add_row(*line, style="bold")
+    return found
+
+
+def remark(summary: Summary) -> str:
+    """What the means rest on, and what is not comparable."""
+    left_out = [c.network for c in summary.comparisons if not c.reductions]
+    out = f" Not in the means, as no baseline fits: {', '.join(left_out)}." if left_out else ""
+    return f"* best baseline: lowest latency; both reductions are against it.{out} {COMPARABLE}"
+
+
+def markdown(summary: Summary, *, rows: bool = True) -> str:
+    """Return the tables as Markdown; `rows` includes one table of all methods per network."""
+    parts: list[str] = []
+    for comparison in summary.comparisons if rows else ():
+        parts.append(f"**{_title(comparison)}**")
+        best = comparison.best
+        lines: Lines = []
+        for row in comparison.rows:
+            mark = " \\*" if best is not None and row.method == best.method else ""
+            cells = _cells(row) if row.solved else (row.note, *[""] * (len(HEADS) - 2))
+            lines.append((row.method + mark, *cells))
+        if lines:
+            parts.append(_markdown_table(HEADS, lines, 1))
+    heads, lines, means = _summary(summary)
+    parts.append(_markdown_table(heads, lines + [tuple(f"**{x}**" if x else "" for x in mean) for mean in means], 2))
+    return "\n\n".join([*parts, remark(summary).replace("*", "\\*")]) + "\n"
+
+
+def to_csv(summary: Summary) -> str:
+    """Return one line per network and method; numbers are plain, what is missing is empty."""
+    text = io.StringIO()
+    names = [field.name for field in fields(Row)]
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([
+        "network", "architecture", *names, "baseline", "latency_reduction", "communication_reduction"
+    ])  # fmt: skip
+    for comparison in summary.comparisons:
+        against = {r.method: (r.baseline, r.latency, r.communication) for r in comparison.reductions}
+        where = (comparison.network, comparison.architecture)
+        rows = comparison.rows or (Row("", note=f"does not fit: {comparison.shortage}"),)
+        for row in rows:
+            writer.writerow([*where, *asdict(row).values(), *against.get(row.method, ("", "", ""))])
+    return text.getvalue()
+
+
+def _title(comparison: Comparison) -> str:
+    title = f"{comparison.network} on {comparison.architecture}"
+    return title if comparison.shortage is None else f"{title}: does not fit: {comparison.shortage}"
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:.3f}",
+        _count(row.communication_bits), joules(row.energy_fj or 0), _percent(row.ou_occupancy),
+        _percent(row.cells_used), _count(row.bound), _percent(row.gap), f"{row.seconds:.1f}",
+    )  # fmt: skip
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _summary(summary: Summary) -> tuple[tuple[str, ...], Lines, Lines]:
+    """Heads, a line per network, and lines for the means and the paper."""
+    heads = ["network", "best baseline"]
+    for method in OURS:
+        heads += [f"{method}: latency", "communication", "gap"]
+    lines = [_network_line(comparison) for comparison in summary.comparisons]
+    mean = ["geometric mean", ""]
+    for method in OURS:
+        known = next((m for m in summary.means if m.method == method), None)
+        mean += ["-", "-", ""] if known is None else [_percent(known.latency), _percent(known.communication), ""]
+        mean[1] = mean[1] if known is None else f"{known.networks} network" + "s" * (known.networks > 1)
+    paper = ["paper, its average", "", _percent_of_paper("latency"), _percent_of_paper("communication"), ""]
+    return tuple(heads), lines, [tuple(mean), tuple(paper + [""] * (len(heads) - len(paper)))]
+
+
+def _percent_of_paper(name: str) -> str:
+    return f"{100 * PAPER[name]:.2f} %"
+
+
+def _network_line(comparison: Comparison) -> tuple[str, ...]:
+    best, against = comparison.best, {r.method: r for r in comparison.reductions}
+    rows = {row.method: row for row in comparison.rows}
+    why = "does not fit the chip" if comparison.shortage is not None else "none fits"
+    line = [comparison.network, why if best is None else best.method]
+    for method in OURS:
+        row, reduction = rows.get(method), against.get(method)
+        line += ["-", "-"] if reduction is None else [_percent(reduction.latency), _percent(reduction.communication)]
+        line.append("-" if row is None or not row.solved else _percent(row.gap))
+    return tuple(line)
+
+
+def _markdown_table(heads: Sequence[str], lines: Lines, left: int) -> str:
+    """A Markdown table whose first `left` columns are texts."""
+    rule = ["---" if i < left else "---:" for i in range(len(heads))]
+    rows = [heads, rule, *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
