@@ -1,0 +1,56 @@
+"""``spatem bench``: a suite of comparisons, in parallel processes, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatem_opt.cli.common import DONE, AsJson, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("bench")(bench)
+
+
+def bench(
+    suite: Annotated[
+        str, typer.Argument(help="A shipped suite (a wrong name lists all) or a .toml file.", metavar="SUITE",
+                            show_default=False)
+    ],
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0,
+                                   metavar="S")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes, one comparison each.", min=1, metavar="N")] = 1,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE",
+                     help="JSON lines, one per comparison as it ends; SUITE.jsonl by default. Entries that are already "
+                          "there with the same version and limit are not run again."),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run everything again.")] = False,
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
+) -> None:
+    """Compare all methods on a suite of networks and chips.
+
+    \b
+    spatem bench small
+    spatem bench shipped-default --workers 4 --time-limit 60 -o default.jsonl
+    spatem bench my-suite.toml --markdown
+    """  # fmt: skip
+    from spatem_opt.bench import load_suite, run
+    from spatem_opt.cli.compare import print_summary
+    from spatem_opt.compare import summarize
+    from spatem_opt.files import check_writable
+
+    chosen = load_suite(suite)
+    path = Path(output if output is not None else f"{chosen.name}.jsonl")
+    check_writable(path)
+    found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=say)
+    head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}
+    print_summary(summarize(found), head, as_json=as_json, as_markdown=as_markdown)
+    raise typer.Exit(DONE)
