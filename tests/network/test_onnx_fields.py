@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper
+
 from tests.network.onnx_models import implied, imported, ints, model, observed, weight
 
 N = helper.make_node
@@ -29,7 +30,8 @@ CASES: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
         [N("ConvTranspose", ["x", "w"], ["y"], strides=[3, 2], dilations=[2, 1])], [weight("w", 2, 3, 2, 2)],
     ),
     "transposed with output shape": (
-        [N("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], output_shape=[12, 13], auto_pad="SAME_UPPER")], [weight("w", 2, 3, 3, 3)],
+        [N("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], output_shape=[12, 13], auto_pad="SAME_UPPER")],
+        [weight("w", 2, 3, 3, 3)],
     ),
     "pool, then conv": (
         [N("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]), N("Conv", ["p", "w"], ["y"])],
@@ -93,7 +95,8 @@ CASES: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
         [weight("v", 1, 8, 2, 2)],
     ),
     "instance norm": (
-        [N("Conv", ["x", "w"], ["a"]), N("InstanceNormalization", ["a", "g", "g"], ["b"]), N("Conv", ["b", "v"], ["y"])],
+        [N("Conv", ["x", "w"], ["a"]), N("InstanceNormalization", ["a", "g", "g"], ["b"]),
+         N("Conv", ["b", "v"], ["y"])],
         [weight("w", 3, 2, 3, 3), weight("g", 3), weight("v", 1, 3, 1, 1)],
     ),
     "mean over channels": (
@@ -101,7 +104,8 @@ CASES: dict[str, tuple[list[onnx.NodeProto], list[onnx.TensorProto]]] = {
         [weight("w", 3, 2, 3, 3), ints("axes", 1)],
     ),
     "max over rows": (
-        [N("Conv", ["x", "w"], ["a"]), N("ReduceMax", ["a", "axes"], ["y"])], [weight("w", 3, 2, 3, 3), ints("axes", 2)],
+        [N("Conv", ["x", "w"], ["a"]), N("ReduceMax", ["a", "axes"], ["y"])],
+        [weight("w", 3, 2, 3, 3), ints("axes", 2)],
     ),
     "flatten and fully connected": (
         [N("MaxPool", ["x"], ["p"], kernel_shape=[3, 3], strides=[3, 3]), N("Flatten", ["p"], ["f"]),

@@ -125,7 +125,8 @@ def test_channel_broadcast(tmp_path: Path) -> None:
 
 def test_every_edge_of_a_digital_node_has_its_channels(tmp_path: Path) -> None:
     nodes = [N("Conv", ["x", "w"], ["a"]), N("ReduceMax", ["a"], ["m"], axes=[1]), N("Conv", ["m", "v"], ["y"])]
-    network = imported(tmp_path, model(nodes, initializers=[weight("w", 3, 2, 3, 3), weight("v", 1, 1, 1, 1)], opset=13))
+    weights = [weight("w", 3, 2, 3, 3), weight("v", 1, 1, 1, 1)]
+    network = imported(tmp_path, model(nodes, initializers=weights, opset=13))
     assert [e.channel.tolist() for e in node(network, "m").edges] == [[0], [1], [2]]
 
 
@@ -238,14 +239,16 @@ def test_quantised_operators(tmp_path: Path) -> None:
     nodes = [
         N("QuantizeLinear", ["x", "s", "z"], ["q"]),
         N("QLinearConv", ["q", "s", "z", "w", "s", "z", "s", "z"], ["c"]), N("Flatten", ["c"], ["f"]),
-        N("QLinearMatMul", ["f", "s", "z", "v", "s", "z", "s", "z"], ["m"]), N("DequantizeLinear", ["m", "s", "z"], ["y"]),
+        N("QLinearMatMul", ["f", "s", "z", "v", "s", "z", "s", "z"], ["m"]),
+        N("DequantizeLinear", ["m", "s", "z"], ["y"]),
     ]  # fmt: skip
     network = imported(tmp_path, model(nodes, initializers=[scale, zero, w, v]))
     assert ops(network) == ["input", "conv", "fc"]
 
 
 def test_channels_last_input(tmp_path: Path) -> None:
-    nodes = [N("Sub", ["x", "mean"], ["a"]), N("Transpose", ["a"], ["t"], perm=[0, 3, 1, 2]), N("Conv", ["t", "w"], ["y"])]
+    turned = N("Transpose", ["a"], ["t"], perm=[0, 3, 1, 2])
+    nodes = [N("Sub", ["x", "mean"], ["a"]), turned, N("Conv", ["t", "w"], ["y"])]
     network = imported(tmp_path, model(nodes, (1, 6, 5, 2), [weight("mean", 2), weight("w", 3, 2, 3, 3)]))
     assert [(n.channels, n.height, n.width) for n in network.nodes] == [(2, 6, 5), (3, 4, 3)]
     assert network.nodes[0].fused_ops == 60
