@@ -1,0 +1,1 @@
+"""Exact models of temporal scheduling; the mathematics is in ``README.md``."""
