@@ -48,6 +48,8 @@ class Result(Generic[SolutionT]):
         For ``INFEASIBLE``: the family that cannot hold, in numbers.
     log : str
         Log of the last run of the solver.
+    levels : tuple of (objective, bound)
+        Of the objectives that rank before `objective`, where a step has several.
 
     Raises
     ------
@@ -64,6 +66,7 @@ class Result(Generic[SolutionT]):
     versions: dict[str, str] = field(default_factory=dict)
     shortage: Shortage | None = None
     log: str = ""
+    levels: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if (self.solution is None) != (self.status in (Status.INFEASIBLE, Status.UNKNOWN)):
@@ -193,15 +196,15 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     warm : bool
         Start from the initial values of all variables.
     """
-    import pulp
+    import pulp  # type: ignore[import-untyped]
 
     seconds = max(limits.time_limit, 0.1)
     if pulp_engine() == "highs":
-        solver = pulp.HiGHS(msg=False, timeLimit=seconds, threads=limits.workers, random_seed=limits.seed)
+        solver = pulp.HiGHS(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, random_seed=limits.seed)
     else:
         options = [f"randomCbcSeed {limits.seed + 1}"]
         solver = pulp.PULP_CBC_CMD(
-            msg=False, timeLimit=seconds, threads=limits.workers, warmStart=warm, options=options
+            msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, warmStart=warm, options=options
         )
     problem.solve(solver)
     # `status` says Optimal after a time limit; `sol_status` tells proven from merely found.

@@ -199,7 +199,8 @@ def add_pieces(model: cp_model.CpModel, y: Variables) -> None:
 def add_bound(model: cp_model.CpModel, y: Variables) -> None:
     r"""Redundant: the objective is at least a proven bound (G11), in shapes and in touches.
 
-    .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
+    .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad
+              \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
     """
     model.add(shape_objective(y) >= y.lower).with_name("bound[shapes]")
     if y.u:
@@ -308,7 +309,7 @@ def build_profile(problem: Problem, without: Collection[str] = (), *, lower: int
 
 
 def add_hint(model: cp_model.CpModel, y: Variables, labels: IntArray) -> None:
-    """Hint every variable with a grouping, after renaming groups and sorting rows and columns as the symmetry demands."""
+    """Hint every variable with a grouping, its groups renamed, rows and columns sorted as the symmetry demands."""
     state = named(y.problem, y.profile.shapes, labels, y.groups)
     for (i, j, g), x in y.x.items():
         model.add_hint(x, bool(state.labels[i, j] == g))

@@ -213,6 +213,6 @@ def _prune(table: IntArray) -> IntArray:
         ends = table[:, :3].argmin(axis=0)
         kept = np.union1d(order[first], ends)
         if len(kept) <= POINTS:
-            return table[kept]
+            return np.asarray(table[kept], dtype=np.int64)
         step *= 2
     return np.asarray(table, dtype=np.int64)

@@ -1,0 +1,275 @@
+"""ILP model of OU grouping for PuLP. Equation labels are those of ``README.md``; rows and columns stay unordered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from formulations.grouping.cpsat import PROFILE, REACH, Variables, shape_objective, touch_objective
+from formulations.grouping.profile import full, named, pattern_counts, profile
+from formulations.grouping.steps import finish, prepare
+from formulations.solver import Limits, Result, pulp_engine, run_pulp
+from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
+
+
+def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
+    """Create all variables; without `assignment` only those of the profile."""
+    prof, groups = profile(problem), min(problem.groups, problem.ous)
+    named_groups = range(groups) if assignment else range(0)
+    rows, cols = range(problem.rows), range(problem.cols)
+
+    def new(name: str, most: int = 1) -> Any:
+        return model.add_variable(name, 0, most, "Integer")
+
+    return Variables(
+        problem,
+        prof,
+        groups,
+        lower,
+        {(i, j, g): new(f"x_{i}_{j}_{g}") for i in rows for j in cols for g in named_groups},
+        {(g, i): new(f"u_{g}_{i}") for g in named_groups for i in rows},
+        {(g, j): new(f"v_{g}_{j}") for g in named_groups for j in cols},
+        {(g, t): new(f"s_{g}_{t}") for g in named_groups for t in range(len(prof.shapes) + 1)},
+        [new(f"count_{t}", groups) for t in range(len(prof.shapes))],
+        [
+            {key: new(f"pattern{a}_{k}", groups) for k, key in enumerate(side.group_patterns)}
+            for a, side in enumerate(prof.sides)
+        ],
+        [
+            {q: new(f"line{a}_{k}", side.lines) for k, q in enumerate(side.line_patterns)}
+            for a, side in enumerate(prof.sides)
+        ],
+    )
+
+
+def _total(terms: Any) -> Any:
+    """Sum that is an expression even when empty."""
+    import pulp
+
+    return pulp.lpSum(terms)
+
+
+def add_cover(model: Any, y: Variables) -> None:
+    r"""Every OU is in one group (G1).
+
+    .. math:: \sum_{g} x_{ijg} = 1 \qquad \forall i, j
+    """
+    for i, j in y.ous:
+        model.addConstraint(_total(y.x[i, j, g] for g in range(y.groups)) == 1, name=f"cover[{i},{j}]")
+
+
+def add_size(model: Any, y: Variables) -> None:
+    r"""A group holds at most m OUs (G2).
+
+    .. math:: \sum_{ij} x_{ijg} \le m \qquad \forall g
+    """
+    for g in range(y.groups):
+        model.addConstraint(_total(y.x[i, j, g] for i, j in y.ous) <= y.problem.size, name=f"size[{g}]")
+
+
+def add_rows(model: Any, y: Variables) -> None:
+    r"""A group touches the rows of its OUs (G3).
+
+    .. math:: x_{ijg} \le u_{gi} \qquad \forall i, j, g
+    """
+    for (i, j, g), x in y.x.items():
+        model.addConstraint(x <= y.u[g, i], name=f"rows[{i},{j},{g}]")
+
+
+def add_cols(model: Any, y: Variables) -> None:
+    r"""A group touches the columns of its OUs (G4).
+
+    .. math:: x_{ijg} \le v_{gj} \qquad \forall i, j, g
+    """
+    for (i, j, g), x in y.x.items():
+        model.addConstraint(x <= y.v[g, j], name=f"cols[{i},{j},{g}]")
+
+
+def add_shape(model: Any, y: Variables) -> None:
+    r"""Redundant: every group has one shape (r_t, c_t), the empty one has r = c = 0 (G5).
+
+    .. math:: \sum_t s_{gt} = 1,\; \sum_i u_{gi} = \sum_t r_t s_{gt},\; \sum_j v_{gj} = \sum_t c_t s_{gt},\;
+              \sum_{ij} x_{ijg} \le \sum_t \min(m, r_t c_t) s_{gt} \qquad \forall g
+    """
+    p, shapes = y.problem, list(enumerate(y.profile.shapes))
+    for g in range(y.groups):
+        s = [y.s[g, t] for t in range(len(shapes) + 1)]
+        rows, cols = _total(y.u[g, i] for i in range(p.rows)), _total(y.v[g, j] for j in range(p.cols))
+        ous, most = _total(y.x[i, j, g] for i, j in y.ous), _total(full(p, rc) * s[t] for t, rc in shapes)
+        model.addConstraint(_total(s) == 1, name=f"shape[{g},one]")
+        model.addConstraint(rows == _total(rc[0] * s[t] for t, rc in shapes), name=f"shape[{g},rows]")
+        model.addConstraint(cols == _total(rc[1] * s[t] for t, rc in shapes), name=f"shape[{g},cols]")
+        model.addConstraint(ous <= most, name=f"shape[{g},size]")
+
+
+def add_shape_count(model: Any, y: Variables) -> None:
+    r"""Redundant: the groups of every shape are counted (G6).
+
+    .. math:: \sum_g s_{gt} = T_t \qquad \forall t
+    """
+    for t, count in enumerate(y.count):
+        model.addConstraint(_total(y.s[g, t] for g in range(y.groups)) == count, name=f"shape_count[{t}]")
+
+
+def add_group_count(model: Any, y: Variables) -> None:
+    r"""Redundant: there are at most n groups (G7).
+
+    .. math:: \sum_t T_t \le n
+    """
+    model.addConstraint(_total(y.count) <= y.groups, name="group_count[0]")
+
+
+def add_group_pattern(model: Any, y: Variables) -> None:
+    r"""Redundant: a group takes one pattern, OUs per line touched, on either axis A (G8).
+
+    .. math:: \sum_{q \in Q^A_t} P^A_{tq} = T_t \qquad \forall t, A
+    """
+    for axis, patterns in enumerate(y.pattern):
+        for t, count in enumerate(y.count):
+            used = _total(variable for (shape, _), variable in patterns.items() if shape == t)
+            model.addConstraint(used == count, name=f"group_pattern[{axis},{t}]")
+
+
+def add_line_pattern(model: Any, y: Variables) -> None:
+    r"""Redundant: every line of either axis A is shared out in one way (G9).
+
+    .. math:: \sum_{w} L^A_w = |A| \qquad \forall A \in \{\text{rows}, \text{columns}\}
+    """
+    for axis, (lines, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
+        model.addConstraint(_total(lines.values()) == side.lines, name=f"line_pattern[{axis}]")
+
+
+def add_pieces(model: Any, y: Variables) -> None:
+    r"""Redundant: of pieces of at least k OUs, groups have no fewer than lines need (G10); q(k) counts them in q.
+
+    .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_w w(k) L^A_w \qquad \forall k = 1..\text{length}(A), A
+    """
+    for axis, side in enumerate(y.profile.sides):
+        for k in range(1, side.length + 1):
+            offered = _total(sum(part >= k for part in q) * var for (_, q), var in y.pattern[axis].items())
+            needed = _total(sum(part >= k for part in w) * var for w, var in y.line[axis].items())
+            model.addConstraint(offered >= needed, name=f"pieces[{axis},{k}]")
+
+
+def add_bound(model: Any, y: Variables) -> None:
+    r"""Redundant: the objective is at least a proven bound (G11), in shapes and in touches.
+
+    .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad
+              \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
+    """
+    model.addConstraint(_total([shape_objective(y)]) >= y.lower, name="bound[shapes]")
+    if y.u:
+        model.addConstraint(_total([touch_objective(y)]) >= y.lower, name="bound[touches]")
+
+
+def add_group_order(model: Any, y: Variables) -> None:
+    r"""Symmetry: groups come in the order of their shapes (G12).
+
+    .. math:: \sum_t t\, s_{gt} \le \sum_t t\, s_{g+1,t} \qquad \forall g
+    """
+    shapes = range(len(y.profile.shapes) + 1)
+    for g in range(y.groups - 1):
+        first, second = (_total(t * y.s[h, t] for t in shapes) for h in (g, g + 1))
+        model.addConstraint(first <= second, name=f"group_order[{g}]")
+
+
+FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
+    "cover": add_cover,
+    "size": add_size,
+    "rows": add_rows,
+    "cols": add_cols,
+    "shape": add_shape,
+    "shape_count": add_shape_count,
+    "group_count": add_group_count,
+    "group_pattern": add_group_pattern,
+    "line_pattern": add_line_pattern,
+    "pieces": add_pieces,
+    "bound": add_bound,
+    "group_order": add_group_order,
+}
+
+
+def build(
+    problem: Problem, without: Collection[str] = (), *, lower: int = 0, assignment: bool = True
+) -> tuple[Any, Variables]:
+    """The full model, or without `assignment` the profile model, whose optimum is a lower bound.
+
+    Parameters
+    ----------
+    problem : Problem
+    without : collection of str
+        Families to leave out (:data:`FAMILIES`).
+    lower : int
+        Proven lower bound for the family ``bound``.
+    assignment : bool
+
+    Returns
+    -------
+    (pulp.LpProblem, Variables)
+    """
+    import pulp
+
+    model = pulp.LpProblem("grouping", pulp.LpMinimize)
+    y = make_variables(model, problem, lower, assignment=assignment)
+    model.setObjective(_total([touch_objective(y) if assignment else shape_objective(y)]))
+    for name, add in FAMILIES.items():
+        if name not in without and (assignment or name in PROFILE):
+            add(model, y)
+    return model, y
+
+
+def add_hint(y: Variables, labels: IntArray) -> None:
+    """Set the initial value of every variable from a grouping."""
+    state = named(y.problem, y.profile.shapes, labels, y.groups)
+    for (i, j, g), x in y.x.items():
+        x.setInitialValue(int(state.labels[i, j] == g))
+    for axis, touch in enumerate((y.u, y.v)):
+        for (g, i), variable in touch.items():
+            variable.setInitialValue(int((np.take(state.labels, i, axis=axis) == g).any()))
+    for (g, t), s in y.s.items():
+        s.setInitialValue(int(state.shape_of[g] == t))
+    for t, count in enumerate(y.count):
+        count.setInitialValue(state.shape_of.count(t))
+    for axis, (groups, lines) in enumerate(pattern_counts(y.problem, y.profile, state)):
+        for key, variable in y.pattern[axis].items():
+            variable.setInitialValue(groups.get(key, 0))
+        for pattern, variable in y.line[axis].items():
+            variable.setInitialValue(lines.get(pattern, 0))
+
+
+def solve(
+    problem: Problem,
+    *,
+    time_limit: float,
+    seed: int = 0,
+    workers: int = 2,
+    hint: Solution | None = None,
+    without: Collection[str] = (),
+) -> Result[Solution]:
+    """Best grouping with a proven bound, in the stages of :func:`formulations.grouping.cpsat.solve`.
+
+    Parameters and exceptions as there.
+    """
+    limits, begin = Limits(time_limit, seed, workers), time.monotonic()
+    engine = f"ilp ({pulp_engine()})"
+    start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
+    if start.closed or start.best is None:
+        return finish(problem, start, begin, engine)
+    if "bound" not in without and profile(problem).sides:
+        model, _ = build(problem, without, lower=start.bound, assignment=False)
+        start.raise_bound(run_pulp(model, limits.left(begin, 0.3)).bound)
+    if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
+        model, y = build(problem, without, lower=start.bound)
+        add_hint(y, start.best.labels(problem))
+        run = run_pulp(model, limits.left(begin), warm=True)
+        if run.solved:
+            labels = np.full((problem.rows, problem.cols), -1, dtype=np.int64)
+            for (i, j, g), x in y.x.items():
+                if run.value(x):
+                    labels[i, j] = g
+            start.improve(problem, from_labels(labels), run.objective)
+        start.raise_bound(run.bound)
+    return finish(problem, start, begin, engine)
