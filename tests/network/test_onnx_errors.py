@@ -34,7 +34,7 @@ BAD: dict[str, tuple[onnx.ModelProto, str]] = {
     "3-D convolution": (model([CONV], (1, 2, 6, 6, 6), [weight("w", 3, 2, 3, 3, 3)]), r"1x2x6x6x6', expected 1 to 4"),
     "dynamic size": (
         model([CONV], ("batch", 2, "height", 6), [W]),
-        r"input 'x': shape = 'batchx2xheightx6', expected numbers; give them with --input-shape x=1x2x224x6",
+        r"input 'x': shape = 'batch x 2 x height x 6', expected numbers; give them with --input-shape x=1x2x224x6",
     ),
     "batch": (model([CONV], (8, 2, 6, 6), [W]), r"shape = '8x2x6x6', expected batch 1"),
     "zero size": (model([CONV], (1, 2, 0, 6), [W]), r"shape = '1x2x0x6', expected dimensions >= 1"),
@@ -48,7 +48,7 @@ BAD: dict[str, tuple[onnx.ModelProto, str]] = {
         model([N("Reshape", ["x", "s"], ["y"])], initializers=[ints("s", 1, 7, -1)]), r"shape = \[1, 7, -1\].*elements",
     ),
     "shapes of operands": (
-        model([N("Conv", ["x", "w"], ["a"]), N("Add", ["a", "x"], ["y"])], initializers=[W]), r"node 'y' \(Add\)",
+        model([N("Conv", ["x", "w"], ["a"]), N("Add", ["a", "x"], ["y"])], initializers=[W]), r"\(Add\): operands = \[\[1, 3, 4, 4\], \[1, 2, 6, 6\]\]",
     ),
     "concat of different sizes": (
         model([N("Conv", ["x", "w"], ["a"]), N("Concat", ["a", "x"], ["y"], axis=1)], initializers=[W]),

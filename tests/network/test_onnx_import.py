@@ -197,6 +197,11 @@ WEIGHTS = {
         N("Constant", [], ["q"], value=numpy_helper.from_array(np.ones((3, 2, 3, 3), np.int8))),
         N("Constant", [], ["scale"], value_float=0.1), N("DequantizeLinear", ["q", "scale"], ["w"]),
     ],
+    "MatMul of constants": [
+        N("Constant", [], ["a"], value=weight("a", 3, 4)), N("Constant", [], ["b"], value=weight("b", 4, 18)),
+        N("Constant", [], ["s"], value_ints=[3, 2, 3, 3]), N("MatMul", ["a", "b"], ["m"]),
+        N("Reshape", ["m", "s"], ["w"]),
+    ],
     "Cast": [
         N("Constant", [], ["h"], value=numpy_helper.from_array(np.ones((3, 2, 3, 3), np.float16))),
         N("Cast", ["h"], ["w"], to=TensorProto.FLOAT),

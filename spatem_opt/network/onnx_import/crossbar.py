@@ -11,7 +11,7 @@ from spatem_opt.network.onnx_import.values import Activation, Constant, Value, a
 
 # Where the weights are among the operands; quantised operators have scales and zero points between.
 _WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3}
-_ONE_CONSTANT = "expected constant weights (a crossbar holds them) and a computed operand"
+_ONE_CONSTANT = "expected constant weights in one (a crossbar holds them)"
 
 
 def _kernel(ctx: Context, op: Op) -> tuple[Tensor, str, Sequence[int]]:
@@ -89,7 +89,7 @@ def gemm(ctx: Context, op: Op) -> Sequence[Value]:
     elif isinstance(b, Activation) and isinstance(a, Constant):
         x, weight, axis, turned = b, a, 1 if op.get("transB") else 0, not op.get("transA")
     else:
-        raise op.error("operands", "both computed or both constant", _ONE_CONSTANT)
+        raise op.error("operands", "both computed", _ONE_CONSTANT)
     if len(x.axes) != 2 or len(weight.shape) != 2:
         raise op.error("operands", [list(x.shape), list(weight.shape)], "expected matrices")
     flip = op.get("transA") if x is a else op.get("transB")
@@ -112,7 +112,7 @@ def matmul(ctx: Context, op: Op) -> Sequence[Value]:
     elif isinstance(b, Activation) and isinstance(a, Constant):
         x, weight, axis, turned = b, a, -2 if len(b.axes) > 1 else -1, True
     else:
-        raise op.error("operands", "both computed or both constant", _ONE_CONSTANT)
+        raise op.error("operands", "both computed", _ONE_CONSTANT)
     shape = weight.shape
     if len(shape) < 2 or any(n != 1 for n in shape[:-2]):
         raise op.error("weights", list(shape), "expected one matrix")

@@ -61,7 +61,7 @@ def fold(op: Op, operands: Operands) -> list[Constant]:
     if op.type not in FOLDS:
         raise op.error("operator", op.type, "not supported on constants")
     result = FOLDS[op.type](op, [o.array for o in given])
-    known = known or op.type in ("Shape", "Size")
+    known = (known or op.type in ("Shape", "Size")) and op.type != "MatMul"
     return [_kept(a, known) for a in (result if isinstance(result, list) else [result])]
 
 
@@ -213,6 +213,14 @@ def _slice(op: Op, a: list[Array]) -> Any:
 def _split(op: Op, a: list[Array]) -> Any:
     axis = op.get("axis", 0)
     return np.split(a[0], np.cumsum(split_sizes(op, a, a[0].shape[axis]))[:-1], axis=axis)
+
+
+@folds("MatMul")
+def _matmul(op: Op, a: list[Array]) -> Any:
+    batch = np.broadcast_shapes(a[0].shape[:-2], a[1].shape[:-2])
+    if a[0].shape[-1] != a[1].shape[-2]:
+        raise op.error("operands", [list(x.shape) for x in a], "expected matrices that can be multiplied")
+    return unknown((*batch, a[0].shape[-2], a[1].shape[-1])).array
 
 
 @folds("ConstantOfShape")

@@ -198,7 +198,7 @@ def input_shapes(graph: Graph, given: InputShape | None) -> dict[str, tuple[int,
     shapes = {}
     for name, dims in used.items():
         where = f"{graph.where}: input {name!r}"
-        text = "no shape" if dims is None else "x".join(map(str, dims))
+        text = "no shape" if dims is None else " x ".join(map(str, dims))
         if name in override:
             shape = override[name]
             if dims is not None and len(dims) != len(shape):

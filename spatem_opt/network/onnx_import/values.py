@@ -199,8 +199,17 @@ def aligned(b: Builder, values: Sequence[Activation], name: str) -> tuple[list[T
     """Operands of an elementwise operator with the same channels, and the layout of the result.
 
     Axes of rows and columns keep length 1 where they are to be broadcast; channels are repeated.
+
+    Raises
+    ------
+    InstanceError
+        If the shapes cannot be broadcast together.
     """
     rank = max(len(v.axes) for v in values)
+    shapes = [(1,) * (rank - len(v.axes)) + v.shape for v in values]
+    if any(len({n for n in lengths if n != 1}) > 1 for lengths in zip(*shapes, strict=True)):
+        rule = "expected shapes that are equal or 1 on every axis"
+        raise InstanceError(f"node {name!r}", "operands", [list(v.shape) for v in values], rule)
     values = [replace(v, axes=((),) * (rank - len(v.axes)) + v.axes) for v in values]
     axes = [max((v.axes[a] for v in values), key=len) for a in range(rank)]
     if any(v.axes[a] not in ((), axes[a]) for v in values for a in range(rank)):
