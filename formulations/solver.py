@@ -175,6 +175,20 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
     return Run(status, objective, bound, lambda variable: int(solver.value(variable)), "\n".join(lines))
 
 
+def pulp_sum(terms: Any) -> Any:
+    """``pulp.lpSum``: an expression even when there are no terms."""
+    import pulp  # type: ignore[import-untyped]
+
+    return pulp.lpSum(terms)
+
+
+def pulp_minimisation(name: str) -> Any:
+    """An empty ``pulp.LpProblem`` to be minimised."""
+    import pulp  # type: ignore[import-untyped]
+
+    return pulp.LpProblem(name, pulp.LpMinimize)
+
+
 def pulp_engine() -> str:
     """``"highs"`` if HiGHS can be used beside what this process has loaded, else ``"cbc"`` (PuLP brings it along).
 
@@ -217,7 +231,7 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     if status is Status.INFEASIBLE and problem.status != pulp.LpStatusInfeasible:
         status = Status.UNKNOWN
     solved = status in (Status.OPTIMAL, Status.FEASIBLE)
-    objective = round(pulp.value(problem.objective)) if solved else None
+    objective = round(pulp.value(problem.objective) or 0) if solved else None  # None: no terms
     # CBC tells no bound; a proven optimum is its own.
     return Run(status, objective, objective if status is Status.OPTIMAL else None, lambda v: round(v.value() or 0))
 

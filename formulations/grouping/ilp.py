@@ -11,7 +11,7 @@ import numpy as np
 from formulations.grouping.cpsat import PROFILE, REACH, Variables, shape_objective, touch_objective
 from formulations.grouping.profile import full, named, pattern_counts, profile
 from formulations.grouping.steps import finish, prepare
-from formulations.solver import Limits, Result, pulp_engine, run_pulp
+from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 
 
@@ -45,20 +45,13 @@ def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool
     )
 
 
-def _total(terms: Any) -> Any:
-    """Sum that is an expression even when empty."""
-    import pulp
-
-    return pulp.lpSum(terms)
-
-
 def add_cover(model: Any, y: Variables) -> None:
     r"""Every OU is in one group (G1).
 
     .. math:: \sum_{g} x_{ijg} = 1 \qquad \forall i, j
     """
     for i, j in y.ous:
-        model.addConstraint(_total(y.x[i, j, g] for g in range(y.groups)) == 1, name=f"cover[{i},{j}]")
+        model.addConstraint(pulp_sum(y.x[i, j, g] for g in range(y.groups)) == 1, name=f"cover[{i},{j}]")
 
 
 def add_size(model: Any, y: Variables) -> None:
@@ -67,7 +60,7 @@ def add_size(model: Any, y: Variables) -> None:
     .. math:: \sum_{ij} x_{ijg} \le m \qquad \forall g
     """
     for g in range(y.groups):
-        model.addConstraint(_total(y.x[i, j, g] for i, j in y.ous) <= y.problem.size, name=f"size[{g}]")
+        model.addConstraint(pulp_sum(y.x[i, j, g] for i, j in y.ous) <= y.problem.size, name=f"size[{g}]")
 
 
 def add_rows(model: Any, y: Variables) -> None:
@@ -97,11 +90,11 @@ def add_shape(model: Any, y: Variables) -> None:
     p, shapes = y.problem, list(enumerate(y.profile.shapes))
     for g in range(y.groups):
         s = [y.s[g, t] for t in range(len(shapes) + 1)]
-        rows, cols = _total(y.u[g, i] for i in range(p.rows)), _total(y.v[g, j] for j in range(p.cols))
-        ous, most = _total(y.x[i, j, g] for i, j in y.ous), _total(full(p, rc) * s[t] for t, rc in shapes)
-        model.addConstraint(_total(s) == 1, name=f"shape[{g},one]")
-        model.addConstraint(rows == _total(rc[0] * s[t] for t, rc in shapes), name=f"shape[{g},rows]")
-        model.addConstraint(cols == _total(rc[1] * s[t] for t, rc in shapes), name=f"shape[{g},cols]")
+        rows, cols = pulp_sum(y.u[g, i] for i in range(p.rows)), pulp_sum(y.v[g, j] for j in range(p.cols))
+        ous, most = pulp_sum(y.x[i, j, g] for i, j in y.ous), pulp_sum(full(p, rc) * s[t] for t, rc in shapes)
+        model.addConstraint(pulp_sum(s) == 1, name=f"shape[{g},one]")
+        model.addConstraint(rows == pulp_sum(rc[0] * s[t] for t, rc in shapes), name=f"shape[{g},rows]")
+        model.addConstraint(cols == pulp_sum(rc[1] * s[t] for t, rc in shapes), name=f"shape[{g},cols]")
         model.addConstraint(ous <= most, name=f"shape[{g},size]")
 
 
@@ -111,7 +104,7 @@ def add_shape_count(model: Any, y: Variables) -> None:
     .. math:: \sum_g s_{gt} = T_t \qquad \forall t
     """
     for t, count in enumerate(y.count):
-        model.addConstraint(_total(y.s[g, t] for g in range(y.groups)) == count, name=f"shape_count[{t}]")
+        model.addConstraint(pulp_sum(y.s[g, t] for g in range(y.groups)) == count, name=f"shape_count[{t}]")
 
 
 def add_group_count(model: Any, y: Variables) -> None:
@@ -119,7 +112,7 @@ def add_group_count(model: Any, y: Variables) -> None:
 
     .. math:: \sum_t T_t \le n
     """
-    model.addConstraint(_total(y.count) <= y.groups, name="group_count[0]")
+    model.addConstraint(pulp_sum(y.count) <= y.groups, name="group_count[0]")
 
 
 def add_group_pattern(model: Any, y: Variables) -> None:
@@ -129,7 +122,7 @@ def add_group_pattern(model: Any, y: Variables) -> None:
     """
     for axis, patterns in enumerate(y.pattern):
         for t, count in enumerate(y.count):
-            used = _total(variable for (shape, _), variable in patterns.items() if shape == t)
+            used = pulp_sum(variable for (shape, _), variable in patterns.items() if shape == t)
             model.addConstraint(used == count, name=f"group_pattern[{axis},{t}]")
 
 
@@ -139,7 +132,7 @@ def add_line_pattern(model: Any, y: Variables) -> None:
     .. math:: \sum_{w} L^A_w = |A| \qquad \forall A \in \{\text{rows}, \text{columns}\}
     """
     for axis, (lines, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
-        model.addConstraint(_total(lines.values()) == side.lines, name=f"line_pattern[{axis}]")
+        model.addConstraint(pulp_sum(lines.values()) == side.lines, name=f"line_pattern[{axis}]")
 
 
 def add_pieces(model: Any, y: Variables) -> None:
@@ -149,8 +142,8 @@ def add_pieces(model: Any, y: Variables) -> None:
     """
     for axis, side in enumerate(y.profile.sides):
         for k in range(1, side.length + 1):
-            offered = _total(sum(part >= k for part in q) * var for (_, q), var in y.pattern[axis].items())
-            needed = _total(sum(part >= k for part in w) * var for w, var in y.line[axis].items())
+            offered = pulp_sum(sum(part >= k for part in q) * var for (_, q), var in y.pattern[axis].items())
+            needed = pulp_sum(sum(part >= k for part in w) * var for w, var in y.line[axis].items())
             model.addConstraint(offered >= needed, name=f"pieces[{axis},{k}]")
 
 
@@ -160,9 +153,9 @@ def add_bound(model: Any, y: Variables) -> None:
     .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad
               \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
     """
-    model.addConstraint(_total([shape_objective(y)]) >= y.lower, name="bound[shapes]")
+    model.addConstraint(pulp_sum([shape_objective(y)]) >= y.lower, name="bound[shapes]")
     if y.u:
-        model.addConstraint(_total([touch_objective(y)]) >= y.lower, name="bound[touches]")
+        model.addConstraint(pulp_sum([touch_objective(y)]) >= y.lower, name="bound[touches]")
 
 
 def add_group_order(model: Any, y: Variables) -> None:
@@ -172,7 +165,7 @@ def add_group_order(model: Any, y: Variables) -> None:
     """
     shapes = range(len(y.profile.shapes) + 1)
     for g in range(y.groups - 1):
-        first, second = (_total(t * y.s[h, t] for t in shapes) for h in (g, g + 1))
+        first, second = (pulp_sum(t * y.s[h, t] for t in shapes) for h in (g, g + 1))
         model.addConstraint(first <= second, name=f"group_order[{g}]")
 
 
@@ -210,11 +203,9 @@ def build(
     -------
     (pulp.LpProblem, Variables)
     """
-    import pulp
-
-    model = pulp.LpProblem("grouping", pulp.LpMinimize)
+    model = pulp_minimisation("grouping")
     y = make_variables(model, problem, lower, assignment=assignment)
-    model.setObjective(_total([touch_objective(y) if assignment else shape_objective(y)]))
+    model.setObjective(pulp_sum([touch_objective(y) if assignment else shape_objective(y)]))
     for name, add in FAMILIES.items():
         if name not in without and (assignment or name in PROFILE):
             add(model, y)

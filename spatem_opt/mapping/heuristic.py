@@ -1,4 +1,4 @@
-"""Weight mapping by best candidate per layer, then shrinking the layers where a slot costs least."""
+"""Weight mapping by best candidate per layer, shrinking where a slot costs least, then growing again what fits."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from spatem_opt.mapping.problem import Problem, Solution
 def solve(problem: Problem) -> Solution | None:
     """Best candidate of every layer; while they do not fit, the swap with the smallest extra cost per slot saved.
 
+    Exact while the best candidates fit: then no layer has excess and each has its least communication.
+
     Returns
     -------
     Solution or None
         None if even the smallest candidates do not fit (which is then proven).
     """
-    choice = [_best(problem, layer) for layer in range(len(problem.layers))]
+    choice = [_best(problem, layer, None) for layer in range(len(problem.layers))]
     used = sum(int(problem.slots[layer][c]) for layer, c in enumerate(choice))
+    fits = used <= problem.capacity
     while used > problem.capacity:
         swaps = [swap for layer, c in enumerate(choice) for swap in _swaps(problem, layer, c)]
         if not swaps:
@@ -24,27 +27,36 @@ def solve(problem: Problem) -> Solution | None:
         _, _, layer, candidate = min(swaps)
         used += int(problem.slots[layer][candidate] - problem.slots[layer][choice[layer]])
         choice[layer] = candidate
-    return Solution(tuple(choice))
+    return Solution(tuple(choice if fits else _grow(problem, choice, used)))
 
 
-def _best(problem: Problem, layer: int) -> int:
-    """Least communication, then least operations, among the candidates within the slack."""
-    ops = problem.operations[layer]
-    close = ops * 100 <= ops.min() * (100 + problem.slack_percent)
-    order = np.lexsort((problem.slots[layer], ops, problem.communication[layer], ~close))
+def _best(problem: Problem, layer: int, most: int | None) -> int:
+    """Least excess, communication, operations, slots, in this order, among the candidates of at most `most` slots."""
+    slots, excess = problem.slots[layer], problem.excess(layer)
+    large = slots > most if most is not None else np.zeros(len(slots), dtype=np.bool_)
+    order = np.lexsort((slots, problem.operations[layer], problem.communication[layer], excess, large))
     return int(order[0])
 
 
 def _swaps(problem: Problem, layer: int, current: int) -> list[tuple[float, float, int, int]]:
-    """(operations per slot saved, communication per slot saved, layer, candidate) of every smaller candidate."""
-    saved = problem.slots[layer][current] - problem.slots[layer]
+    """(excess per slot saved, communication per slot saved, layer, candidate) of every smaller candidate."""
+    saved, excess = problem.slots[layer][current] - problem.slots[layer], problem.excess(layer)
     smaller = np.flatnonzero((saved > 0) & problem.allowed(layer))
     return [
         (
-            float(problem.operations[layer][i] - problem.operations[layer][current]) / float(saved[i]),
+            float(excess[i] - excess[current]) / float(saved[i]),
             float(problem.communication[layer][i] - problem.communication[layer][current]) / float(saved[i]),
             layer,
             int(i),
         )
         for i in smaller
     ]
+
+
+def _grow(problem: Problem, choice: list[int], used: int) -> list[int]:
+    """Give every layer in turn its best candidate within the slots that the last swap left over."""
+    for layer, current in enumerate(choice):
+        room = problem.capacity - used + int(problem.slots[layer][current])
+        choice[layer] = _best(problem, layer, room)
+        used += int(problem.slots[layer][choice[layer]] - problem.slots[layer][current])
+    return choice

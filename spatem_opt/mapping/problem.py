@@ -17,7 +17,10 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """One option per layer, at least OU operations, then least communication, within the chip's OU slots.
+    """One option per layer: least excess OU operations, then least communication, within the chip's OU slots.
+
+    The *excess* of a candidate are its OU operations above the layer's slack limit, ``floor(best * (100 + slack) /
+    100)``. Without pressure on slots every layer keeps within its limit, the excess is 0, and communication decides.
 
     Parameters
     ----------
@@ -45,11 +48,17 @@ class Problem:
     capacity: int
     slack_percent: int = 0
 
+    def excess(self, layer: int) -> IntArray:
+        """OU operations of every candidate of a layer above the layer's slack limit."""
+        ops = self.operations[layer]
+        return np.asarray(np.maximum(0, ops - ops.min() * (100 + self.slack_percent) // 100), dtype=np.int64)
+
     def allowed(self, layer: int) -> NDArray[np.bool_]:
-        """Which candidates of a layer the slack admits (every candidate smaller than those is admitted, too:
-        a layer may have to shrink for the network to fit)."""
-        ops, slots = self.operations[layer], self.slots[layer]
-        close = ops * 100 <= ops.min() * (100 + self.slack_percent)
+        """Candidates that some optimum may use: those within the slack, and smaller ones, for the network to fit.
+
+        Any other has excess, and a candidate without excess takes no more slots.
+        """
+        slots, close = self.slots[layer], self.excess(layer) == 0
         return np.asarray(close | (slots < slots[close].min()), dtype=np.bool_)
 
 
