@@ -48,7 +48,8 @@ BAD: dict[str, tuple[onnx.ModelProto, str]] = {
         model([N("Reshape", ["x", "s"], ["y"])], initializers=[ints("s", 1, 7, -1)]), r"shape = \[1, 7, -1\].*elements",
     ),
     "shapes of operands": (
-        model([N("Conv", ["x", "w"], ["a"]), N("Add", ["a", "x"], ["y"])], initializers=[W]), r"\(Add\): operands = \[\[1, 3, 4, 4\], \[1, 2, 6, 6\]\]",
+        model([N("Conv", ["x", "w"], ["a"]), N("Add", ["a", "x"], ["y"])], initializers=[W]),
+        r"\(Add\): operands = \[\[1, 3, 4, 4\], \[1, 2, 6, 6\]\]",
     ),
     "concat of different sizes": (
         model([N("Conv", ["x", "w"], ["a"]), N("Concat", ["a", "x"], ["y"], axis=1)], initializers=[W]),
