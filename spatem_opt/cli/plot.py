@@ -1,0 +1,72 @@
+"""``spatem plot``: a solution file as figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spatem_opt.cli.common import DONE, VIOLATIONS, say
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plot")(plot)
+
+
+def plot(
+    file: Annotated[str, typer.Argument(help="Solution file (.json or .json.gz).", metavar="FILE", show_default=False)],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder for the figures; made if missing.", metavar="DIR")
+    ] = ".",
+    formats: Annotated[str, typer.Option("--format", help="svg, png or both.", metavar="LIST")] = "svg,png",
+) -> None:
+    """Draw a solution: what works when, and what every tile and router of the chip does.
+
+    NAME-gantt: one bar per layer, darker the more of its copies compute, a colour per segment; above it how many
+    crossbars work, and the load of the fullest port or router. NAME-floorplan: heat maps of the chip. Needs matplotlib:
+    pip install 'spatem-opt[plot]'. Exit code 3 if the solution violates constraints.
+
+    \b
+    spatem solve resnet50 -o resnet50.json
+    spatem plot resnet50.json -o figures
+    """
+    from spatem_opt.cli.evaluate import report
+    from spatem_opt.errors import InstanceError
+    from spatem_opt.evaluator import evaluate
+    from spatem_opt.io import read_solution
+    from spatem_opt.report import figures
+
+    figures.require_matplotlib()
+    kinds = [kind.strip() for kind in formats.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in figures.FORMATS:
+            raise InstanceError("plot", "--format", kind, f"expected {' or '.join(figures.FORMATS)}")
+    if not kinds:
+        raise InstanceError("plot", "--format", formats, f"expected {' or '.join(figures.FORMATS)}")
+    solution = read_solution(file)
+    found = evaluate(solution)
+    report(found.violations)
+    if found.layers is None:
+        raise typer.Exit(VIOLATIONS)
+    folder = make_folder(output)
+    stem = Path(file).name.removesuffix(".gz").removesuffix(".json")
+    for name, figure in figures.draw(solution, found).items():
+        for kind in kinds:
+            path = folder / f"{stem}-{name}.{kind}"
+            figures.save(figure, path)
+            say(f"wrote {path}")
+    raise typer.Exit(VIOLATIONS if found.violations else DONE)
+
+
+def make_folder(name: str) -> Path:
+    """Make a folder if it is missing; raises :class:`InstanceError` if that is impossible."""
+    from spatem_opt.errors import InstanceError
+
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InstanceError(name, "", "cannot be made", error.strerror or "expected a folder") from error
+    return folder

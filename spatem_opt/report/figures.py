@@ -1,0 +1,256 @@
+"""Figures of a solution: when every layer works, and what every tile and router of the chip does.
+
+Matplotlib is imported by the functions that draw, with the Agg backend's canvas; colours are safe for colour-blind
+readers (Okabe and Ito for segments, cividis for loads).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.evaluator import Evaluation
+from spatem_opt.evaluator.evaluation import LayerTable
+from spatem_opt.report.activity import Activity, activity
+from spatem_opt.solution import Solution
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FloatArray = NDArray[np.float64]
+FORMATS = ("svg", "png")
+SEGMENT_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+"""Okabe and Ito without yellow and black; neighbours differ."""
+NAMED_LAYERS = 60
+"""Up to so many layers every one is named."""
+STYLE: Any = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.linewidth": 0.6,
+    "svg.hashsalt": "spatem-opt",
+    "svg.fonttype": "path",
+}
+
+
+def require_matplotlib() -> None:
+    """Raise :class:`InstanceError` with what to install if matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        rule = "expected the extra 'plot': pip install 'spatem-opt[plot]'"
+        raise InstanceError("figures", "matplotlib", "missing", rule) from error
+
+
+def draw(solution: Solution, evaluation: Evaluation) -> dict[str, Figure]:
+    """All figures of a solution by name: ``gantt`` and ``floorplan``.
+
+    Parameters
+    ----------
+    solution : Solution
+    evaluation : Evaluation
+        Of that solution.
+
+    Raises
+    ------
+    InstanceError
+        If matplotlib is missing, or the solution could not be replayed.
+    """
+    return {"gantt": gantt(solution, evaluation), "floorplan": floorplan(solution.architecture, evaluation)}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the suffix; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
+    metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    try:
+        with mpl.rc_context(STYLE):
+            figure.savefig(path, dpi=150, metadata=metadata)
+    except OSError as error:
+        raise InstanceError(str(path), "", "cannot be written", error.strerror or "expected a folder") from error
+
+
+def gantt(solution: Solution, evaluation: Evaluation) -> Figure:
+    """Draw when every layer works: a bar per layer, darker the more of its copies compute, a colour per segment.
+
+    A thin line reaches from the first begin to the last end of the layer, so that a wait shows as a line without bar.
+    Above: OU operations over all crossbars, and the load of the fullest port or router.
+    """
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    layers = _replayed(evaluation)
+    found = activity(solution)
+    count, scale = len(layers.name), solution.architecture.cycle_ns / 1e6
+    rows = max(1.2, min(0.19 * count, 0.075 * count + 4.0))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, rows + 2.3), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1.1, rows])
+        _draw_load(top, solution.architecture, evaluation, found)
+        _draw_layers(bottom, solution.segment, layers, found)
+        bottom.set_xlabel(
+            f"cycle (1000 cycles = {1000 * scale:.4g} ms); dark: all copies of a layer compute, light: few, line: none"
+        )
+        bottom.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+        latency, parts = evaluation.latency_cycles or 0, len(np.unique(solution.segment))
+        figure.suptitle(
+            f"{solution.network.name} on {solution.architecture.name}: {latency:,} cycles, "
+            f"{latency * scale:.4g} ms, {parts} segment{'s' * (parts != 1)}",
+            fontsize=10, x=0.01, ha="left",
+        )  # fmt: skip
+    return figure
+
+
+def floorplan(architecture: Architecture, evaluation: Evaluation) -> Figure:
+    """Draw the chip as heat maps: cells used, time busy, ports and buffers per tile, and routers."""
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    arrays, latency = evaluation.arrays, evaluation.latency_cycles
+    if arrays is None or latency is None:
+        raise InstanceError("floorplan", "solution", "not replayable", "expected one without structural violations")
+    arch, cycles = architecture, max(latency, 1)
+    per_tile = arch.crossbars_per_tile
+    maps: list[tuple[str, FloatArray]] = [
+        ("crossbars used", arrays.tile_crossbars / per_tile),
+        ("cells used", arrays.tile_cells / (per_tile * arch.crossbar_rows * arch.crossbar_cols)),
+        ("busy: crossbar cycles with an OU operation", arrays.tile_ou_operations / (per_tile * cycles)),
+        ("ports: bits read / capacity", arrays.tile_port_bits / (arch.buffer_bits_per_cycle * cycles)),
+        ("buffer peak / size", arrays.tile_buffer_peak_bits / arch.buffer_bits),
+        ("routers: bits passed / capacity", arrays.router_bits / (arch.router_bits_per_cycle * cycles)),
+    ]
+    shape = _subtiles(arch)
+    ratio = arch.mesh_rows * shape[0] / (arch.mesh_cols * shape[1])
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 1.1 + 2 * min(max(3.1 * ratio, 1.6), 5.0)), layout="constrained")
+        for axes, (title, values) in zip(figure.subplots(2, 3).flat, maps, strict=True):
+            _draw_map(axes, arch, title, values)
+        figure.suptitle(
+            f"{arch.name}: {arch.mesh_rows} x {arch.mesh_cols} routers, {arch.tiles_per_router} tiles each; "
+            "the outside is at the upper left",
+            fontsize=10, x=0.01, ha="left",
+        )  # fmt: skip
+    return figure
+
+
+def tile_image(architecture: Architecture, values: FloatArray) -> FloatArray:
+    """Arrange one value per tile as on the chip: the tiles of a router side by side, NaN where there is none.
+
+    Examples
+    --------
+    >>> chip = Architecture(mesh_rows=1, mesh_cols=2, tiles_per_router=4)
+    >>> tile_image(chip, np.arange(8.0)).tolist()
+    [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]
+    """
+    arch, (high, wide) = architecture, _subtiles(architecture)
+    padded = np.full((arch.mesh_rows * arch.mesh_cols, high * wide), np.nan)
+    padded[:, : arch.tiles_per_router] = values.reshape(-1, arch.tiles_per_router)
+    grid = padded.reshape(arch.mesh_rows, arch.mesh_cols, high, wide)
+    return grid.transpose(0, 2, 1, 3).reshape(arch.mesh_rows * high, arch.mesh_cols * wide)
+
+
+def _subtiles(arch: Architecture) -> tuple[int, int]:
+    """Rows and columns in which the tiles of a router are drawn."""
+    wide = math.ceil(math.sqrt(arch.tiles_per_router))
+    return math.ceil(arch.tiles_per_router / wide), wide
+
+
+def _replayed(evaluation: Evaluation) -> LayerTable:
+    if evaluation.layers is None:
+        raise InstanceError("gantt", "solution", "not replayable", "expected one without structural violations")
+    return evaluation.layers
+
+
+def _draw_load(axes: Axes, arch: Architecture, evaluation: Evaluation, found: Activity) -> None:
+    arrays = evaluation.arrays
+    if arrays is None:
+        raise ModelError("a replayed solution has no arrays")
+    axes.stairs(100 * found.occupancy, found.edges, fill=True, color="#999999", label="crossbars at work")
+    if len(arrays.bins):
+        first = int(arrays.bins[0])
+        loads = np.zeros(int(arrays.bins[-1]) - first + 1)
+        loads[arrays.bins - first] = arrays.bin_load
+        edges = (first + np.arange(len(loads) + 1)) * arch.contention_cycles
+        axes.stairs(100 * loads, edges, color="#000000", linewidth=0.8, label="fullest port or router")
+    axes.set_ylim(0, max(105.0, 105 * float(arrays.bin_load.max(initial=0))))
+    axes.set_ylabel("%")
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderaxespad=0.1)
+
+
+def _draw_layers(axes: Axes, segment: NDArray[np.int64], layers: LayerTable, found: Activity) -> None:
+    from matplotlib.colors import to_rgb
+
+    count = len(layers.name)
+    order = np.unique(segment, return_inverse=True)[1]
+    colours = np.array([to_rgb(SEGMENT_COLOURS[k % len(SEGMENT_COLOURS)]) for k in order])
+    share = np.clip(found.busy, 0, 1)
+    strength = np.where(share > 0, 0.2 + 0.8 * share, 0.0)[:, :, None]
+    image = 1 - strength * (1 - colours[:, None, :])
+    lines = np.stack([layers.start, layers.end], axis=1)
+    axes.hlines(np.arange(count), lines[:, 0], lines[:, 1], colors=[tuple(c) for c in colours], linewidth=0.5, zorder=1)
+    alpha = (strength[:, :, 0] > 0).astype(float)
+    extent = (float(found.edges[0]), float(found.edges[-1]), count - 0.5, -0.5)
+    axes.imshow(np.dstack([image, alpha]), extent=extent, aspect="auto", interpolation="nearest", zorder=2)
+    edges = np.arange(count + 1) - 0.5
+    axes.hlines(edges, *extent[:2], colors="white", linewidth=min(1.5, 40 / count), zorder=2.1)
+    for k in np.flatnonzero(np.diff(order)):
+        axes.axhline(k + 0.5, color="#666666", linewidth=0.4, zorder=2.2)
+    _name_layers(axes, layers.name, order)
+    axes.set_xlim(0, extent[1])
+    axes.set_ylim(count - 0.5, -0.5)
+
+
+def _name_layers(axes: Axes, names: Sequence[str], segment: NDArray[np.int64]) -> None:
+    """Names on the left, every second, third, ... of many; segment numbers on the right, where they do not collide."""
+    count = len(names)
+    every = -(-count // NAMED_LAYERS)
+    shown = range(0, count, every)
+    size = 7 if count <= 30 else 6
+    axes.set_yticks(list(shown), [_short(names[i]) for i in shown], fontsize=size)
+    axes.tick_params(axis="y", length=2)
+    last = -math.inf
+    for k in range(int(segment.max(initial=0)) + 1):
+        rows = np.flatnonzero(segment == k)
+        middle = float(rows.mean())
+        if middle - last >= count / 70:
+            colour = SEGMENT_COLOURS[k % len(SEGMENT_COLOURS)]
+            axes.annotate(str(k), (1.005, middle), xycoords=("axes fraction", "data"), color=colour, fontsize=6.5,
+                          va="center", fontweight="bold", annotation_clip=False)  # fmt: skip
+            last = middle
+    axes.annotate("segment", (1.005, 1), xycoords="axes fraction", xytext=(0, 3), textcoords="offset points",
+                  fontsize=6.5, color="#444444", annotation_clip=False)  # fmt: skip
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 28 else f"{name[:12]}...{name[-13:]}"
+
+
+def _draw_map(axes: Axes, arch: Architecture, title: str, values: FloatArray) -> None:
+    """One heat map in percent, with a colour bar from 0 to the largest value; a line between routers."""
+    routers = len(values) == arch.mesh_rows * arch.mesh_cols and arch.tiles_per_router > 1
+    image = values.reshape(arch.mesh_rows, arch.mesh_cols) if routers else tile_image(arch, values)
+    extent = (-0.5, arch.mesh_cols - 0.5, arch.mesh_rows - 0.5, -0.5)
+    top = 100 * float(np.nanmax(image, initial=0))
+    shown = axes.imshow(
+        100 * image, extent=extent, cmap="cividis", vmin=0, vmax=max(top, 1e-9), interpolation="nearest"
+    )
+    for x in range(arch.mesh_cols - 1):
+        axes.axvline(x + 0.5, color="white", linewidth=0.4)
+    for y in range(arch.mesh_rows - 1):
+        axes.axhline(y + 0.5, color="white", linewidth=0.4)
+    axes.set_title(f"{title}\nmean {100 * float(values.mean()):.3g} %, largest {top:.3g} %", loc="left")
+    axes.set_xticks([0, arch.mesh_cols - 1] if arch.mesh_cols > 1 else [0])
+    axes.set_yticks([0, arch.mesh_rows - 1] if arch.mesh_rows > 1 else [0])
+    axes.figure.colorbar(shown, ax=axes, shrink=0.9, format=lambda x, _: f"{x:g} %")
