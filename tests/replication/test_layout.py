@@ -1,0 +1,136 @@
+"""Where copies lie and which windows they run."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.replication.layout import LANE, Split, bands, column_blocks, interleaved, pack, walk
+
+SMALL = st.integers(1, 12)
+
+
+def windows(split: Split) -> list[int]:
+    """All windows that a split names, as often as it does."""
+    rows = zip(split.first.tolist(), split.last.tolist(), split.step.tolist(), strict=True)
+    return [window for first, last, step in rows for window in range(first, last + 1, step)]
+
+
+def of_copy(split: Split) -> list[list[int]]:
+    """Windows of every copy, in the order they run."""
+    found: list[list[int]] = [[] for _ in range(int(split.copy.max()) + 1)]
+    for i, copy in enumerate(split.copy.tolist()):
+        found[copy] += range(int(split.first[i]), int(split.last[i]) + 1, int(split.step[i]))
+    return found
+
+
+@given(SMALL, SMALL, st.data())
+def test_interleaved_is_a_partition(height: int, width: int, data: st.DataObject) -> None:
+    copies = data.draw(st.integers(1, height * width))
+    assert Counter(windows(interleaved(height * width, copies))) == Counter(range(height * width))
+
+
+@given(SMALL, SMALL, st.data())
+def test_bands_are_a_partition(height: int, width: int, data: st.DataObject) -> None:
+    copies = data.draw(st.integers(1, height * width))
+    assert Counter(windows(bands(height * width, copies))) == Counter(range(height * width))
+
+
+@settings(max_examples=300)
+@given(SMALL, SMALL, st.data())
+def test_column_blocks_are_a_partition(height: int, width: int, data: st.DataObject) -> None:
+    blocks, rows = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
+    split = column_blocks(height, width, blocks, rows)
+    assert Counter(windows(split)) == Counter(range(height * width))
+    assert set(split.copy.tolist()) == set(range(blocks * rows))
+
+
+@settings(max_examples=300)
+@given(SMALL, SMALL, st.data())
+def test_copies_run_their_windows_in_raster_order(height: int, width: int, data: st.DataObject) -> None:
+    blocks, rows = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
+    for mine in of_copy(column_blocks(height, width, blocks, rows)):
+        assert mine == sorted(mine)
+
+
+@settings(max_examples=300)
+@given(SMALL, SMALL, st.data())
+def test_a_column_block_is_as_wide_as_it_says(height: int, width: int, data: st.DataObject) -> None:
+    blocks = data.draw(st.integers(1, width))
+    for mine in of_copy(column_blocks(height, width, blocks, 1)):
+        assert len({window % width for window in mine}) <= -(-width // blocks)
+
+
+@given(SMALL, SMALL, st.data())
+def test_interleaved_copies_are_balanced(height: int, width: int, data: st.DataObject) -> None:
+    copies = data.draw(st.integers(1, height * width))
+    sizes = [len(mine) for mine in of_copy(interleaved(height * width, copies))]
+    assert max(sizes) == -(-height * width // copies)
+    assert max(sizes) - min(sizes) <= 1
+
+
+CHIPS = st.builds(
+    Architecture,
+    name=st.just("chip"),
+    mesh_rows=st.integers(1, 12),
+    mesh_cols=st.integers(1, 12),
+    tiles_per_router=st.integers(1, 4),
+    pes_per_tile=st.integers(1, 2),
+    crossbars_per_pe=st.integers(1, 3),
+)
+
+
+@given(CHIPS)
+def test_the_walk_visits_every_crossbar_once(chip: Architecture) -> None:
+    assert np.array_equal(np.sort(walk(chip)), np.arange(chip.crossbars))
+
+
+@given(CHIPS)
+def test_the_walk_keeps_tiles_and_routers_together(chip: Architecture) -> None:
+    per_router = chip.tiles_per_router * chip.crossbars_per_tile
+    by_router = walk(chip).reshape(-1, per_router)
+    assert (np.diff(by_router, axis=1) == 1).all()
+    assert (by_router[:, 0] % per_router == 0).all()
+
+
+@given(CHIPS)
+def test_neighbours_on_the_walk_are_near(chip: Architecture) -> None:
+    """One router further, except from one lane to the next."""
+    router = walk(chip)[:: chip.tiles_per_router * chip.crossbars_per_tile] // (
+        chip.tiles_per_router * chip.crossbars_per_tile
+    )
+    y, x = np.divmod(router, chip.mesh_cols)
+    distance = abs(np.diff(y)) + abs(np.diff(x))
+    lanes = max(1, round(chip.mesh_rows / LANE))
+    assert (distance > 1).sum() <= lanes - 1
+    assert distance.max(initial=0) <= 2 * np.ceil(chip.mesh_rows / lanes)
+
+
+@settings(max_examples=200)
+@given(CHIPS, st.lists(st.integers(1, 9), min_size=1, max_size=30))
+def test_packed_copies_are_disjoint_and_inside(chip: Architecture, sizes: list[int]) -> None:
+    size = np.array(sizes)
+    place = pack(chip, size)
+    assert (place is None) == (size.sum() > chip.crossbars)
+    if place is not None:
+        assert (place[1:] >= place[:-1] + size[:-1]).all()
+        assert place[-1] + size[-1] <= chip.crossbars
+
+
+def test_copies_that_fit_a_tile_do_not_straddle_two() -> None:
+    """Tiles of 4 crossbars, copies of 3: one per tile while there is room to skip one crossbar."""
+    chip = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
+    place = pack(chip, np.array([3, 3, 3]))
+    assert place is not None
+    assert place.tolist() == [0, 4, 8]
+
+
+@pytest.mark.parametrize("copies", [1, 3, 7])
+def test_bands_are_contiguous(copies: int) -> None:
+    for mine in of_copy(bands(21, copies)):
+        assert mine == list(range(mine[0], mine[-1] + 1))
