@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from spatem_opt.pareto import Front
+
 FloatArray = NDArray[np.float64]
 FORMATS = ("svg", "png")
 SEGMENT_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
@@ -135,11 +137,36 @@ def floorplan(architecture: Architecture, evaluation: Evaluation) -> Figure:
         figure = Figure(figsize=(11, 1.1 + 2 * min(max(3.1 * ratio, 1.6), 5.0)), layout="constrained")
         for axes, (title, values) in zip(figure.subplots(2, 3).flat, maps, strict=True):
             _draw_map(axes, arch, title, values)
-        figure.suptitle(
-            f"{arch.name}: {arch.mesh_rows} x {arch.mesh_cols} routers, {arch.tiles_per_router} tiles each; "
-            "the outside is at the upper left",
-            fontsize=10, x=0.01, ha="left",
-        )  # fmt: skip
+        tiles = f"{arch.tiles_per_router} tile{'s' * (arch.tiles_per_router > 1)} each"
+        title = f"{arch.name}: {arch.mesh_rows} x {arch.mesh_cols} routers, {tiles}; the outside is at the upper left"
+        figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    return figure
+
+
+def front(found: Front) -> Figure:
+    """Draw a front of latency against communication: its points joined, dominated ones pale, both bounds as lines."""
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.5, 4), layout="constrained")
+        axes = figure.subplots()
+        for points, colour, label in ((found.dominated, "#BBBBBB", "dominated"), (found.points, "#0072B2", "front")):
+            line = "-" if label == "front" else ""
+            values = [point.latency for point in points], [point.communication for point in points]
+            axes.plot(*values, marker="o", markersize=4, linewidth=1, linestyle=line, color=colour, label=label,
+                      drawstyle="steps-post")  # fmt: skip
+        if found.latency_bound and found.communication_bound:
+            axes.axvline(found.latency_bound, color="#D55E00", linewidth=0.8, linestyle="--", label="bounds")
+            axes.axhline(found.communication_bound, color="#D55E00", linewidth=0.8, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("latency [cycles]")
+        axes.set_ylabel("communication [bits]")
+        axes.set_title(f"{found.network} on {found.architecture}", loc="left")
+        axes.grid(which="both", linewidth=0.2)
+        axes.legend(frameon=False)
     return figure
 
 

@@ -1,0 +1,115 @@
+"""``spatem pareto``: a front of latency against communication, as files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, say, show, show_json
+
+if TYPE_CHECKING:
+    from spatem_opt.architecture import Architecture
+    from spatem_opt.network import Network
+    from spatem_opt.pareto import Front
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("pareto")(pareto)
+
+
+def pareto(
+    network: Annotated[
+        str,
+        typer.Argument(help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK",
+                       show_default=False),
+    ],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Folder for the solutions and the front.", metavar="DIR",
+                          show_default=False)
+    ],
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
+    ] = None,
+    arch: Arch = "ou-isaac",
+    settings: Set = None,
+    time_limit: Annotated[
+        float | None, typer.Option(help="Seconds after which no further candidate is tried.", min=0.0, metavar="S")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find solutions that trade latency against communication, and write each of them.
+
+    DIR gets front.json, front.csv, a figure if matplotlib is there, and one solution file per point, 00.json.gz the
+    fastest. Ctrl-C keeps what was found so far. Exit code 4 if the network provably does not fit.
+
+    \b
+    spatem pareto resnet50 -o front
+    spatem evaluate front/00.json.gz
+    spatem solve resnet50 --pareto front
+    """  # fmt: skip
+    from spatem_opt.network import load
+    from spatem_opt.presets import load_architecture, parse_overrides
+
+    chip = load_architecture(arch, parse_overrides(settings or ()))
+    for caution in chip.cautions():
+        say(f"warning: {chip.name}: {caution}")
+    raise typer.Exit(write_front(load(network, input_shape), chip, output, time_limit, as_json))
+
+
+def write_front(network: Network, chip: Architecture, folder: str, time_limit: float | None, as_json: bool) -> int:
+    """Compute a front, write its files, print it, and return the exit code."""
+    from spatem_opt.cli.plot import make_folder
+    from spatem_opt.cli.solve import progress_line
+    from spatem_opt.pareto import front, write
+
+    target = make_folder(folder)
+    with progress_line() as progress:
+        found = front(network, chip, time_limit=time_limit, progress=progress)
+    if found.points:
+        write(found, target)
+        _draw(found, folder)
+    if as_json:
+        show_json(found.to_dict())
+    elif found.points:
+        _print(found)
+        say(f"wrote {folder}")
+    if found.shortage is not None:
+        say(f"infeasible: {found.shortage}")
+        return INFEASIBLE
+    if not found.points:
+        say(f"error: {found.network} on {found.architecture}: no solution found within the limits")
+        return NOTHING_FOUND
+    return DONE
+
+
+def _draw(found: Front, folder: str) -> None:
+    """A small figure beside the files; without matplotlib a hint."""
+    from pathlib import Path
+
+    from spatem_opt.errors import InstanceError
+    from spatem_opt.report import figures
+
+    try:
+        figures.require_matplotlib()
+    except InstanceError as error:
+        say(f"no figure: {error}")
+        return
+    for kind in figures.FORMATS:
+        figures.save(figures.front(found), Path(folder) / f"front.{kind}")
+
+
+def _print(found: Front) -> None:
+    from rich import box
+    from rich.table import Table
+
+    title = f"{found.network} on {found.architecture}"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    for head, side in (("file", "left"), ("latency, cycles", "right"), ("communication, bits", "right"),
+                       ("from", "left")):  # fmt: skip
+        table.add_column(head, justify="left" if side == "left" else "right", no_wrap=True)
+    for number, point in enumerate(found.points):
+        table.add_row(f"{number:02}.json.gz", f"{point.latency:,}", f"{point.communication:,}", point.name)
+    bounds = f"bounds: {found.latency_bound:,} cycles, {found.communication_bound:,} bits"
+    show(table, f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s")
