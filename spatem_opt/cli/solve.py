@@ -77,6 +77,16 @@ def solve(
         str | None,
         typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
     ] = None,
+    html: Annotated[
+        str | None, typer.Option("--report", help="Write tables and figures here as one HTML file.", metavar="FILE")
+    ] = None,
+    pareto: Annotated[
+        str | None,
+        typer.Option(
+            "--pareto", help="A front of latency against communication, into this folder ('spatem pareto').",
+            metavar="DIR",
+        ),
+    ] = None,
     as_json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
 ) -> None:
@@ -91,32 +101,41 @@ def solve(
 
     Ctrl-C keeps the best solution found so far. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
+    from spatem_opt.cli.pareto import write_front
     from spatem_opt.evaluator import evaluate
     from spatem_opt.files import check_writable
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
     from spatem_opt.pipeline import solve as run
     from spatem_opt.presets import load_architecture, parse_overrides
+    from spatem_opt.report.figures import require_matplotlib
+    from spatem_opt.report.html import write_report
 
-    if output is not None:
-        check_writable(output)
+    for path in filter(None, (output, html)):
+        check_writable(path)
+    if html is not None:
+        require_matplotlib()
     chip = load_architecture(arch, parse_overrides(settings or ()))
     for caution in chip.cautions():
         say(f"warning: {chip.name}: {caution}")
     graph = load(network, input_shape)
+    if pareto is not None:
+        raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
     with progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
                      workers=workers, progress=progress)  # fmt: skip
         found = evaluate(result.solution) if result.solution is not None else None
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
+    if html is not None and result.solution is not None:
+        write_report(result.solution, html, found)
     head = {"network": graph.name, "architecture": chip.name, "method": method, "seed": seed, "output": output}
     if as_json:
         show_json(_json(result, found, head))
     elif found is not None:
         _print(result, found, f"{graph.name} on {chip.name} ({result.status})", layers)
-        if output is not None:
-            say(f"wrote {output}")
+        for path in filter(None, (output, html)):
+            say(f"wrote {path}")
     raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,14 @@ def save(figure: Figure, path: Path) -> None:
             figure.savefig(path, dpi=150, metadata=metadata)
     except OSError as error:
         raise InstanceError(str(path), "", "cannot be written", error.strerror or "expected a folder") from error
+
+
+def write_svg(figure: Figure, target: IO[str]) -> None:
+    """Write a figure as SVG text."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        figure.savefig(target, format="svg", dpi=150, metadata={"Date": None})
 
 
 def gantt(solution: Solution, evaluation: Evaluation) -> Figure:
