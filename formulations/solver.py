@@ -177,14 +177,14 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
 
 def pulp_sum(terms: Any) -> Any:
     """``pulp.lpSum``: an expression even when there are no terms."""
-    import pulp  # type: ignore[import-untyped]
+    import pulp
 
     return pulp.lpSum(terms)
 
 
 def pulp_minimisation(name: str) -> Any:
     """An empty ``pulp.LpProblem`` to be minimised."""
-    import pulp  # type: ignore[import-untyped]
+    import pulp
 
     return pulp.LpProblem(name, pulp.LpMinimize)
 
@@ -210,16 +210,15 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     warm : bool
         Start from the initial values of all variables.
     """
-    import pulp  # type: ignore[import-untyped]
+    import pulp
 
     seconds = max(limits.time_limit, 0.1)
     if pulp_engine() == "highs":
         solver = pulp.HiGHS(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, random_seed=limits.seed)
     else:
         options = [f"randomCbcSeed {limits.seed + 1}"]
-        solver = pulp.PULP_CBC_CMD(
-            msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, warmStart=warm, options=options
-        )
+        cbc = getattr(pulp, "PULP_CBC_CMD", None) or pulp.COIN_CMD  # PuLP 4 has the second only
+        solver = cbc(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, warmStart=warm, options=options)
     problem.solve(solver)
     # `status` says Optimal after a time limit; `sol_status` tells proven from merely found.
     names = {

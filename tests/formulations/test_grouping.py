@@ -1,0 +1,193 @@
+"""Exact grouping: both engines against brute force, families, hints, documentation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formulations.grouping import cpsat, ilp, profile
+from formulations.solver import Limits, Run, run_cpsat, run_pulp
+from spatem_opt.errors import ModelError
+from spatem_opt.grouping import bounds, heuristic
+from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.referee import check
+from spatem_opt.result import Status
+from tests.grouping.brute import optimum
+
+README = Path(cpsat.__file__).with_name("README.md")
+LIMITS = Limits(20.0, seed=1, workers=1, deterministic_limit=20.0)
+TIGHT = Problem(rows=2, cols=3, groups=2, size=2, row_cost=1, col_cost=1)
+FITS = replace(TIGHT, size=3)
+HARD = Problem(rows=4, cols=5, groups=3, size=9, row_cost=2, col_cost=3)
+
+
+@st.composite
+def tiny(draw: st.DrawFn) -> Problem:
+    """Grids of at most eight OUs with at most four groups, feasible."""
+    rows, cols = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    cols = min(cols, 8 // rows)
+    groups = draw(st.integers(1, min(4, rows * cols)))
+    size = draw(st.integers(-(-rows * cols // groups), rows * cols))
+    return Problem(rows, cols, groups, size, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(tiny())
+def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
+    best = optimum(problem)
+    found = [
+        cpsat.solve(problem, time_limit=20, workers=1, deterministic_limit=20, without=("bound",)),
+        ilp.solve(problem, time_limit=20, workers=1, without=("bound",)),
+    ]
+    assert [(r.status, r.objective, r.bound) for r in found] == [(Status.OPTIMAL, best, best)] * 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(tiny())
+def test_the_profile_is_a_relaxation(problem: Problem) -> None:
+    run = run_cpsat(cpsat.build_profile(problem, lower=bounds.lower_bound(problem)), LIMITS)
+    best = optimum(problem)
+    assert best is not None
+    assert run.bound is not None
+    assert bounds.lower_bound(problem) <= run.bound <= best
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_stages_prove_where_combinatorial_bounds_do_not(engine: ModuleType) -> None:
+    start = heuristic.solve(HARD)
+    assert start is not None
+    assert bounds.lower_bound(HARD) < check(HARD, start).objective
+    result = engine.solve(HARD, time_limit=60, workers=1)
+    assert (result.status, result.objective, result.bound) == (Status.OPTIMAL, 39, 39)
+    assert not check(HARD, result.solution).violations
+
+
+def run(engine: ModuleType, problem: Problem, without: tuple[str, ...]) -> Run:
+    """One run of the full model of either engine, without shortcuts."""
+    model, _ = engine.build(problem, without)
+    return run_cpsat(model, LIMITS) if engine is cpsat else run_pulp(model, LIMITS)
+
+
+RELAXED = tuple(cpsat.REDUNDANT)
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize("family", ["cover", "size"])
+def test_flip_of_a_data_family(engine: ModuleType, family: str) -> None:
+    assert run(engine, TIGHT, RELAXED).status is Status.INFEASIBLE
+    assert run(engine, TIGHT, (*RELAXED, family)).status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize("family", ["rows", "cols"])
+def test_flip_of_a_linking_family(engine: ModuleType, family: str) -> None:
+    # Two groups of 3 in a 2 x 3 grid touch one row and three columns each: 8. With rows unlinked only columns
+    # count, and one of the three must be cut: 4. With columns unlinked only the two rows count: 2.
+    assert run(engine, FITS, RELAXED).objective == 8
+    free = run(engine, FITS, (*RELAXED, family)).objective
+    assert free == {"rows": 4, "cols": 2}[family]
+
+
+@pytest.mark.parametrize("family", ["group_count", "pieces", "line_pattern", "group_pattern"])
+def test_flip_of_a_profile_family(family: str) -> None:
+    # The profile alone proves that 2 x 2 slots do not hold 6 OUs, and needs each of its families for it.
+    assert run_cpsat(cpsat.build_profile(TIGHT), LIMITS).status is Status.INFEASIBLE
+    assert run_cpsat(cpsat.build_profile(TIGHT, (family,)), LIMITS).status is Status.OPTIMAL
+
+
+@pytest.mark.parametrize("family", ["shape", "shape_count", "bound", *sorted(cpsat.SYMMETRY)])
+def test_redundant_and_symmetry_families_change_no_optimum(family: str) -> None:
+    full, less = run(cpsat, FITS, ()), run(cpsat, FITS, (family,))
+    assert full.objective == less.objective == 8
+
+
+def test_a_wrong_bound_makes_the_model_infeasible_and_switches_off() -> None:
+    high = cpsat.build(FITS, lower=1000)[0]
+    assert run_cpsat(high, LIMITS).status is Status.INFEASIBLE
+    assert run_cpsat(cpsat.build(FITS, ("bound",), lower=1000)[0], LIMITS).objective == 8
+
+
+@pytest.mark.parametrize("problem", [HARD, FITS, Problem(5, 5, 4, 8, 1, 1), Problem(3, 4, 12, 5, 0, 2)])
+def test_the_hint_is_complete_and_feasible(problem: Problem) -> None:
+    start = heuristic.solve(problem)
+    assert start is not None
+    model, y = cpsat.build(problem, lower=bounds.lower_bound(problem))
+    cpsat.add_hint(model, y, start.labels(problem))
+    log = run_cpsat(model, Limits(10.0, workers=1, deterministic_limit=1.0), log=True).log
+    assert "The solution hint is complete and is feasible" in log
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_infeasible_comes_with_numbers(engine: ModuleType) -> None:
+    result = engine.solve(TIGHT, time_limit=5)
+    assert result.status is Status.INFEASIBLE
+    assert (result.shortage.family, result.shortage.demand, result.shortage.capacity) == ("size", 6, 4)
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_a_bad_hint_is_our_bug_and_said_so(engine: ModuleType) -> None:
+    hint = heuristic.solve(replace(FITS, groups=1, size=6))
+    with pytest.raises(ModelError, match="size"):
+        engine.solve(FITS, time_limit=5, hint=hint)
+
+
+def test_same_seed_same_answer() -> None:
+    first, second = (
+        cpsat.solve(HARD, time_limit=60, workers=1, seed=5, deterministic_limit=10).solution for _ in range(2)
+    )
+    assert first is not None
+    assert second is not None
+    assert (first.table() == second.table()).all()
+
+
+def test_no_time_still_gives_the_heuristic_with_a_bound() -> None:
+    result = cpsat.solve(Problem(8, 8, 5, 13, 2, 3), time_limit=0.0, workers=1)
+    assert result.status is Status.FEASIBLE
+    assert result.objective is not None
+    assert result.bound is not None
+    assert 93 <= result.bound <= 95 <= result.objective
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sizes", "best"),
+    [((5, 5, 5, 7, 1, 1), 21), ((8, 8, 5, 13, 2, 3), 95), ((7, 7, 10, 8, 2, 3), 92), ((8, 8, 12, 6, 2, 3), 132)],
+)
+def test_small_grids_are_proven(sizes: tuple[int, int, int, int, int, int], best: int) -> None:
+    result = cpsat.solve(Problem(*sizes), time_limit=60)
+    assert (result.status, result.objective) == (Status.OPTIMAL, best)
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_readme_and_code_name_the_same_families(engine: ModuleType) -> None:
+    rows = re.findall(r"^\| (G\d+) \| `(\w+)` \|.*\|$", README.read_text(), re.MULTILINE)
+    documented = {name: label for label, name in rows}
+    in_code = {name: re.search(r"\((G\d+)\)", add.__doc__ or "") for name, add in engine.FAMILIES.items()}
+    assert {name: match and match[1] for name, match in in_code.items()} == {
+        name: label for name, label in documented.items() if engine is cpsat or name not in ("row_order", "col_order")
+    }
+    assert all(".. math::" in (add.__doc__ or "") for add in engine.FAMILIES.values())
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_every_constraint_is_named_after_its_family(engine: ModuleType) -> None:
+    model, _ = engine.build(HARD)
+    if engine is cpsat:
+        names = [constraint.name for constraint in model.proto.constraints]
+    else:  # a dict in PuLP 3, a method in PuLP 4
+        names = [c.name for c in (model.constraints() if callable(model.constraints) else model.constraints.values())]
+    # PuLP writes underscores for brackets; of families that begin alike the longest is meant.
+    found = {max((family for family in engine.FAMILIES if name.startswith(family)), key=len) for name in names}
+    assert found == set(engine.FAMILIES)
+
+
+def test_partitions_are_counted_right() -> None:
+    for total in range(1, 13):
+        for parts in range(1, 6):
+            assert profile.count(total, parts, 5) == len(list(profile.partitions(total, parts, 5)))
