@@ -117,7 +117,7 @@ def _head(solution: Solution, found: Evaluation) -> Iterator[str]:
     """What matters most, at a glance."""
     n = summary(solution.network)
     yield (
-        f'<p class="sub">{n["layers"]} crossbar layers, {n["parameters"]:,} weights, {n["macs"]:,} multiply-accumulates; '
+        f'<p class="sub">{n["layers"]} crossbar layers, {n["parameters"]:,} weights, {n["macs"]:,} MACs; '
         f"{escape(solution.network.source)}. Checked by the evaluator of spatem-opt {spatem_opt.__version__}.</p>"
     )
     if found.latency_cycles is None or found.communication is None or found.utilization is None:
