@@ -38,7 +38,7 @@ def existing(grid: Grid) -> np.ndarray:
     return np.kron(np.eye(grid.weights.groups, dtype=bool), one)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SEEDS)
 def test_rectangles_cover_every_ou_once(seed: int) -> None:
     grid, chip, rng = drawn(seed)
@@ -52,7 +52,7 @@ def test_rectangles_cover_every_ou_once(seed: int) -> None:
     assert (times[table] == 1).all()
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SEEDS)
 def test_a_shape_has_as_many_rectangles_as_crossbars(seed: int) -> None:
     grid, chip, rng = drawn(seed)
@@ -62,7 +62,7 @@ def test_a_shape_has_as_many_rectangles_as_crossbars(seed: int) -> None:
     assert len(rectangles(grid, shape, chip.crossbars_per_tile)) == shape.crossbars
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(SEEDS, st.integers(1, 40))
 def test_no_crossbar_exceeds_the_serial_limit(seed: int, serial: int) -> None:
     grid, chip, _ = drawn(seed)

@@ -1,0 +1,101 @@
+"""Slowing a schedule down keeps its order and takes load off routers and ports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from spatem_opt import load_architecture, load_network
+from spatem_opt.baselines import dense_pipeline
+from spatem_opt.evaluator import evaluate
+from spatem_opt.pipeline import finish
+from spatem_opt.plan import assemble, problem_of
+from spatem_opt.scheduling import list_schedule, referee
+from spatem_opt.scheduling.list_schedule import in_turn
+from spatem_opt.scheduling.problem import Problem, Solution
+from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.testing import random_chip, random_network, random_plan
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def stretched(seed: int) -> tuple[Problem, Solution, Problem]:
+    """A random problem, its schedule, and the problem slowed down by random loads."""
+    rng = np.random.default_rng(seed)
+    network, chip = random_network(rng, 3), random_chip(rng)
+    plan = random_plan(rng, network, chip)
+    assume(plan is not None)
+    assert plan is not None
+    problem = problem_of(plan, network, chip)
+    times = list_schedule.solve(problem)
+    bins = np.arange(times.latency // chip.contention_cycles + 1)
+    return problem, times, stretch(problem, times, bins, rng.uniform(0.1, 3.0, len(bins)))
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_starts_keep_their_order(seed: int) -> None:
+    _, times, slower = stretched(seed)
+    order = np.argsort(times.start, kind="stable")
+    assert (np.diff(slower.chunks.not_before[order]) >= 0).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_no_chunk_may_start_earlier(seed: int) -> None:
+    _, times, slower = stretched(seed)
+    assert (slower.chunks.not_before >= times.start).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_without_overload_nothing_changes(seed: int) -> None:
+    problem, times, _ = stretched(seed)
+    same = stretch(problem, times, np.array([0]), np.array([1.0]))
+    assert list_schedule.solve(same).latency == times.latency
+
+
+@pytest.mark.xfail(
+    reason="paces count from where a chunk would start if the chunks before it had no pace", strict=False
+)
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(SEEDS)
+def test_the_referee_confirms_paced_schedules(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    problem, _, _ = stretched(seed)
+    pace = rng.integers(0, 60, len(problem.chunks.pace))
+    slow = replace(problem, chunks=replace(problem.chunks, pace=pace))
+    assert referee.check(slow, list_schedule.solve(slow)).violations == ()
+
+
+def test_finish_resolves_contention() -> None:
+    """LeNet-5 with routers of 16 bits per cycle: too fast at first, valid after stretching, and slower."""
+    network = load_network("lenet5")
+    chip = load_architecture("ou-isaac-4x4", {"router_bits_per_cycle": 16, "contention_cycles": 1024})
+    plan = dense_pipeline(network, chip)
+    assert plan is not None
+    problem = problem_of(plan, network, chip)
+    times = list_schedule.solve(problem)
+    assert "router" in evaluate(assemble(plan, problem, times)).families
+    found = finish(plan, network, chip)
+    assert found is not None
+    assert found[1].families == ()
+    assert found[1].latency_cycles is not None
+    assert found[1].latency_cycles >= times.latency
+
+
+@given(st.data())
+def test_windows_in_turn_against_a_loop(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 30))
+    copy = np.sort(np.array(data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n))))
+    earliest = np.array(data.draw(st.lists(st.integers(0, 100), min_size=n, max_size=n)))
+    interval = np.array(data.draw(st.lists(st.integers(1, 20), min_size=5, max_size=5)))
+    expected: list[int] = []
+    for i in range(n):
+        free = expected[-1] + int(interval[copy[i]]) if i and copy[i] == copy[i - 1] else 0
+        expected.append(max(int(earliest[i]), free))
+    assert in_turn(earliest, copy, interval).tolist() == expected
