@@ -1,0 +1,64 @@
+"""``spatem bench``: JSON lines, resumed; exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from spatem_opt import bench
+from spatem_opt.cli import main
+
+SUITE = """
+name = "tiny"
+[[entries]]
+networks = ["lenet5"]
+architecture = "ou-isaac-4x4"
+set = { adc_bits = 5 }
+[[entries]]
+networks = ["resnet18"]
+architecture = "ou-isaac-4x4"
+"""
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> str:
+    """A suite of one network that fits and one that does not."""
+    (tmp_path / "tiny.toml").write_text(SUITE)
+    return str(tmp_path / "tiny.toml")
+
+
+def test_lines_then_resume(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.jsonl"
+    assert main(["bench", suite, "--workers", "2", "-o", str(out), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert list(first)[:5] == ["format", "version", "suite", "output", "time_limit"]
+    assert [comparison["network"] for comparison in first["comparisons"]] == ["lenet5", "resnet18"]
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {line["entry"]["network"] for line in lines} == {"lenet5", "resnet18"}
+
+    def forbidden(*arguments: object) -> None:
+        pytest.fail("ran again what was there")
+
+    monkeypatch.setattr(bench, "ProcessPoolExecutor", forbidden)
+    assert main(["bench", suite, "-o", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["comparisons"] == first["comparisons"]
+
+
+def test_another_time_limit_is_another_result(suite: str, tmp_path: Path) -> None:
+    key = bench.load_suite(suite).entries[0].key(None)
+    assert key != bench.load_suite(suite).entries[0].key(1.0)
+
+
+def test_bad_input(suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other.jsonl").write_text("[1]\n")
+    assert main(["bench", "oops"]) == 2
+    assert "shipped-default" in capsys.readouterr().err
+    assert main(["bench", suite, "-o", str(tmp_path / "other.jsonl")]) == 2
+    assert "expected a line of spatem bench" in capsys.readouterr().err
+    assert main(["bench", suite, "-o", str(tmp_path / "no" / "out.jsonl")]) == 2
+    (tmp_path / "bad.toml").write_text('name = "a"\n[[entries]]\nnetworks = ["oops.json"]\narchitecture = "isaac"\n')
+    assert main(["bench", str(tmp_path / "bad.toml"), "-o", str(tmp_path / "out.jsonl")]) == 2

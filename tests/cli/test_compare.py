@@ -1,0 +1,79 @@
+"""``spatem compare``: exit codes and keys."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spatem_opt.compare as library
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import BASELINES
+from spatem_opt.cli import main
+from spatem_opt.compare import Comparison, Row, compare
+from spatem_opt.network import load
+
+SMALL = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
+
+
+@lru_cache
+def lenet5(chip: Architecture) -> Comparison:
+    """LeNet-5 by all methods, once for all tests."""
+    return compare(load("lenet5"), chip)
+
+
+@pytest.fixture(autouse=True)
+def _compare_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cached(network: Any, chip: Architecture, **options: Any) -> Comparison:
+        return lenet5(chip) if network.name == "lenet5" else compare(network, chip, **options)
+
+    monkeypatch.setattr(library, "compare", cached)
+
+
+def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "lenet5", *SMALL, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert list(data) == ["format", "version", "architecture", "time_limit", "seed", "comparisons", "geometric_means",
+                          "paper"]  # fmt: skip
+    (comparison,) = data["comparisons"]
+    assert list(comparison) == ["network", "architecture", "shortage", "rows", "best_baseline", "reductions"]
+    assert comparison["best_baseline"] in BASELINES
+    assert list(comparison["rows"][0]) == [field.name for field in fields(Row)]
+    assert list(comparison["reductions"][0]) == ["method", "baseline", "latency", "communication"]
+    assert list(data["geometric_means"][0]) == ["method", "networks", "latency", "communication"]
+    assert data["paper"]["latency"] == 0.2924
+    assert data["paper"]["communication"] == 0.3128
+
+
+def test_table_and_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "lenet5", *SMALL, "-o", str(tmp_path / "rows.csv")]) == 0
+    out = capsys.readouterr().out
+    for word in (*BASELINES, "heuristic", "balanced", "geometric mean", "29.24 %", "31.28 %", "not public"):
+        assert word in out
+    rows = list(csv.DictReader((tmp_path / "rows.csv").open()))
+    assert [row["method"] for row in rows] == [*BASELINES, "heuristic", "balanced"]
+    assert rows[0]["latency_reduction"] == ""
+    assert float(rows[-2]["latency_reduction"]) > 0
+
+
+def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "lenet5", *SMALL, "--markdown"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("**lenet5 on ou-isaac-4x4")
+    assert "| --- |" in out
+
+
+def test_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "resnet18", *SMALL]) == 4
+    assert "does not fit" in capsys.readouterr().out
+
+
+def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "lenet5", "oops", *SMALL]) == 2
+    assert main(["compare", "lenet5", *SMALL, "-o", str(tmp_path / "no" / "rows.csv")]) == 2
+    assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())

@@ -1,0 +1,72 @@
+"""``spatem plot`` and ``spatem solve --report``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from spatem_opt.cli import main
+from spatem_opt.io import write_solution
+from spatem_opt.solution import Solution
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def file(tiny_solution: Solution, tmp_path: Path) -> Path:
+    """A good solution file."""
+    write_solution(tiny_solution, tmp_path / "tiny.json.gz")
+    return tmp_path / "tiny.json.gz"
+
+
+def test_four_files(file: Path, tmp_path: Path) -> None:
+    assert main(["plot", str(file), "-o", str(tmp_path / "new" / "folder")]) == 0
+    found = sorted(path.name for path in (tmp_path / "new" / "folder").iterdir())
+    assert found == ["tiny-floorplan.png", "tiny-floorplan.svg", "tiny-gantt.png", "tiny-gantt.svg"]
+
+
+def test_one_format(file: Path, tmp_path: Path) -> None:
+    assert main(["plot", str(file), "-o", str(tmp_path / "out"), "--format", "svg"]) == 0
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}
+
+
+def test_a_solution_with_violations_is_drawn_and_reported(
+    tiny_solution: Solution, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_solution.schedule.end[0] = 100
+    write_solution(tiny_solution, tmp_path / "bad.json")
+    assert main(["plot", str(tmp_path / "bad.json"), "-o", str(tmp_path / "out")]) == 3
+    assert "violation: reservation" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@pytest.mark.parametrize("formats", ["pdf", "svg,oops", ""])
+def test_unknown_format(file: Path, tmp_path: Path, formats: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(file), "-o", str(tmp_path / "out"), "--format", formats]) == 2
+    assert "expected svg or png" in capsys.readouterr().err
+
+
+def test_folder_that_cannot_be_made(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plot", str(file), "-o", str(file / "below")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_hint_when_matplotlib_is_missing(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["plot", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "pip install 'spatem-opt[plot]'" in line
+
+
+def test_solve_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "report.html"
+    chip = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
+    assert main(["solve", "lenet5", *chip, "--report", str(path), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)["value"]
+    assert f"{value:,} cycles" in path.read_text()
+    assert main(["solve", "lenet5", *chip, "--report", str(tmp_path / "no" / "report.html")]) == 2

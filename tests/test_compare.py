@@ -1,0 +1,161 @@
+"""Comparison, suites and fronts as data."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import orjson
+import pytest
+
+from spatem_opt import bench, pareto
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import BASELINES
+from spatem_opt.compare import OURS, Comparison, Row, compare, summarize
+from spatem_opt.errors import InstanceError
+from spatem_opt.evaluator import evaluate
+from spatem_opt.io import read_solution
+from spatem_opt.network import load
+from spatem_opt.presets import load_architecture
+from spatem_opt.report.compare import HEADS, markdown, to_csv
+
+
+@pytest.fixture(scope="module")
+def chip() -> Architecture:
+    """16 tiles, one per router."""
+    return load_architecture("ou-isaac-4x4", {"adc_bits": 5})
+
+
+@pytest.fixture(scope="module")
+def compared(chip: Architecture) -> Comparison:
+    """LeNet-5 by all methods."""
+    return compare(load("lenet5"), chip)
+
+
+def row(method: str, latency: int, communication: int) -> Row:
+    """A row that matters for reductions only."""
+    return Row(method, method, latency, communication_bits=communication)
+
+
+def test_a_row_per_method_with_bound_and_gap(compared: Comparison) -> None:
+    assert [r.method for r in compared.rows] == [*BASELINES, *OURS]
+    for r in compared.rows:
+        assert r.solved
+        assert r.bound is not None
+        assert r.latency_cycles is not None
+        assert r.bound <= r.latency_cycles
+        assert r.gap == pytest.approx(1 - r.bound / r.latency_cycles)
+        assert 0 < (r.ou_occupancy or 0) <= 1
+        parts = (r.buffer_read_bits, r.feature_map_bit_hops, r.partial_sum_bit_hops)
+        assert sum(part or 0 for part in parts) == r.communication_bits
+
+
+def test_ours_is_never_worse_than_a_baseline_on_its_objective(compared: Comparison) -> None:
+    values = {r.method: (r.latency_cycles or 0, r.communication_bits or 0) for r in compared.rows}
+    assert all(values["heuristic"][0] <= values[name][0] for name in BASELINES)
+    product = {name: latency * bits for name, (latency, bits) in values.items()}
+    assert all(product["balanced"] <= product[name] for name in BASELINES)
+
+
+def test_reductions_are_against_the_fastest_baseline() -> None:
+    """Against woho (100 cycles, 40 bits), not against dense-pipeline with fewer bits."""
+    rows = (row("dense-pipeline", 120, 10), row("woho", 100, 40), row("heuristic", 25, 50), row("balanced", 50, 10))
+    found = Comparison("a", "chip", rows)
+    assert found.best == rows[1]
+    assert [(r.method, r.baseline, r.latency, r.communication) for r in found.reductions] == [
+        ("heuristic", "woho", 0.75, -0.25),
+        ("balanced", "woho", 0.5, 0.75),
+    ]
+
+
+def test_means_are_geometric_and_skip_networks_without_baseline() -> None:
+    """Ratios 1/4 and 1 make 1/2; 4 and 1 make 2, that is -100 %."""
+    first = Comparison("a", "chip", (row("woho", 100, 10), row("heuristic", 25, 40)))
+    second = Comparison("b", "chip", (row("woho", 100, 10), row("heuristic", 100, 10)))
+    lonely = Comparison("c", "chip", (Row("woho", note="does not fit the chip"), row("heuristic", 1, 1)))
+    (mean,) = summarize([first, second, lonely]).means
+    assert (mean.method, mean.networks) == ("heuristic", 2)
+    assert (mean.latency, mean.communication) == pytest.approx((0.5, -1.0))
+    assert "c" in markdown(summarize([first, second, lonely])).split("no baseline fits: ")[1][:2]
+
+
+def test_json_comes_back(compared: Comparison) -> None:
+    assert Comparison.from_dict(orjson.loads(orjson.dumps(compared.to_dict()))) == compared
+    with pytest.raises(InstanceError):
+        Comparison.from_dict({"rows": []})
+
+
+def test_baselines_that_do_not_fit_say_so(chip: Architecture) -> None:
+    found = compare(load("lenet5"), load_architecture("ou-isaac-2x2", {"adc_bits": 5}))
+    assert {r.note for r in found.rows if r.method in BASELINES} == {"does not fit the chip"}
+    assert found.best is None
+    assert found.reductions == ()
+    missing = compare(load("resnet18"), chip)
+    assert missing.shortage is not None
+    assert missing.rows == ()
+    assert Comparison.from_dict(missing.to_dict()) == missing
+    text = to_csv(summarize([found, missing]))
+    assert len(text.splitlines()) == 1 + len(found.rows) + 1
+
+
+def test_markdown_tables_are_rectangular(compared: Comparison) -> None:
+    lines = [line for line in markdown(summarize([compared])).splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines[: len(compared.rows) + 2]} == {len(HEADS) + 1}
+    assert len({line.count("|") for line in lines[len(compared.rows) + 2 :]}) == 1
+    assert "29.24 %" in lines[-1]
+
+
+def test_front_is_undominated_and_valid(chip: Architecture, tmp_path: Path) -> None:
+    found = pareto.front(load("lenet5"), chip, prices=(0.0, 0.3, 10.0))
+    values = [(point.latency, point.communication) for point in found.points]
+    assert values == sorted(values)
+    assert all(b < a for (_, a), (_, b) in pairwise(values))
+    for point in found.dominated:
+        assert any(x <= point.latency and y <= point.communication for x, y in values)
+    assert found.latency_bound is not None
+    assert found.communication_bound is not None
+    assert found.latency_bound <= values[0][0]
+    assert found.communication_bound <= values[-1][1]
+    pareto.write(found, tmp_path)
+    stored = orjson.loads((tmp_path / "front.json").read_bytes())
+    for entry, value in zip(stored["points"], values, strict=True):
+        evaluation = evaluate(read_solution(tmp_path / entry["file"]))
+        assert evaluation.valid
+        assert evaluation.communication is not None
+        assert (evaluation.latency_cycles, evaluation.communication.total) == value
+    assert len((tmp_path / "front.csv").read_text().splitlines()) == len(values) + 1
+
+
+def test_front_of_what_does_not_fit(chip: Architecture) -> None:
+    found = pareto.front(load("resnet18"), chip)
+    assert found.shortage is not None
+    assert found.points == ()
+
+
+def test_time_limit_still_gives_a_first_point(chip: Architecture) -> None:
+    assert len(pareto.front(load("lenet5"), chip, time_limit=0).points) == 1
+
+
+@pytest.mark.parametrize("name", bench.suites())
+def test_shipped_suites_name_what_is_there(name: str) -> None:
+    for entry in bench.load_suite(name).entries:
+        load(entry.network)
+        load_architecture(entry.architecture, dict(entry.settings) | {"adc_bits": 5})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = 'a'", "entries = None, missing"),
+        ("name = 'a'\nentries = 3", "expected tables"),
+        ("name = 'a'\nwhat = 3\nentries = []", "unknown key"),
+        ("name = 'a'\n[[entries]]\nnetworks = 'lenet5'\narchitecture = 'isaac'", "expected a list of texts"),
+        ("name = 'a'\n[[entries]]\nnetworks = ['lenet5']\narchitecture = 3", "expected a text"),
+        ("name = 'a'\n[[entries]]\nnetworks = ['lenet5']", "missing"),
+        ("name = ", "not TOML"),
+    ],
+)
+def test_bad_suites_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "suite.toml").write_text(text)
+    with pytest.raises(InstanceError, match=message):
+        bench.load_suite(tmp_path / "suite.toml")
