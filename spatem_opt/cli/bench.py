@@ -17,19 +17,25 @@ def register(app: typer.Typer) -> None:
 
 def bench(
     suite: Annotated[
-        str, typer.Argument(help="A shipped suite (a wrong name lists all) or a .toml file.", metavar="SUITE",
-                            show_default=False)
+        str,
+        typer.Argument(
+            help="A shipped suite (a wrong name lists all) or a .toml file.", metavar="SUITE", show_default=False
+        ),
     ],
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0,
-                                   metavar="S")
+        float | None,
+        typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0, metavar="S"),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes, one comparison each.", min=1, metavar="N")] = 1,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE",
-                     help="JSON lines, one per comparison as it ends; SUITE.jsonl by default. Entries that are already "
-                          "there with the same version and limit are not run again."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="JSON lines, one per comparison as it ends; SUITE.jsonl by default. Entries that are already "
+            "there with the same version and limit are not run again.",
+        ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run everything again.")] = False,
     as_json: AsJson = False,

@@ -27,12 +27,20 @@ def register(app: typer.Typer) -> None:
 
 def export(
     what: Annotated[
-        str, typer.Argument(help="A solution file, or a network (.onnx or a shipped name).", metavar="FILE|NETWORK",
-                            show_default=False)
+        str,
+        typer.Argument(
+            help="A solution file, or a network (.onnx or a shipped name).", metavar="FILE|NETWORK", show_default=False
+        ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder for the CSV files, or the .json file of the network.",
-                          metavar="PATH", show_default=False)
+        str,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the CSV files, or the .json file of the network.",
+            metavar="PATH",
+            show_default=False,
+        ),
     ],
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")

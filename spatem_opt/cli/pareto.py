@@ -22,12 +22,15 @@ def register(app: typer.Typer) -> None:
 def pareto(
     network: Annotated[
         str,
-        typer.Argument(help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK",
-                       show_default=False),
+        typer.Argument(
+            help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
+        ),
     ],
     output: Annotated[
-        str, typer.Option("--output", "-o", help="Folder for the solutions and the front.", metavar="DIR",
-                          show_default=False)
+        str,
+        typer.Option(
+            "--output", "-o", help="Folder for the solutions and the front.", metavar="DIR", show_default=False
+        ),
     ],
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")

@@ -83,7 +83,8 @@ def solve(
     pareto: Annotated[
         str | None,
         typer.Option(
-            "--pareto", help="A front of latency against communication, into this folder ('spatem pareto').",
+            "--pareto",
+            help="A front of latency against communication, into this folder ('spatem pareto').",
             metavar="DIR",
         ),
     ] = None,
