@@ -9,7 +9,7 @@ import numpy as np
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
-from spatem_opt.replication.layout import Allocation, chunks, placement
+from spatem_opt.replication.layout import Allocation, placement
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.solution import Schedule, Solution
@@ -56,3 +56,18 @@ def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
 
 def _table(c: Chunks, times: Times) -> Schedule:
     return Schedule(c.layer, c.copy, c.first, c.last, c.step, c.pace, times.start, times.end)
+
+
+def chunks(allocations: list[Allocation]) -> Chunks:
+    """Window chunks of all layers."""
+    splits = [allocation.split for allocation in allocations]
+    layer = np.repeat(np.arange(len(splits)), [len(split.copy) for split in splits])
+    return Chunks(
+        layer,
+        np.concatenate([split.copy for split in splits]),
+        np.concatenate([split.first for split in splits]),
+        np.concatenate([split.last for split in splits]),
+        np.concatenate([split.step for split in splits]),
+        np.zeros(len(layer), dtype=np.int64),
+        np.zeros(len(layer), dtype=np.int64),
+    )

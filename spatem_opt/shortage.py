@@ -23,14 +23,16 @@ def shortage(network: Network, architecture: Architecture) -> Shortage | None:
 
 
 def _levers(network: Network, architecture: Architecture, need: int) -> tuple[str, ...]:
-    """The smallest preset that holds the weights, and the number of router rows that would."""
-    from spatem_opt.presets import architectures, load_architecture
+    """The smallest preset with the same cells and OUs that holds the weights, and the router rows that would."""
+    from spatem_opt.presets import architectures, load_preset
 
+    same = ("crossbar_rows", "crossbar_cols", "ou_rows", "ou_cols", "cell_bits", "weight_bits", "differential")
     fitting = []
     for name in architectures():
-        chip = load_architecture(name)
-        if chip.crossbars * chip.ou_slots >= bounds.slots(problem.build(network, chip)):
-            fitting.append((chip.crossbars * chip.crossbar_rows * chip.crossbar_cols, name))
+        chip = load_preset(name).architecture()
+        alike = all(getattr(chip, field) == getattr(architecture, field) for field in same)
+        if alike and chip.crossbars * chip.ou_slots >= need:
+            fitting.append((chip.crossbars, name))
     per_row = replace(architecture, mesh_rows=1).crossbars * architecture.ou_slots
     levers = [f"--arch {min(fitting)[1]}"] if fitting else []
     return (*levers, f"--set mesh_rows={ceil(need / per_row)}")

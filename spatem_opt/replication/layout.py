@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.shapes import Shape, rectangles
-from spatem_opt.scheduling.problem import Chunks
 from spatem_opt.solution import Placement
 
 IntArray = NDArray[np.int64]
@@ -139,18 +138,3 @@ def placement(architecture: Architecture, grids: tuple[Grid, ...], allocations: 
         rects = np.tile(rect, (copies, 1))
         columns.append((np.full(len(copy), layer), copy, crossbar, *rects.T))
     return Placement(*(np.concatenate(column) for column in zip(*columns, strict=True)))
-
-
-def chunks(allocations: list[Allocation]) -> Chunks:
-    """Window chunks of all layers."""
-    splits = [allocation.split for allocation in allocations]
-    layer = np.repeat(np.arange(len(splits)), [len(split.copy) for split in splits])
-    return Chunks(
-        layer,
-        np.concatenate([split.copy for split in splits]),
-        np.concatenate([split.first for split in splits]),
-        np.concatenate([split.last for split in splits]),
-        np.concatenate([split.step for split in splits]),
-        np.zeros(len(layer), dtype=np.int64),
-        np.zeros(len(layer), dtype=np.int64),
-    )

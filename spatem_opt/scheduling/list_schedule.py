@@ -97,14 +97,22 @@ class _Run:
     def _paced(
         self, earliest: IntArray, owner: IntArray, copy: IntArray, rows: IntArray, interval: IntArray
     ) -> IntArray:
-        """Begin times; with a pace, window j of a chunk begins at least j paces after the chunk's first."""
+        """Begin times; with a pace, window j of a chunk begins at least j paces after the chunk's first.
+
+        A chunk that starts later because the one before it was slowed down shifts its own windows: repeat until no
+        chunk moves (starts only grow, at most as often as a copy has chunks).
+        """
         begin = in_turn(earliest, copy, interval)
         pace = self.problem.chunks.pace[rows]
         if not pace.any():
             return begin
         first = np.flatnonzero(np.r_[True, np.diff(owner) > 0])
-        rank = np.arange(len(owner)) - first[owner]
-        return in_turn(np.maximum(earliest, begin[first][owner] + rank * pace[owner]), copy, interval)
+        behind = (np.arange(len(owner)) - first[owner]) * pace[owner]
+        while True:
+            starts = begin[first]
+            begin = in_turn(np.maximum(earliest, starts[owner] + behind), copy, interval)
+            if (begin[first] == starts).all():
+                return begin
 
     def _ready(self, index: int, node: Node) -> IntArray:
         """When each output pixel's inputs have arrived; shape (pixels,)."""
