@@ -50,8 +50,8 @@ def summary_table(summary: Summary) -> Table:
 
 def remark(summary: Summary) -> str:
     """What the means rest on, and what is not comparable."""
-    left_out = [c.network for c in summary.comparisons if not c.reductions]
-    out = f" Not in the means, as no baseline fits: {', '.join(left_out)}." if left_out else ""
+    left_out = [f"{c.network} ({_why(c)})" for c in summary.comparisons if not c.reductions]
+    out = f" Not in the means: {', '.join(left_out)}." if left_out else ""
     return f"* best baseline: lowest latency; both reductions are against it.{out} {COMPARABLE}"
 
 
@@ -133,13 +133,19 @@ def _percent_of_paper(name: str) -> str:
 def _network_line(comparison: Comparison) -> tuple[str, ...]:
     best, against = comparison.best, {r.method: r for r in comparison.reductions}
     rows = {row.method: row for row in comparison.rows}
-    why = "does not fit the chip" if comparison.shortage is not None else "none fits"
-    line = [comparison.network, why if best is None else best.method]
+    line = [comparison.network, _why(comparison) if best is None else best.method]
     for method in OURS:
         row, reduction = rows.get(method), against.get(method)
         line += ["-", "-"] if reduction is None else [_percent(reduction.latency), _percent(reduction.communication)]
         line.append("-" if row is None or not row.solved else _percent(row.gap))
     return tuple(line)
+
+
+def _why(comparison: Comparison) -> str:
+    """Why there is nothing to compare with."""
+    if comparison.shortage is not None:
+        return "does not fit the chip"
+    return "no baseline fits" if comparison.best is None else "nothing of ours"
 
 
 def _markdown_table(heads: Sequence[str], lines: Lines, left: int) -> str:
