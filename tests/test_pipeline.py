@@ -19,7 +19,7 @@ CASES = [*QUICK, *(pytest.param(*case, marks=pytest.mark.slow) for case in REST 
 
 
 @cache
-def solved(objective: str, name: str, preset: str = "latency", method: str = "auto") -> Result:
+def solved(name: str, preset: str, objective: str = "latency", method: str = "auto") -> Result:
     """Result of solving a shipped network."""
     return solve(load_network(name), load_architecture(preset), objective=objective, method=method)
 
