@@ -112,11 +112,11 @@ def test_blocks_are_the_least_number_for_every_block_length(length: int) -> None
     assert segments.blocks(length).tolist() == sorted(-(-length // size) for size in lengths)
 
 
-@pytest.mark.parametrize("capacity", [1, 2, 9, 14, 224])
-def test_the_menu_of_slots_ends_at_the_capacity(capacity: int) -> None:
-    slots = segments.menu(capacity)
-    assert (slots[0], slots[-1]) == (1, capacity)
-    assert (np.diff(slots) > 0).all()
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_menu_of_slots_goes_from_one_to_all(seed: int) -> None:
+    table = runs(seed, 0.0)
+    assert (table.slots[0], table.slots[-1]) == (1, table.architecture.ou_slots)
+    assert (np.diff(table.slots) > 0).all()
 
 
 def test_lags_of_a_chain_by_hand() -> None:
