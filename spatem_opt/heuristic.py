@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cached_property, partial
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.bounds import communication, latency
@@ -15,37 +19,77 @@ from spatem_opt.replication import pipeline, segments
 from spatem_opt.solution import MappingOption
 
 PRICES = {
-    "latency": (0.0, 0.03),
-    "throughput": (0.0, 0.03),
+    "latency": (0.1, 0.03, 0.3),
+    "throughput": (0.1, 0.03, 0.3),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
-    "balanced": (0.03, 0.06, 0.1, 0.2),
+    "balanced": (0.1, 0.3, 1.0),
 }
-"""Prices of communication tried per objective, in units of (latency bound) / (communication bound)."""
+"""Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
+SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
+"""Windows up to which a network is so quick to try that this many variations belong to the first answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the segment search is told: price of communication, and share of the routers that a segment may use."""
+
+    price: float
+    router_share: float = 0.4
+
+    def vary(self, rng: np.random.Generator) -> Setting:
+        """A setting nearby."""
+        price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, 0.7)))
+        share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.4)), 0.1, 1.5))
+        return Setting(price if rng.random() > 0.1 else 0.0, share)
 
 
 class Candidates:
-    """Plans for one network, chip and objective; what they share is computed once, on first use."""
+    """Plans for one network, chip and objective; what they share is computed once, on first use.
+
+    ``best`` is the setting around which :meth:`variations` looks; whoever evaluates the plans moves it.
+    """
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
+        self.best = Setting(PRICES[objective][0])
+        self._seen: set[bytes] = set()
 
-    def planners(self) -> Iterator[tuple[str, Callable[[int | None], Plan | None]]]:
-        """(name, function that makes the plan), most promising first."""
-        for price in PRICES[self.objective]:
-            yield f"segments (price {price:g})", partial(self._segmented, price)
-        yield "pipeline", lambda best: self.promising(self.one_segment(), best)
+    def settings(self) -> list[Setting]:
+        """Settings to begin with."""
+        return [Setting(price) for price in PRICES[self.objective]]
 
-    def _segmented(self, price: float, best: int | None) -> Plan | None:
-        return self.segmented(price)
+    def variations(self, seed: int) -> Iterator[Setting]:
+        """Settings around the best one, without end; the same seed makes the same ones."""
+        rng = np.random.default_rng(seed)
+        while True:
+            yield self.best.vary(rng)
 
-    def segmented(self, price: float) -> Plan | None:
+    @property
+    def effort(self) -> int:
+        """Variations that belong to the first answer."""
+        return SMALL_EFFORT if sum(node.windows for node in self.nodes) <= SMALL_NETWORK else 0
+
+    def fresh(self, setting: Setting) -> Plan | None:
+        """The plan of a setting, None if another setting led to it before (or none does)."""
+        plan = self.segmented(setting.price, setting.router_share)
+        if plan is None:
+            return None
+        parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment) for a in plan.allocations]
+        key = repr([(grid.option, *part) for grid, part in zip(plan.grids, parts, strict=True)]).encode()
+        digest = hashlib.sha256(key).digest()
+        if digest in self._seen:
+            return None
+        self._seen.add(digest)
+        return plan
+
+    def segmented(self, price: float, router_share: float = 0.4) -> Plan | None:
         """Segments that take turns on the whole chip."""
         worth = price * latency(self.network, self.architecture).value
         worth /= max(1, communication(self.network, self.architecture).value)
-        runs = segments.Runs(self.ways, self.network, self.architecture, worth)
+        runs = segments.Runs(self.ways, self.network, self.architecture, worth, self.slots, router_share)
         for fill in (0.97, 0.9, 1.0, 0.8):
             cuts = segments.cut(runs, fill=fill)
             placed = None if cuts is None else segments.allocate(cuts, self.ways, self.grids, self.architecture)
@@ -89,16 +133,20 @@ class Candidates:
         return found
 
     @cached_property
+    def slots(self) -> segments.IntArray:
+        """Slots per crossbar that a segment may take."""
+        return segments.menu_for(self.architecture, self.grids)
+
+    @cached_property
     def ways(self) -> list[segments.Ways]:
         """Ways to run every layer."""
-        slots = segments.menu(self.architecture.ou_slots)
         made: dict[object, segments.Ways] = {}
         found: list[segments.Ways] = []
         for node, grids in zip(self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside)
             if key not in made:
-                made[key] = segments.ways(grids, node, self.architecture, slots, outside)
+                made[key] = segments.ways(grids, node, self.architecture, self.slots, outside)
             found.append(made[key])
         return found
 

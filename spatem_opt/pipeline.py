@@ -15,7 +15,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.result import Result, Status
@@ -23,7 +23,7 @@ from spatem_opt.scheduling import list_schedule
 from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
-from spatem_opt.stop import catch_interrupt
+from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 
 OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
 """``balanced`` is latency times communication: what the abstract's headline weighs against each other."""
@@ -67,9 +67,12 @@ def solve(
     method : str
         ``auto`` or ``heuristic``, or the name of a baseline (:data:`spatem_opt.baselines.BASELINES`).
     time_limit : float, optional
-        Seconds after which no further candidate is tried; a first solution is always finished.
-    seed, workers : int
-        Recorded with the result; the constructive heuristic uses neither.
+        Seconds during which the search tries to improve; a first solution is always finished. Without it only the
+        first candidates are tried.
+    seed : int
+        Of the variations. Without a time limit, the same seed gives the same answer.
+    workers : int
+        Threads for exact models; the heuristic uses one.
     progress : callable, optional
         Told in a few words what is going on.
 
@@ -100,18 +103,26 @@ def solve(
     bound = _bound(network, architecture, objective)
     best: Evaluated | None = None
     with catch_interrupt() as interrupted:
-        for found in search(network, architecture, objective, method, progress):
+        stop = None if time_limit is None else partial(_over, MaxRuntime(time_limit), interrupted)
+        if stop is not None:
+            stop()  # starts the clock
+        trace: list[tuple[float, int, str]] = []
+        for found in search(network, architecture, objective, method, progress, seed=seed, stop=stop):
             if best is None or found.value < best.value:
                 best = found
-            late = time_limit is not None and time.monotonic() - begun > time_limit
-            if late or interrupted(best.value):
+                trace.append((round(found.seconds, 3), found.value, found.name))
+            if interrupted(best.value) or best.value == bound.value:
                 break
     seconds = time.monotonic() - begun
     if best is None:
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
-    solution = replace(best.solution, claims=_claims(best, bound, objective, method, seed, seconds))
+    solution = replace(best.solution, claims=_claims(best, bound, objective, method, seed, seconds, trace))
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
     return Result(status, objective, solution, best.value, bound.value, seconds)
+
+
+def _over(limit: MaxRuntime, interrupted: Interrupted) -> bool:
+    return limit(0.0) or interrupted(0.0)
 
 
 def _check(objective: str, method: str) -> None:
@@ -122,12 +133,24 @@ def _check(objective: str, method: str) -> None:
 
 
 def search(
-    network: Network, architecture: Architecture, objective: str, method: str, progress: Progress | None = None
+    network: Network,
+    architecture: Architecture,
+    objective: str,
+    method: str,
+    progress: Progress | None = None,
+    *,
+    seed: int = 0,
+    stop: Callable[[], bool] | None = None,
 ) -> Iterator[Evaluated]:
-    """Evaluated solutions, one after the other as they are found; not necessarily better and better."""
+    """Evaluated solutions, one after the other as they are found; not necessarily better and better.
+
+    With ``stop`` it goes on, varying what led to the best solution so far, until that is true; one solution comes first.
+    """
     begun = time.monotonic()
     best: int | None = None
-    for name, make in _planners(network, architecture, objective, method):
+    for name, make in _planners(network, architecture, objective, method, seed, stop is not None):
+        if stop is not None and best is not None and stop():
+            return
         if progress is not None:
             progress(f"{name}" + (f", best so far {best}" if best is not None else ""))
         plan = make(best)
@@ -138,17 +161,48 @@ def search(
             yield Evaluated(name, *found, value, time.monotonic() - begun)
 
 
+Planner = Callable[[int | None], Plan | None]
+
+
 def _planners(
-    network: Network, architecture: Architecture, objective: str, method: str
-) -> Iterator[tuple[str, Callable[[int | None], Plan | None]]]:
+    network: Network, architecture: Architecture, objective: str, method: str, seed: int, improve: bool
+) -> Iterator[tuple[str, Planner]]:
+    """Names and makers of plans; a maker is told the best value so far and may decline."""
     if method in BASELINES:
         yield method, lambda best: BASELINES[method](network, architecture)
         return
     candidates = Candidates(network, architecture, objective)
-    yield from candidates.planners()
+    moving = _Moving(candidates)
+    for setting in candidates.settings():
+        yield _name(setting), partial(moving.make, setting)
+    yield "pipeline", lambda best: candidates.promising(candidates.one_segment(), best)
     for name, baseline in BASELINES.items():
         if candidates.may_win(name):
             yield name, partial(_baseline, candidates, baseline)
+    for i, setting in enumerate(candidates.variations(seed)):
+        if i >= candidates.effort and not improve:
+            return
+        yield _name(setting), partial(moving.make, setting)
+
+
+class _Moving:
+    """Moves the candidates' centre to the setting whose plan lowered the best value."""
+
+    def __init__(self, candidates: Candidates) -> None:
+        self.candidates = candidates
+        self.value: int | None = None
+        self.last: Setting | None = None
+
+    def make(self, setting: Setting, best: int | None) -> Plan | None:
+        """The plan of a setting, unless it was made before."""
+        if best is not None and (self.value is None or best < self.value) and self.last is not None:
+            self.value, self.candidates.best = best, self.last
+        self.last = setting
+        return self.candidates.fresh(setting)
+
+
+def _name(setting: Setting) -> str:
+    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g})"
 
 
 def _baseline(
@@ -212,7 +266,13 @@ def _bound(network: Network, architecture: Architecture, objective: str) -> boun
 
 
 def _claims(
-    best: Evaluated, bound: bounds.Bound, objective: str, method: str, seed: int, seconds: float
+    best: Evaluated,
+    bound: bounds.Bound,
+    objective: str,
+    method: str,
+    seed: int,
+    seconds: float,
+    trace: list[tuple[float, int, str]],
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
     found = best.evaluation
@@ -223,7 +283,15 @@ def _claims(
         "energy": found.energy.total if found.energy else None,
     }  # fmt: skip
     how = {"method": method, "plan": best.name, "status": status, "binding": bound.binding, "seed": seed}
-    return {"total": total, "search": {**how, "seconds": round(seconds, 3), "versions": _versions()}}
+    return {
+        "total": total,
+        "search": {
+            **how,
+            "seconds": round(seconds, 3),
+            "versions": _versions(),
+            "trace": [list(step) for step in trace],
+        },
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -7,6 +7,7 @@ path over (layer, slots used) picks cuts, slots and paces (``formulations/replic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_width, 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
+IMPOSSIBLE = 1e18
+"""Crossbars of a layer that no way can run within slots and pace."""
 PACES = 160
 """Paces tried, geometrically spaced."""
 LONGEST_RUN = 40
@@ -56,11 +59,25 @@ class Ways:
 
 
 def menu(capacity: int) -> IntArray:
-    """Slots per crossbar that a run may take: all small numbers, then about every tenth per cent."""
+    """Slots per crossbar that a run may take: all small numbers, then about every seventh more."""
     slots = [1]
     while slots[-1] < capacity:
         slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
     return np.array(slots)
+
+
+def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> IntArray:
+    """:func:`menu`, and where one copy of everything takes over half of the cells also the fewest slots of each layer.
+
+    A coarse step would waste what is scarce there.
+    """
+    capacity, total = architecture.ou_slots, architecture.crossbars
+    slots = menu(capacity).tolist()
+    if 2 * sum(min(grid.ous for grid in options) for options in grids) > total * capacity:
+        for grid in {id(options[0]): options[0] for options in grids}.values():
+            shapes = ((m, shape_for_serial(grid, m)) for m in range(-(-grid.ous // total), capacity + 1))
+            slots.append(next((m for m, shape in shapes if shape and shape.crossbars <= total), capacity))
+    return np.unique(slots)
 
 
 def blocks(length: int) -> IntArray:
@@ -170,15 +187,23 @@ class Runs:
     network, architecture
     price : float
         Cycles that one bit of communication is worth.
+    slots : int64 array, optional
+        Slots per crossbar that a run may take, ascending; :func:`menu` by default.
     router_share : float
         Share of all routers' capacity that a run may use: the middle of the mesh carries more than its rim.
     """
 
     def __init__(
-        self, options: list[Ways], network: Network, architecture: Architecture, price: float, router_share: float = 0.4
+        self,
+        options: list[Ways],
+        network: Network,
+        architecture: Architecture,
+        price: float,
+        slots: IntArray | None = None,
+        router_share: float = 0.4,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
-        self.slots = menu(architecture.ou_slots)
+        self.slots = menu(architecture.ou_slots) if slots is None else slots
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
         slowest = sum(float(way.cycles.max()) for way in options)
@@ -204,12 +229,17 @@ class Runs:
     def _needs(self, way: Ways) -> FloatArray:
         """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
         need = np.zeros((3, len(self.slots), PACES))
-        need[0] = 1e18
+        need[0] = IMPOSSIBLE
+        share = (way.crossbars / self.architecture.crossbars)[:, None]
+        price = (way.hop_bits / self.router + way.bits * self.price)[:, None] / self.paces
+        cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
+        columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
         for s, slots in enumerate(self.slots):
-            for p, pace in enumerate(self.paces):
-                best = self.pick(way, int(slots), float(pace))
-                if best is not None:
-                    need[:, s, p] = way.crossbars[best], way.hop_bits[best], way.bits[best]
+            within = np.flatnonzero(way.serial <= slots)
+            if len(within):
+                best = within[cost[within].argmin(axis=0)]
+                possible = np.isfinite(cost[best, np.arange(PACES)])
+                need[:, s, possible] = columns[:, best[possible]]
         return need
 
     def costs(self, first: int, fill: float) -> FloatArray:
@@ -219,7 +249,8 @@ class Runs:
         need, sent, bits = (
             table[:, :, stop] - table[:, :, first : first + 1] for table in (self.crossbars, self.traffic, self.bits)
         )
-        fits = (need <= fill * self.architecture.crossbars) & (sent <= self.router * self.paces[:, None])
+        room = np.where(stop - first > 1, fill, 1.0) * self.architecture.crossbars
+        fits = (need <= room) & (sent <= self.router * self.paces[:, None])
         trail = np.maximum.accumulate(self.lag[first:last]) - self.lag[first]
         cycles = self.paces[:, None] * (1 + np.maximum(trail, 0)) + self.price * bits
         return np.where(fits, cycles, np.inf)
