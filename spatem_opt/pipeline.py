@@ -144,7 +144,7 @@ def search(
 ) -> Iterator[Evaluated]:
     """Evaluated solutions, one after the other as they are found; not necessarily better and better.
 
-    With ``stop`` it goes on, varying what led to the best solution so far, until that is true; one solution comes first.
+    With ``stop`` it goes on, varying what led to the best solution so far, until that is true and there is a solution.
     """
     begun = time.monotonic()
     best: int | None = None

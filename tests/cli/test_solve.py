@@ -58,8 +58,8 @@ def test_interrupt_keeps_the_best_so_far(
 ) -> None:
     search = pipeline.search
 
-    def interrupted(*arguments: Any) -> Iterator[Any]:
-        found = next(search(*arguments))
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
+        found = next(search(*arguments, **options))
         os.kill(os.getpid(), signal.SIGINT)
         yield found
         pytest.fail("went on after Ctrl-C")
