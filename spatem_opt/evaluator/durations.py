@@ -134,8 +134,19 @@ def _sums(index: IntArray, values: IntArray, size: int) -> IntArray:
     return np.bincount(index, values, size).astype(np.int64)
 
 
+def _spread(line: IntArray, start: IntArray, stop: IntArray, value: IntArray, shape: tuple[int, int]) -> IntArray:
+    """Table of sums: each value is added to its line from ``start`` up to ``stop``."""
+    wide = shape[1] + 1
+    steps = _sums(np.r_[line * wide + start, line * wide + stop], np.r_[value, -value], shape[0] * wide)
+    return np.cumsum(steps.reshape(shape[0], wide), axis=1)[:, :-1]
+
+
 def _present_rows(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> BoolArray:
     """Which OU rows of the layer have an existing OU on the tile, shape (pairs, G * R)."""
+    if grid.ous is None:
+        first = pieces.group * grid.rows
+        whole = np.ones(len(pair), np.int64)
+        return _spread(pair, first + pieces.r0, first + pieces.r1, whole, (pairs, grid.groups * grid.rows)) > 0
     piece, number = expand(pieces.r1 - pieces.r0)
     row = pieces.r0[piece] + number
     keep = grid.count_ous(row, row + 1, pieces.c0[piece], pieces.c1[piece]) > 0
@@ -146,6 +157,10 @@ def _present_rows(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> B
 
 def _column_ous(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> IntArray:
     """Existing OUs of each OU column on the tile, shape (pairs, G * C)."""
+    if grid.ous is None:
+        left = pieces.group * grid.cols
+        high = pieces.r1 - pieces.r0
+        return _spread(pair, left + pieces.c0, left + pieces.c1, high, (pairs, grid.groups * grid.cols))
     piece, number = expand(pieces.c1 - pieces.c0)
     col = pieces.c0[piece] + number
     count = grid.count_ous(pieces.r0[piece], pieces.r1[piece], col, col + 1)
