@@ -122,13 +122,14 @@ def run(
     Returns
     -------
     list of Comparison
-        In the order of the suite.
+        In the order of the suite, without the entries that failed: those are told, and the others go on.
 
     Raises
     ------
     InstanceError
         If a network or chip of the suite is wrong (before anything runs), or `path` holds something else.
     """
+    tell = progress if progress is not None else _silent
     for entry in suite.entries:
         load_architecture(entry.architecture, dict(entry.settings))
         if entry.network.endswith((".onnx", ".json")):
@@ -137,13 +138,15 @@ def run(
     known = [] if fresh else [line for line in _stored(path) if line["entry"] in keys]
     todo = [entry for entry, key in zip(suite.entries, keys, strict=True) if key not in [k["entry"] for k in known]]
     lines = list(known)
-    for line in _results(todo, time_limit, workers):
+    for entry, line in _results(todo, time_limit, workers):
+        if isinstance(line, Exception):
+            tell(f"failed: {entry.network} on {entry.architecture}: {type(line).__name__}: {line}")
+            continue
         lines.append(line)
         write_atomically(path, b"".join(orjson.dumps(item) + b"\n" for item in lines))
-        if progress is not None:
-            progress(f"{len(lines)}/{len(keys)} {line['entry']['network']}: {line['seconds']:.1f} s")
+        tell(f"{len(lines)}/{len(keys)} {entry.network}: {line['seconds']:.1f} s")
     by_key = {orjson.dumps(line["entry"]): line["result"] for line in lines}
-    return [Comparison.from_dict(by_key[orjson.dumps(key)]) for key in keys]
+    return [Comparison.from_dict(by_key[name]) for name in map(orjson.dumps, keys) if name in by_key]
 
 
 def compare_entry(entry: Entry, time_limit: float | None) -> dict[str, Any]:
@@ -156,18 +159,27 @@ def compare_entry(entry: Entry, time_limit: float | None) -> dict[str, Any]:
     return {"entry": entry.key(time_limit), "seconds": round(time.monotonic() - begun, 1), "result": result}
 
 
-def _results(todo: list[Entry], time_limit: float | None, workers: int) -> Iterator[dict[str, Any]]:
+def _results(
+    todo: list[Entry], time_limit: float | None, workers: int
+) -> Iterator[tuple[Entry, dict[str, Any] | Exception]]:
     """Results as they come; a process per comparison, so that memory is given back."""
     if not todo:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, max_tasks_per_child=1) as pool:
-        futures = [pool.submit(compare_entry, entry, time_limit) for entry in todo]
+        futures = {pool.submit(compare_entry, entry, time_limit): entry for entry in todo}
         try:
             for future in as_completed(futures):
-                yield future.result()
+                error = future.exception()
+                if error is not None and not isinstance(error, Exception):
+                    raise error
+                yield futures[future], error if error is not None else future.result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def _stored(path: Path) -> list[dict[str, Any]]:

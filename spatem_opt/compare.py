@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from spatem_opt import bounds
@@ -14,9 +15,10 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import finish, measure, search
+from spatem_opt.pipeline import Evaluated, finish, measure, search
 from spatem_opt.result import Shortage, gap
 from spatem_opt.shortage import shortage
+from spatem_opt.stop import MaxRuntime
 
 OURS = {"heuristic": "latency", "balanced": "balanced"}
 """Row -> objective; ``balanced`` minimises latency times communication."""
@@ -166,6 +168,7 @@ def compare(
     architecture: Architecture,
     *,
     time_limit: float | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run every baseline, and the heuristic for latency and for latency times communication.
@@ -174,7 +177,9 @@ def compare(
     ----------
     network, architecture
     time_limit : float, optional
-        Seconds for each of our rows, after which no further candidate is tried. Baselines are always finished.
+        Seconds for each of our rows, which use all of them to improve. Baselines are always finished.
+    seed : int
+        Of the improvement.
     progress : callable, optional
         Told in a few words what is going on.
 
@@ -199,7 +204,11 @@ def compare(
     for name in BASELINES:
         tell(f"{network.name}: {name}")
         done.append(_baseline(name, network, architecture, bound))
-    ours = [_ours(name, network, architecture, bound, time_limit, done, tell) for name in OURS]
+    ours = []
+    for name in OURS:
+        stop = None if time_limit is None else partial(MaxRuntime(time_limit), 0.0)
+        found = _found(network, architecture, OURS[name], seed, stop, tell)
+        ours.append(_ours(name, found, bound, done))
     return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours))
 
 
@@ -256,22 +265,29 @@ def _baseline(name: str, network: Network, architecture: Architecture, bound: in
     return _row(name, name, found[1], bound, seconds), found[1]
 
 
-def _ours(
-    name: str,
+def _found(
     network: Network,
     architecture: Architecture,
-    bound: int,
-    time_limit: float | None,
-    known: Sequence[tuple[Row, Evaluation | None]],
+    objective: str,
+    seed: int,
+    stop: Callable[[], bool] | None,
     tell: Progress,
-) -> Row:
+) -> Iterator[Evaluated]:
+    """What the heuristic finds, until the time is up if there is a limit."""
+    if stop is not None:
+        stop()  # starts the clock
+
+    def note(text: str) -> None:
+        tell(f"{network.name}: {text}")
+
+    return search(network, architecture, objective, "heuristic", note, seed=seed, stop=stop)
+
+
+def _ours(name: str, search: Iterable[Evaluated], bound: int, known: Sequence[tuple[Row, Evaluation | None]]) -> Row:
     """Best of what the heuristic finds and of the baselines, which are in its portfolio."""
     begun, objective = time.monotonic(), OURS[name]
     pool = [(measure(found, objective), row.method, found) for row, found in known if found is not None]
-    for found in search(network, architecture, objective, "heuristic", lambda text: tell(f"{network.name}: {text}")):
-        pool.append((found.value, found.name, found.evaluation))
-        if time_limit is not None and time.monotonic() - begun > time_limit:
-            break
+    pool += [(found.value, found.name, found.evaluation) for found in search]
     seconds = time.monotonic() - begun
     if not pool:
         return Row(name, bound=bound, seconds=seconds, note="no solution found")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, AsJson, say
+from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, say
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def bench(
     ],
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0, metavar="S"),
+        typer.Option(help="Seconds for each of our rows, which use all of them.", min=0.0, metavar="S"),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes, one comparison each.", min=1, metavar="N")] = 1,
     output: Annotated[
@@ -47,6 +47,8 @@ def bench(
     spatem bench small
     spatem bench shipped-default --workers 4 --time-limit 60 -o default.jsonl
     spatem bench my-suite.toml --markdown
+
+    Exit code 1 if an entry failed; the others are there.
     """  # fmt: skip
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
@@ -59,4 +61,4 @@ def bench(
     found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=say)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}
     print_summary(summarize(found), head, as_json=as_json, as_markdown=as_markdown)
-    raise typer.Exit(DONE)
+    raise typer.Exit(DONE if len(found) == len(chosen.entries) else NOTHING_FOUND)

@@ -25,7 +25,7 @@ def compare(
     settings: Set = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds for each of our rows; baselines are always finished.", min=0.0, metavar="S"),
+        typer.Option(help="Seconds for each of our rows, which use all of them.", min=0.0, metavar="S"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
     as_json: AsJson = False,
@@ -61,7 +61,7 @@ def compare(
         say(f"warning: {chip.name}: {caution}")
     graphs = [load(name) for name in networks]
     with progress_line() as tell:
-        summary = summarize([run(graph, chip, time_limit=time_limit, progress=tell) for graph in graphs])
+        summary = summarize([run(graph, chip, time_limit=time_limit, seed=seed, progress=tell) for graph in graphs])
     if output is not None:
         from spatem_opt.report.compare import to_csv
 
