@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spatem_opt import bench
 from spatem_opt.cli import main
+from spatem_opt.errors import ModelError
 
 SUITE = """
 name = "tiny"
@@ -46,6 +49,23 @@ def test_lines_then_resume(
     monkeypatch.setattr(bench, "ProcessPoolExecutor", forbidden)
     assert main(["bench", suite, "-o", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["comparisons"] == first["comparisons"]
+
+
+def test_a_failed_entry_does_not_end_the_suite(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = bench.compare_entry
+
+    def failing(entry: bench.Entry, time_limit: float | None) -> dict[str, Any]:
+        if entry.network == "lenet5":
+            raise ModelError("for the test")
+        return run(entry, time_limit)
+
+    monkeypatch.setattr(bench, "compare_entry", failing)
+    monkeypatch.setattr(bench, "ProcessPoolExecutor", lambda workers, **options: ThreadPoolExecutor(workers))
+    assert main(["bench", suite, "-o", str(tmp_path / "out.jsonl")]) == 1
+    assert "failed: lenet5 on ou-isaac-4x4: ModelError: for the test" in capsys.readouterr().err
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 
 def test_another_time_limit_is_another_result(suite: str, tmp_path: Path) -> None:
