@@ -52,12 +52,13 @@ EVALUATE = """
 import sys, time
 from spatem_opt import evaluate, read_solution
 solution = read_solution(sys.argv[1])
-times = []
+wall, cpu = [], []
 for _ in range(5):
-    begun = time.perf_counter()
+    begun = time.perf_counter(), time.process_time()
     evaluate(solution)
-    times.append(time.perf_counter() - begun)
-print("CALL", sorted(times)[2])
+    wall.append(time.perf_counter() - begun[0])
+    cpu.append(time.process_time() - begun[1])
+print("CALL", sorted(wall)[2], sorted(cpu)[2])
 """
 
 
@@ -73,8 +74,11 @@ def measure(command: list[str]) -> Run:
         text = output.read().decode()
     if child.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: exit {child.returncode}\n{text}")
-    call = [float(line.split()[1]) for line in text.splitlines() if line.startswith("CALL")]
-    return Run(call[0] if call else wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    wall_s, cpu_s = wall, usage.ru_utime + usage.ru_stime
+    for line in text.splitlines():
+        if line.startswith("CALL"):
+            wall_s, cpu_s = (float(word) for word in line.split()[1:])
+    return Run(wall_s, cpu_s, usage.ru_maxrss / 1024)
 
 
 def main() -> None:
@@ -83,6 +87,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="substrings of benchmark names; all by default")
     parser.add_argument("--repeat", type=int, default=5)
     args = parser.parse_args()
+    print(f"Load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
     print("| what | wall [s] | CPU [s] | peak [MB] | target |\n|---|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, (command, target) in commands(Path(folder)).items():

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spatem_opt import evaluate, load_architecture, solve
+from spatem_opt import Result, evaluate, load_architecture, solve
 from spatem_opt.network.builder import chain
 from spatem_opt.network.layers import Network
 
-LAYERS = (31, 62, 125, 250, 500, 1000)
-SIZES = (16, 32, 64, 128, 256)
+LAYERS = (25, 50, 100, 200, 400)
+SIZES = (16, 32, 64, 128)
 
 
 def timed(function: Callable[[], object], repeat: int) -> float:
@@ -37,11 +37,11 @@ def series(title: str, cases: dict[int, Network], repeat: int) -> None:
     solving, evaluating = [], []
     print(f"\n| {title} | solve [s] | evaluate [s] |\n|---:|---:|---:|")
     for size, network in cases.items():
-        result = solve(network, chip)
-        if result.solution is None:
-            raise RuntimeError(f"{network.name}: {result.status}")
-        solution = result.solution
-        solving.append(timed(lambda network=network: solve(network, chip), repeat))
+        results: list[Result] = []
+        solving.append(timed(lambda network=network, results=results: results.append(solve(network, chip)), repeat))
+        solution = results[0].solution
+        if solution is None:
+            raise RuntimeError(f"{network.name}: {results[0].status}")
         evaluating.append(timed(lambda solution=solution: evaluate(solution), repeat))
         print(f"| {size} | {solving[-1]:.2f} | {evaluating[-1]:.3f} |", flush=True)
     exponents = [np.polyfit(np.log(list(cases)), np.log(times), 1)[0] for times in (solving, evaluating)]
