@@ -31,7 +31,7 @@ class Choice:
 
 
 def add_way(model: cp_model.CpModel, y: Choice) -> None:
-    r"""Every layer of the run takes one way that fits its slots and pace (R1).
+    r"""Every layer of the run takes one way that fits its slots and pace (E1).
 
     .. math:: \sum_{w \in W_k(s, p)} x_{kw} = 1 \qquad \forall k = i..j-1
     """
@@ -40,7 +40,7 @@ def add_way(model: cp_model.CpModel, y: Choice) -> None:
 
 
 def add_crossbars(model: cp_model.CpModel, y: Choice) -> None:
-    r"""The run's copies fit on the crossbars (R2).
+    r"""The run's copies fit on the crossbars (E2).
 
     .. math:: \sum_{kw} n_{kw} x_{kw} \le N_{j-i}
     """
@@ -48,7 +48,7 @@ def add_crossbars(model: cp_model.CpModel, y: Choice) -> None:
 
 
 def add_router(model: cp_model.CpModel, y: Choice) -> None:
-    r"""Routers carry the run's traffic within its pace (R3).
+    r"""Routers carry the run's traffic within its pace (E3).
 
     .. math:: \sum_{kw} h_{kw} x_{kw} \le \lfloor R\, T_p \rfloor
     """
@@ -71,7 +71,7 @@ class Path:
 
 
 def add_cover(model: cp_model.CpModel, y: Path) -> None:
-    r"""Every layer is in one run (R4).
+    r"""Every layer is in one run (E4).
 
     .. math:: \sum_{c:\, i_c \le l < j_c} z_c = 1 \qquad \forall l
     """
@@ -80,7 +80,7 @@ def add_cover(model: cp_model.CpModel, y: Path) -> None:
 
 
 def add_slots(model: cp_model.CpModel, y: Path) -> None:
-    r"""All runs together take no more than the slots of a crossbar (R5).
+    r"""All runs together take no more than the slots of a crossbar (E5).
 
     .. math:: \sum_c s_c z_c \le A
     """
@@ -89,7 +89,7 @@ def add_slots(model: cp_model.CpModel, y: Path) -> None:
 
 
 def add_bound(model: cp_model.CpModel, y: Path) -> None:
-    r"""Redundant: the objective is at least a proven bound (R6).
+    r"""Redundant: the objective is at least a proven bound (E6).
 
     .. math:: \sum_c c_c z_c \ge \underline{z}
     """

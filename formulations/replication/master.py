@@ -96,6 +96,7 @@ class _Search:
         self.best: Solution | None = None
         self.objective, self.bound, self.proven_empty = np.inf, 0, False
         self.pricing: Pricing
+        self.lower: list[FloatArray] = []
         none = np.zeros(0, dtype=np.int64)
         self.table = _Open(Columns(problem, none, none, none, none, none), np.zeros(0), {}, set())
 
@@ -126,7 +127,7 @@ class _Search:
         problem = self.problem
         paces = int(np.searchsorted(problem.paces * 1000, self.objective, side="right"))
         pricing = self.pricing = Pricing(problem, max(1, paces))
-        lower: list[FloatArray] = []
+        lower = self.lower
         upper: list[FloatArray] = []
         pace: list[IntArray] = []
         for first in range(problem.layers):
@@ -260,12 +261,21 @@ class _Search:
         name, package = ("cpsat", "ortools") if engine == "cpsat" else (f"ilp ({pulp_engine()})", "pulp")
         if self.best is None:
             status = Status.INFEASIBLE if self.proven_empty else Status.UNKNOWN
-            there = self.problem.capacity
-            shortage = Shortage("slots", there + 1, there, "slots") if self.proven_empty else None
-            return Result(status, None, None, self.bound or None, seconds, name, versions(package), shortage)
+            return Result(status, None, None, self.bound or None, seconds, name, versions(package), self._shortage())
         objective = int(self.objective)
         status = concluded(objective, self.bound)
         return Result(status, self.best, objective, self.bound, seconds, name, versions(package))
+
+    def _shortage(self) -> Shortage | None:
+        """How many slots the cheapest cuts in slots need, if more than there are."""
+        layers, least = self.problem.layers, [0.0]
+        for stop in range(1, layers + 1):
+            some = (np.isfinite(arcs[:, stop - i - 1]) for i, arcs in enumerate(self.lower[:stop]))
+            need = [float(self.problem.slots[s].min()) if s.any() else np.inf for s in some]
+            least.append(min(a + b for a, b in zip(least, need, strict=True)))
+        if not self.proven_empty or not self.problem.capacity < least[-1] < 1e9:
+            return None
+        return Shortage("slots", int(least[-1]), self.problem.capacity, "OU slots of a crossbar", f"{layers} layers")
 
 
 def all_columns(problem: Problem, limits: Limits, engine: Engine = "cpsat") -> Columns:

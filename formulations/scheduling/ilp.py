@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from formulations.scheduling.steps import canonical, finish, prepare, read, twins
-from formulations.solver import Limits, Result, pulp_engine, run_pulp
+from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.errors import InstanceError
 from spatem_opt.result import Status
 from spatem_opt.scheduling.chunk_bounds import ordered
@@ -45,18 +45,12 @@ class Variables:
 
     def start(self, task: int) -> Any:
         """When a task starts, as an expression."""
-        return _sum(time_ * self.x[task, time_] for time_ in self.times(task))
+        return pulp_sum(time_ * self.x[task, time_] for time_ in self.times(task))
 
     def running(self, task: int, cycle: int) -> Any:
         """1 if a task runs in a cycle, as an expression."""
         first = max(0, cycle - int(self.problem.duration[task]) + 1)
-        return _sum(self.x[task, t] for t in range(first, cycle + 1) if (task, t) in self.x)
-
-
-def _sum(terms: Any) -> Any:
-    import pulp
-
-    return pulp.lpSum(terms)
+        return pulp_sum(self.x[task, t] for t in range(first, cycle + 1) if (task, t) in self.x)
 
 
 def size(problem: Problem, upper: int) -> int:
@@ -80,7 +74,7 @@ def add_once(model: Any, y: Variables) -> None:
     .. math:: \sum_t x_{it} = 1 \qquad \forall i
     """
     for i in range(y.problem.tasks):
-        model.addConstraint(_sum(y.x[i, t] for t in y.times(i)) == 1, name=f"once[{i}]")
+        model.addConstraint(pulp_sum(y.x[i, t] for t in y.times(i)) == 1, name=f"once[{i}]")
 
 
 def add_precedence(model: Any, y: Variables) -> None:
@@ -100,7 +94,7 @@ def add_exclusive(model: Any, y: Variables) -> None:
     """
     for r, members in enumerate(y.problem.resources):
         for t in range(y.upper):
-            running = _sum(y.running(i, t) for i in members.tolist())
+            running = pulp_sum(y.running(i, t) for i in members.tolist())
             model.addConstraint(running <= 1, name=f"exclusive[{r},{t}]")
 
 
@@ -125,7 +119,7 @@ def add_router(model: Any, y: Variables) -> None:
     if p.load is None:
         return
     for t in range(y.upper):
-        traffic = _sum(int(p.load[i]) * y.running(i, t) for i in range(p.tasks) if p.load[i])
+        traffic = pulp_sum(int(p.load[i]) * y.running(i, t) for i in range(p.tasks) if p.load[i])
         model.addConstraint(traffic <= p.capacity, name=f"router[{t}]")
 
 
@@ -189,11 +183,9 @@ def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0, up
     InstanceError
         If there are more than :data:`REACH` start variables.
     """
-    import pulp
-
     if size(problem, upper) > REACH:
         raise InstanceError("time-indexed ILP", "start variables", size(problem, upper), f"expected <= {REACH}")
-    model = pulp.LpProblem("scheduling", pulp.LpMinimize)
+    model = pulp_minimisation("scheduling")
     y = make_variables(model, problem, lower, upper)
     model += y.makespan
     for name, add in FAMILIES.items():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations, product
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -264,6 +267,14 @@ def test_wrong_data_are_named(field: str, value: object) -> None:
         example(**{field: value})
 
 
+def test_infeasible_says_what_is_missing() -> None:
+    """One slot is not enough for both layers: at pace 20 they need a slot each, or two in one run."""
+    found = master.solve(example(capacity=1, crossbars=3, alone=3), time_limit=30, workers=1)
+    assert found.status is Status.INFEASIBLE
+    assert found.shortage is not None
+    assert (found.shortage.family, found.shortage.demand, found.shortage.capacity) == ("slots", 2, 1)
+
+
 def test_unknown_engine_is_named() -> None:
     with pytest.raises(InstanceError, match="engine"):
         master.solve(example(), time_limit=1, engine="gurobi")  # type: ignore[arg-type]
@@ -277,3 +288,11 @@ def test_more_is_never_worse() -> None:
         assert value is not None
         assert more is not None
         assert more <= value
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_labels_of_equations_and_code_agree(engine: ModuleType) -> None:
+    text = Path(str(cpsat.__file__)).with_name("EXACT.md").read_text()
+    rows = re.findall(r"^\| (E\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    families = {**engine.RUN_FAMILIES, **engine.MASTER_FAMILIES}
+    assert rows == [(re.findall(r"\((E\d+)\)", str(add.__doc__))[0], name) for name, add in families.items()]

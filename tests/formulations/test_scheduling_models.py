@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -188,3 +191,11 @@ def test_ilp_says_where_it_ends() -> None:
 def test_result_has_bound_and_versions() -> None:
     found = cpsat.solve(example(), time_limit=30, workers=1, deterministic_limit=20)
     assert (found.objective, found.bound, found.status, list(found.versions)) == (8, 8, Status.OPTIMAL, ["ortools"])
+
+
+@pytest.mark.parametrize(("module", "letter"), [(cpsat, "S"), (ilp, "T")])
+def test_labels_of_equations_and_code_agree(module: ModuleType, letter: str) -> None:
+    text = Path(str(cpsat.__file__)).with_name("README.md").read_text()
+    rows = re.findall(rf"^\| ({letter}\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    code = [(re.findall(rf"\(({letter}\d+)\)", str(add.__doc__))[0], name) for name, add in module.FAMILIES.items()]
+    assert rows == code
