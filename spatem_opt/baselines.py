@@ -50,7 +50,7 @@ def woho(network: Network, architecture: Architecture) -> Plan | None:
 
     if _tiles(need, copies(0.0), architecture) > architecture.tiles:
         return None
-    low, high = 0.0, 1.0
+    low, high = 0.0, 2.0  # at scale 1 every window has a copy of its own
     for _ in range(40):
         middle = (low + high) / 2
         fits = _tiles(need, copies(middle), architecture) <= architecture.tiles

@@ -23,13 +23,15 @@ PRICES = {
     "throughput": (0.1, 0.03, 0.3),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
-    "balanced": (0.1, 0.3, 1.0),
+    "balanced": (0.3, 0.1, 1.0),
 }
 """Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
+MANY_LAYERS = 400
+"""Layers beyond which a single setting makes the first answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,9 @@ class Candidates:
         self._seen: set[bytes] = set()
 
     def settings(self) -> list[Setting]:
-        """Settings to begin with."""
-        return [Setting(price) for price in PRICES[self.objective]]
+        """Settings to begin with; a single one for networks whose tables are large."""
+        prices = PRICES[self.objective]
+        return [Setting(price) for price in (prices if len(self.nodes) <= MANY_LAYERS else prices[:1])]
 
     def variations(self, seed: int) -> Iterator[Setting]:
         """Settings around the best one, without end; the same seed makes the same ones."""

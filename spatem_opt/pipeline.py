@@ -154,7 +154,8 @@ def search(
         if progress is not None:
             progress(f"{name}" + (f", best so far {best}" if best is not None else ""))
         plan = make(best)
-        found = None if plan is None else finish(plan, network, architecture)
+        limit = best if objective == "latency" else None
+        found = None if plan is None else finish(plan, network, architecture, limit)
         if found is not None:
             value = measure(found[1], objective)
             best = value if best is None else min(best, value)
@@ -211,8 +212,12 @@ def _baseline(
     return candidates.promising(baseline(candidates.network, candidates.architecture), best)
 
 
-def finish(plan: Plan, network: Network, architecture: Architecture) -> tuple[Solution, Evaluation] | None:
+def finish(
+    plan: Plan, network: Network, architecture: Architecture, limit: int | None = None
+) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
+
+    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it.
 
     Raises
     ------
@@ -222,6 +227,8 @@ def finish(plan: Plan, network: Network, architecture: Architecture) -> tuple[So
     problem = problem_of(plan, network, architecture)
     for attempt in range(STRETCHES):
         times = list_schedule.solve(problem)
+        if limit is not None and times.latency >= limit:
+            return None
         solution = assemble(plan, problem, times)
         found = evaluate(solution)
         families = {violation.family for violation in found.violations}

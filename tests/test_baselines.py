@@ -115,12 +115,7 @@ def test_greedy_baselines_leave_no_room_for_another_copy(name: str, network: str
         assert extra > left or copies == grid.windows
 
 
-SCALE_ONE = pytest.mark.xfail(reason="the search stops just below one copy per window: 783 of 784", strict=False)
-
-
-@pytest.mark.parametrize(
-    ("network", "preset"), [pytest.param(*case, marks=[SCALE_ONE] * (case[0] == "lenet5")) for case in CASES]
-)
+@pytest.mark.parametrize(("network", "preset"), CASES)
 def test_woho_leaves_no_room_for_a_larger_scale(network: str, preset: str) -> None:
     """One more copy of every layer that the next larger scale would give no longer fits."""
     plan, _, chip = planned("woho", network, preset)

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 no solution within the limits, 2 bad input, 3 violated con
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 
@@ -17,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Those of the process by default.
     """
+    # Our matrix products are many and small: BLAS threads get in each other's way. Must be set before numpy loads.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from spatem_opt.cli.app import run  # typer and rich load here, not with the package
 
     return run(arguments)

@@ -15,8 +15,8 @@ from spatem_opt.solution import Placement
 IntArray = NDArray[np.int64]
 
 
-LANE = 3.5
-"""Rows of routers in a lane of the walk: a run of 5 to 30 routers is then about as wide as it is high."""
+LANE = 4.7
+"""Rows of routers in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
 
 
 def walk(architecture: Architecture) -> IntArray:

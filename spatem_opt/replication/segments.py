@@ -24,8 +24,8 @@ FloatArray = NDArray[np.float64]
 
 IMPOSSIBLE = 1e18
 """Crossbars of a layer that no way can run within slots and pace."""
-PACES = 160
-"""Paces tried, geometrically spaced."""
+PACES, SLOW_PACES = 160, 40
+"""Paces tried: most around what the chip can do, spaced by a few per cent, the rest up to the slowest way."""
 LONGEST_RUN = 40
 """Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
 
@@ -206,16 +206,23 @@ class Runs:
         self.slots = menu(architecture.ou_slots) if slots is None else slots
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
-        slowest = sum(float(way.cycles.max()) for way in options)
-        self.paces = np.geomspace(max(1.0, min(float(way.cycles.min()) for way in options)), slowest, PACES)
+        self.paces = self._paces()
         self.before, self.lag = lags(network)
-        table = np.zeros((3, len(self.slots), PACES, len(options) + 1))
+        table = np.zeros((3, len(self.slots), len(self.paces), len(options) + 1))
         cache: dict[int, FloatArray] = {}
         for layer, way in enumerate(options):
             if id(way) not in cache:
                 cache[id(way)] = self._needs(way)
             table[..., layer + 1] = cache[id(way)]
         self.crossbars, self.traffic, self.bits = np.cumsum(table, axis=3)
+
+    def _paces(self) -> FloatArray:
+        fastest = max(1.0, min(float(way.cycles.min()) for way in self.options))
+        slowest = sum(float(way.cycles.max()) for way in self.options)
+        work = sum(float((way.crossbars * way.cycles).min()) for way in self.options) / self.architecture.crossbars
+        turn = min(max(20.0 * work, 2 * fastest), slowest)
+        usual = np.geomspace(max(fastest, work / 300), turn, PACES, endpoint=False)
+        return np.concatenate([usual, np.geomspace(turn, slowest, SLOW_PACES)])
 
     def pick(self, way: Ways, slots: int, pace: float) -> int | None:
         """Cheapest way within slots and pace: its shares of crossbars and routers, and its communication."""
@@ -228,7 +235,7 @@ class Runs:
 
     def _needs(self, way: Ways) -> FloatArray:
         """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
-        need = np.zeros((3, len(self.slots), PACES))
+        need = np.zeros((3, len(self.slots), len(self.paces)))
         need[0] = IMPOSSIBLE
         share = (way.crossbars / self.architecture.crossbars)[:, None]
         price = (way.hop_bits / self.router + way.bits * self.price)[:, None] / self.paces
@@ -238,7 +245,7 @@ class Runs:
             within = np.flatnonzero(way.serial <= slots)
             if len(within):
                 best = within[cost[within].argmin(axis=0)]
-                possible = np.isfinite(cost[best, np.arange(PACES)])
+                possible = np.isfinite(cost[best, np.arange(len(self.paces))])
                 need[:, s, possible] = columns[:, best[possible]]
         return need
 
