@@ -30,7 +30,7 @@ def sample(rng: random.Random, largest: int, most_groups: int) -> Problem:
 def main() -> None:
     """Solve random problems and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("samples", 300), ("seed", 1), ("largest", 8), ("groups", 16), ("workers", 2)):
+    for name, default in (("samples", 300), ("seed", 1), ("largest", 8), ("groups", 16), ("workers", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--smallest", type=int, default=1, help="least OUs of a grid")

@@ -332,13 +332,13 @@ def solve(
     *,
     time_limit: float,
     seed: int = 0,
-    workers: int = 2,
+    workers: int = 8,
     hint: Solution | None = None,
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
 ) -> Result[Solution]:
-    """Best grouping with a proven bound: combinatorial bounds, then the profile, then the full model.
+    """Best grouping with a proven bound: combinatorial bounds, the profile, a longer search, the full model.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
@@ -348,6 +348,7 @@ def solve(
     time_limit : float
         Wall time [s].
     seed, workers : int
+        With fewer than 8 workers CP-SAT leaves out strategies that hard grids need, whatever the number of cores.
     hint : Solution or None
         Feasible grouping to start from; None lets the heuristic make one.
     without : collection of str
@@ -370,6 +371,7 @@ def solve(
     if "bound" not in without and profile(problem).sides:
         run = run_cpsat(build_profile(problem, without, lower=start.bound), limits.left(begin, 0.3))
         start.raise_bound(run.bound)
+    start.anneal(problem, seed)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound)
         add_hint(model, y, start.best.labels(problem))

@@ -252,6 +252,7 @@ def solve(
     if "bound" not in without and profile(problem).sides:
         model, _ = build(problem, without, lower=start.bound, assignment=False)
         start.raise_bound(run_pulp(model, limits.left(begin, 0.3)).bound)
+    start.anneal(problem, seed)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound)
         add_hint(y, start.best.labels(problem))

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from formulations.solver import Result, concluded, versions
 from spatem_opt.errors import ModelError
-from spatem_opt.grouping import bounds, heuristic
+from spatem_opt.grouping import bounds, heuristic, improve
 from spatem_opt.grouping.problem import Problem, Solution
 from spatem_opt.grouping.referee import check
 from spatem_opt.result import Shortage, Status
+
+STEPS = 100_000
+"""Moves of the longer search, about a second."""
 
 
 @dataclass(slots=True)
@@ -39,6 +42,12 @@ class Incumbent:
         """Take a proven bound over if it is better."""
         if bound is not None:
             self.bound = max(self.bound, bound)
+
+    def anneal(self, problem: Problem, seed: int) -> None:
+        """Search longer than the heuristic does, where a gap is left and the grid is small."""
+        if not self.closed and self.bound and self.best is not None and problem.ous <= improve.LARGEST:
+            better = improve.improve(problem, self.best, seed=seed, steps=STEPS, target=self.bound)
+            self.improve(problem, better, None)
 
     def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
         """Take a solution over if it is better.

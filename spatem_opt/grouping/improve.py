@@ -17,7 +17,7 @@ STEPS = 20_000
 """Moves tried per run; about 0.1 s."""
 
 
-def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STEPS) -> Solution:
+def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STEPS, target: int = 0) -> Solution:
     """Move and exchange single OUs between groups, accepting worse with falling probability; returns the best seen.
 
     Parameters
@@ -27,14 +27,16 @@ def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STE
         Feasible.
     seed : int
     steps : int
+    target : int
+        A proven bound: the search ends there.
     """
     state = _State(problem, solution.labels(problem).ravel().tolist())
     rng = random.Random(seed)
-    target = bounds.lower_bound(problem)
+    target = max(target, bounds.lower_bound(problem))
     best, best_cost = list(state.label), state.cost
-    hot = float(problem.row_cost + problem.col_cost)
+    hot = 0.2 * (problem.row_cost + problem.col_cost)  # of 0.12 .. 0.5 tried, about the best
     for step in range(steps):
-        temperature = max(1e-9, hot * 0.5 * (1 - step / steps) ** 2)
+        temperature = max(1e-9, hot * (1 - step / steps) ** 2)
         before = state.cost
         undo = state.propose(rng)
         if state.cost > before and rng.random() >= math.exp((before - state.cost) / temperature):
