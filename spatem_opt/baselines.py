@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.bounds import operations
-from spatem_opt.mapping.grid import Grid, make_grid
+from spatem_opt.mapping.grid import Grid, make_grid, operations_of
 from spatem_opt.mapping.problem import layer_options
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
@@ -62,11 +61,8 @@ def vw_sdk(network: Network, architecture: Architecture) -> Plan | None:
     """Per layer the parallel window of fewest OU operations (VW-SDK, DATE 2022), im2col if none is better."""
 
     def best(node: Node) -> MappingOption:
-        plain = _im2col(node)
-        if make_grid(node, plain, architecture).operations == operations(node, architecture):
-            return plain
         options = [o for o in layer_options(node, architecture, "filled") if o.scheme != "kernel-split"]
-        return min(options, key=lambda option: make_grid(node, option, architecture).operations)
+        return min(options, key=lambda option: operations_of(node, option, architecture))
 
     grids = _grids(network, architecture, best)
     return _pipeline("vw-sdk", grids, architecture, _greedy(grids, architecture))

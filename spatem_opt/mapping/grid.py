@@ -193,23 +193,27 @@ def make_grid(node: Node, option: MappingOption, architecture: Architecture) -> 
         If the option cannot be used for the layer.
     """
     check_option(node, option)
-    weights = node.weights
+    weights, a = node.weights, architecture
     assert weights is not None
-    a, filled = architecture, option.storage == "filled"
-    unit = a.cells_per_weight(weights.weight_bits) * option.ph * option.pw
-    row_sections = _row_sections(weights, option, a.ou_rows)
-    bitlines = np.array([weights.out_channels * unit])
-    if option.scheme == "parallel-window" and unit <= a.ou_cols:
-        bitlines = _equal_sections(weights.out_channels, a.ou_cols // unit) * unit
-    block_cols = a.crossbar_cols // unit * unit or a.crossbar_cols
-    rows = cut(row_sections, a.crossbar_rows if filled else None, a.ou_rows)
-    cols = cut(bitlines, block_cols if filled else None, a.ou_cols)
+    rows, cols, unit = _axes(weights, option, a)
     activation_bits = weights.activation_bits or a.activation_bits
     return Grid(
         option, weights, rows, cols, _existing(weights, option, rows, cols, unit),
         -(-node.height // option.ph), -(-node.width // option.pw), a.input_phases(activation_bits),
         activation_bits, weights.partial_sum_bits or a.partial_sum_bits, unit,
     )  # fmt: skip
+
+
+def _axes(weights: Weights, option: MappingOption, a: Architecture) -> tuple[Cuts, Cuts, int]:
+    """OU rows and columns of one group, and the bitlines of one filter."""
+    filled = option.storage == "filled"
+    unit = a.cells_per_weight(weights.weight_bits) * option.ph * option.pw
+    bitlines = np.array([weights.out_channels * unit])
+    if option.scheme == "parallel-window" and unit <= a.ou_cols:
+        bitlines = _equal_sections(weights.out_channels, a.ou_cols // unit) * unit
+    block_cols = a.crossbar_cols // unit * unit or a.crossbar_cols
+    rows = cut(_row_sections(weights, option, a.ou_rows), a.crossbar_rows if filled else None, a.ou_rows)
+    return rows, cut(bitlines, block_cols if filled else None, a.ou_cols), unit
 
 
 def _row_sections(weights: Weights, option: MappingOption, ou_rows: int) -> IntArray:
@@ -229,10 +233,38 @@ def _equal_sections(total: int, size: int) -> IntArray:
     return np.array([size] * whole + [rest] * (rest > 0))
 
 
+def operations_of(node: Node, option: MappingOption, architecture: Architecture) -> int:
+    """:attr:`Grid.operations` of an option without building its table of existing OUs.
+
+    The rows (columns) of OUs of a parallel-window grid fall into few kinds; an OU exists or not by kind.
+    """
+    if option.scheme != "parallel-window" or node.weights is None:
+        return make_grid(node, option, architecture).operations
+    check_option(node, option)
+    weights, a = node.weights, architecture
+    rows, cols, unit = _axes(weights, option, a)
+    touched, windows = _touches(weights, option, rows, cols, unit)
+    row_kinds, row_count = np.unique(touched > 0, axis=0, return_counts=True)
+    col_kinds, col_count = np.unique(windows, axis=0, return_counts=True)
+    exists = row_kinds.astype(np.float32) @ col_kinds.T > 0
+    ous = weights.groups * int(row_count @ exists.astype(np.int64) @ col_count)
+    patches = -(-node.height // option.ph) * -(-node.width // option.pw)
+    return a.input_phases(weights.activation_bits) * patches * ous
+
+
 def _existing(weights: Weights, option: MappingOption, rows: Cuts, cols: Cuts, unit: int) -> NDArray[np.bool_] | None:
     """Which OUs of a parallel-window grid hold a cell that can be non-zero; None for the dense schemes."""
     if option.scheme != "parallel-window":
         return None
+    touched, windows = _touches(weights, option, rows, cols, unit)
+    reached: NDArray[np.bool_] = touched @ windows.T > 0
+    return reached
+
+
+def _touches(
+    weights: Weights, option: MappingOption, rows: Cuts, cols: Cuts, unit: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Windows of the patch that read each OU row (a count), and those that each OU column serves (0 or 1)."""
     (kh, kw), (sy, sx) = weights.kernel, weights.stride
     height, width = patch_size(weights, option)
     pixel = np.arange(height * width)
@@ -242,8 +274,7 @@ def _existing(weights: Weights, option: MappingOption, rows: Cuts, cols: Cuts, u
     touches = (dy >= 0) & (dy < kh) & (dx >= 0) & (dx < kw)
     per_row = _covers(rows, height * width, 1).astype(np.float32)
     per_col = _covers(cols, option.ph * option.pw, unit // (option.ph * option.pw)).astype(np.float32)
-    reached: NDArray[np.bool_] = per_row @ touches.astype(np.float32) @ per_col.T > 0
-    return reached
+    return per_row @ touches.astype(np.float32), per_col
 
 
 def _covers(cuts: Cuts, period: int, width: int) -> NDArray[np.bool_]:
