@@ -244,12 +244,21 @@ def operations_of(node: Node, option: MappingOption, architecture: Architecture)
     weights, a = node.weights, architecture
     rows, cols, unit = _axes(weights, option, a)
     touched, windows = _touches(weights, option, rows, cols, unit)
-    row_kinds, row_count = np.unique(touched > 0, axis=0, return_counts=True)
-    col_kinds, col_count = np.unique(windows, axis=0, return_counts=True)
-    exists = row_kinds.astype(np.float32) @ col_kinds.T > 0
+    row_kinds, row_count = _kinds(touched > 0)
+    col_kinds, col_count = _kinds(windows > 0)
+    exists = row_kinds.astype(np.float32) @ col_kinds.astype(np.float32).T > 0
     ous = weights.groups * int(row_count @ exists.astype(np.int64) @ col_count)
     patches = -(-node.height // option.ph) * -(-node.width // option.pw)
     return a.input_phases(weights.activation_bits) * patches * ous
+
+
+def _kinds(table: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], IntArray]:
+    """Distinct rows and how often each occurs; up to 62 columns a row is compared as one number."""
+    if table.shape[1] > 62:
+        kinds, count = np.unique(table, axis=0, return_counts=True)
+        return kinds, count
+    _, first, count = np.unique(table @ (1 << np.arange(table.shape[1])), return_index=True, return_counts=True)
+    return table[first], count
 
 
 def _existing(weights: Weights, option: MappingOption, rows: Cuts, cols: Cuts, unit: int) -> NDArray[np.bool_] | None:

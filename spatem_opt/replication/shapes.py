@@ -41,24 +41,20 @@ class Shape:
 
 
 @lru_cache(maxsize=4096)
-def fewest_crossbars(rows: int, cols: int, capacity: int) -> tuple[IntArray, IntArray, IntArray]:
-    """For every m = 1..capacity, the uniform cut into the fewest rectangles of at most m OUs.
+def _heights(rows: int) -> IntArray:
+    """The least part height for every number of parts that an axis can be cut into."""
+    height = np.arange(1, rows + 1)
+    return height[np.unique(-(-rows // height), return_index=True)[1]]
 
-    Returns
-    -------
-    crossbars, row_parts, col_parts : int64 arrays, shape (capacity + 1,)
-        Entry 0 is a sentinel.
-    """
-    height = np.arange(1, min(rows, capacity) + 1)
-    height = height[np.unique(-(-rows // height), return_index=True)[1]]
-    serial = np.arange(1, capacity + 1)[:, None]
+
+def fewest_crossbars(rows: int, cols: int, serial: int) -> tuple[int, int]:
+    """Row and column parts of the uniform cut into the fewest rectangles of at most ``serial`` OUs."""
+    height = _heights(rows)
+    height = height[height <= serial]
     width = np.minimum(serial // height, cols)
-    parts = np.where(width > 0, -(-rows // height) * -(-cols // np.maximum(width, 1)), np.iinfo(np.int64).max)
-    best = parts.argmin(axis=1)
-    pick = np.arange(capacity)
-    row_parts = -(-rows // height[best])
-    col_parts = -(-cols // np.maximum(width[pick, best], 1))
-    return np.r_[0, parts[pick, best]], np.r_[0, row_parts], np.r_[0, col_parts]
+    row_parts, col_parts = -(-rows // height), -(-cols // width)
+    best = int((row_parts * col_parts).argmin())
+    return int(row_parts[best]), int(col_parts[best])
 
 
 def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
@@ -73,9 +69,9 @@ def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
         bundles = -(-groups // (serial // per_group))
         return Shape(bundles, 1, 1, -(-groups // bundles) * per_group)
     kernels = grid.weights.kernel[0] * grid.weights.kernel[1] if grid.option.scheme == "kernel-split" else 1
-    _, row_parts, col_parts = fewest_crossbars(rows // kernels, cols, min(serial, per_group // kernels))
-    a, b = int(row_parts[-1]) * kernels, int(col_parts[-1])
-    return Shape(groups, a, b, -(-rows // a) * -(-cols // b))
+    row_parts, col_parts = fewest_crossbars(rows // kernels, cols, serial)
+    a = row_parts * kernels
+    return Shape(groups, a, col_parts, -(-rows // a) * -(-cols // col_parts))
 
 
 def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:

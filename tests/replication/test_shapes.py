@@ -86,18 +86,16 @@ def test_more_serial_ous_never_need_more_crossbars(seed: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30))
-def test_fewest_crossbars_against_all_uniform_cuts(rows: int, cols: int, capacity: int) -> None:
-    found, row_parts, col_parts = fewest_crossbars(rows, cols, capacity)
-    for serial in range(1, capacity + 1):
-        cuts = [
-            -(-rows // height) * -(-cols // width)
-            for height in range(1, rows + 1)
-            for width in range(1, cols + 1)
-            if height * width <= serial
-        ]
-        assert found[serial] == min(cuts)
-        height, width = -(-rows // row_parts[serial]), -(-cols // col_parts[serial])
-        assert height * width <= serial
+def test_fewest_crossbars_against_all_uniform_cuts(rows: int, cols: int, serial: int) -> None:
+    row_parts, col_parts = fewest_crossbars(rows, cols, serial)
+    cuts = [
+        -(-rows // height) * -(-cols // width)
+        for height in range(1, rows + 1)
+        for width in range(1, cols + 1)
+        if height * width <= serial
+    ]
+    assert row_parts * col_parts == min(cuts)
+    assert -(-rows // row_parts) * -(-cols // col_parts) <= serial
 
 
 @settings(max_examples=100, deadline=None)
