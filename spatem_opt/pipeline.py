@@ -118,7 +118,7 @@ def solve(
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
     solution = replace(best.solution, claims=_claims(best, bound, objective, method, seed, seconds, trace))
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
-    return Result(status, objective, solution, best.value, bound.value, seconds)
+    return Result(status, objective, solution, best.value, bound.value, seconds, evaluation=best.evaluation)
 
 
 def _over(limit: MaxRuntime, interrupted: Interrupted) -> bool:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spatem_opt.solution import Solution
+
+if TYPE_CHECKING:
+    from spatem_opt.evaluator import Evaluation
 
 
 class Status(StrEnum):
@@ -89,6 +92,8 @@ class Result:
         Wall time.
     shortage : Shortage or None
         For ``INFEASIBLE``.
+    evaluation : Evaluation or None
+        What the evaluator said of `solution`.
     """
 
     status: Status
@@ -98,6 +103,7 @@ class Result:
     bound: int | None = None
     seconds: float = 0.0
     shortage: Shortage | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def gap(self) -> float | None:

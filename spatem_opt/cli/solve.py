@@ -103,7 +103,6 @@ def solve(
     Ctrl-C keeps the best solution found so far. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
-    from spatem_opt.evaluator import evaluate
     from spatem_opt.files import check_writable
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
@@ -125,7 +124,7 @@ def solve(
     with progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
                      workers=workers, progress=progress)  # fmt: skip
-        found = evaluate(result.solution) if result.solution is not None else None
+    found = result.evaluation
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
     if html is not None and result.solution is not None:
