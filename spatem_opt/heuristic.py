@@ -23,7 +23,7 @@ PRICES = {
     "throughput": (0.03, 0.3),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
-    "balanced": (0.3, 0.1, 1.0),
+    "balanced": (0.3, 0.1, 1.0, 3.0),
 }
 """Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 SLACK_PERCENT = 15

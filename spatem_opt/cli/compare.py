@@ -36,7 +36,8 @@ def compare(
 ) -> None:
     """Run all baselines and the heuristic on the same chip, through the same evaluator.
 
-    Rows: the five baselines; `heuristic` minimises latency; `balanced` minimises latency times communication. A star
+    Rows: the five baselines; `heuristic` minimises latency; `balanced` minimises latency times communication;
+    `half-latency` has least communication at no more than half of the best baseline's latency. A star
     marks the best baseline of a network, the one of lowest latency: both reductions are against that one. The bound is
     that of the latency.
 
