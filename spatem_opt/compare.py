@@ -21,8 +21,8 @@ from spatem_opt.shortage import shortage
 from spatem_opt.stop import MaxRuntime
 
 OURS = {"heuristic": "latency", "balanced": "balanced", "half-latency": None}
-"""Row -> objective it searches for. ``balanced`` minimises latency times communication; ``half-latency`` is the solution
-of least communication with at most half of the best baseline's latency, among all found for the other rows."""
+"""Row -> objective it searches for. ``balanced`` minimises latency times communication; ``half-latency`` is the
+solution of least communication with at most half of the best baseline's latency, among all found for other rows."""
 PAPER = {"latency": 0.2924, "communication": 0.3128}
 """Average reductions that the abstract reports (ASP-DAC 2022, pp. 702-707)."""
 COMPARABLE = (

@@ -22,8 +22,8 @@ from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_width, 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-IMPOSSIBLE = 1e18
-"""Crossbars of a layer that no way can run within slots and pace."""
+IMPOSSIBLE = 1e12
+"""Crossbars of a layer that no way can run within slots and pace; sums over thousands of layers stay exact."""
 PACES, SLOW_PACES = 160, 40
 """Paces tried: most around what the chip can do, spaced by a few per cent, the rest up to the slowest way."""
 LONGEST_RUN = 40

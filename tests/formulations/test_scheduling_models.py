@@ -75,7 +75,9 @@ def test_family_flip(family: str) -> None:
     assert run_cpsat(model, LIMITS).status is Status.OPTIMAL
 
 
-@pytest.mark.parametrize("family", ["precedence", "exclusive", "horizon", "router"])
+@pytest.mark.parametrize(
+    "family", ["precedence", "exclusive", "horizon", pytest.param("router", marks=pytest.mark.slow)]
+)
 def test_family_flip_ilp(family: str) -> None:
     model, y = ilp.build(example(), upper=8)
     model.addConstraint(y.makespan <= 7)
