@@ -241,7 +241,8 @@ def finish(
             raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
         if found.arrays is None:
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
-        problem = stretch(problem, times, found.arrays.bins, found.arrays.bin_load, 1 + 0.02 * attempt)
+        load = found.arrays.bin_load
+        problem = stretch(problem, times, found.arrays.bins, load, 1 + 0.02 * attempt, stagger=attempt == 0)
     return None
 
 

@@ -13,7 +13,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-def stretch(problem: Problem, times: Solution, bins: IntArray, load: FloatArray, margin: float = 1.0) -> Problem:
+def stretch(
+    problem: Problem, times: Solution, bins: IntArray, load: FloatArray, margin: float = 1.0, *, stagger: bool = False
+) -> Problem:
     """The same problem with starts and paces that spread every overloaded bin over as many bins as it needs.
 
     Time is warped: a bin loaded ``f > 1`` times its capacity lasts f times as long, so the same bits pass at the
@@ -27,6 +29,9 @@ def stretch(problem: Problem, times: Solution, bins: IntArray, load: FloatArray,
         Bins that occur, and the load of the fullest router or port in each (1 = full).
     margin : float
         Factor on the load, above 1 when a first stretch was not enough.
+    stagger : bool
+        Also let the copies of a layer begin one after the other within one window's time: in step, they would all send
+        in the same bin, and no slower pace could spread that.
     """
     width = problem.architecture.contention_cycles
     edges = np.arange(int(bins.max(initial=0)) + 2, dtype=np.float64) * width
@@ -47,4 +52,7 @@ def stretch(problem: Problem, times: Solution, bins: IntArray, load: FloatArray,
     first = warp(times.start)
     pace = (warp(times.end - interval) - first) // np.maximum(windows - 1, 1)
     pace = np.where(pace > interval, pace, 0)
+    if stagger:
+        copies = np.array([placed.copies for placed in problem.placed])[chunks.layer]
+        first = first + np.maximum(pace, interval) * chunks.copy // copies
     return replace(problem, chunks=replace(chunks, pace=pace, not_before=first))
