@@ -124,9 +124,7 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
     c, h, w = (integer(where, f"shape[{i}]", n, 1) for i, n in enumerate(shape))
     if not isinstance(edges, list):
         raise InstanceError(where, "edges", edges, "expected a list")
-    reads = tuple(
-        _read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges)
-    )
+    reads = tuple(_read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges))
     weights = _read_weights(f"{where}: weights", item["weights"]) if "weights" in item else None
     ops, fused = (integer(where, field, item.get(field, 0), 0, MAX_OPS) for field in _COUNTS)
     return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
@@ -145,9 +143,7 @@ def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node]
 def _read_weights(where: str, value: Any) -> Weights:
     optional = {"groups", "kernel", "stride", "dilation", "transposed", *_BITS}
     item = keys(where, value, {"in_channels", "out_channels"}, optional)
-    groups, inputs, outputs = (
-        integer(where, f, item.get(f, 1), 1) for f in ("groups", "in_channels", "out_channels")
-    )
+    groups, inputs, outputs = (integer(where, f, item.get(f, 1), 1) for f in ("groups", "in_channels", "out_channels"))
     kernel, stride, dilation = (_read_pair(where, f, item.get(f, [1, 1])) for f in ("kernel", "stride", "dilation"))
     transposed = item.get("transposed", False)
     if type(transposed) is not bool:

@@ -209,7 +209,9 @@ def test_violations_in_json(run: Run, file: Path) -> None:
 
 def good(solution: Solution, **more: Any) -> Callable[..., Result]:
     """A solver that always finds `solution`."""
-    return lambda *_, **__: Result(Status.FEASIBLE, "latency", solution, 1054, 527, 0.5, **more)
+    return lambda *_, **__: Result(
+        Status.FEASIBLE, "latency", solution, 1054, 527, 0.5, evaluation=spatem_opt.evaluate(solution), **more
+    )
 
 
 def test_solve_prints_value_bound_gap_and_writes(
