@@ -37,13 +37,18 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluated:
-    """A solution that the evaluator accepts, its numbers, and when it was found."""
+    """A solution that the evaluator accepts, its numbers, when it was found, and what it came from.
+
+    ``setting`` is what the segment search was told; None for plans of other makers.
+    """
 
     name: str
     solution: Solution
     evaluation: Evaluation
     value: int
     seconds: float
+    plan: Plan
+    setting: Setting | None = None
 
 
 def solve(
@@ -148,7 +153,7 @@ def search(
     """
     begun = time.monotonic()
     best: int | None = None
-    for name, make in _planners(network, architecture, objective, method, seed, stop is not None):
+    for name, make, setting in _planners(network, architecture, objective, method, seed, stop is not None):
         if stop is not None and best is not None and stop():
             return
         if progress is not None:
@@ -156,10 +161,10 @@ def search(
         plan = make(best)
         limit = best if objective == "latency" else None
         found = None if plan is None else finish(plan, network, architecture, limit)
-        if found is not None:
+        if plan is not None and found is not None:
             value = measure(found[1], objective)
             best = value if best is None else min(best, value)
-            yield Evaluated(name, *found, value, time.monotonic() - begun)
+            yield Evaluated(name, *found, value, time.monotonic() - begun, plan, setting)
 
 
 Planner = Callable[[int | None], Plan | None]
@@ -167,23 +172,23 @@ Planner = Callable[[int | None], Plan | None]
 
 def _planners(
     network: Network, architecture: Architecture, objective: str, method: str, seed: int, improve: bool
-) -> Iterator[tuple[str, Planner]]:
-    """Names and makers of plans; a maker is told the best value so far and may decline."""
+) -> Iterator[tuple[str, Planner, Setting | None]]:
+    """Names and makers of plans, and settings of the segment search; a maker is told the best value and may decline."""
     if method in BASELINES:
-        yield method, lambda best: BASELINES[method](network, architecture)
+        yield method, lambda best: BASELINES[method](network, architecture), None
         return
     candidates = Candidates(network, architecture, objective)
     moving = _Moving(candidates)
     for setting in candidates.settings():
-        yield _name(setting), partial(moving.make, setting)
-    yield "pipeline", lambda best: candidates.promising(candidates.one_segment(), best)
+        yield _name(setting), partial(moving.make, setting), setting
+    yield "pipeline", lambda best: candidates.promising(candidates.one_segment(), best), None
     for name, baseline in BASELINES.items():
         if candidates.may_win(name):
-            yield name, partial(_baseline, candidates, baseline)
+            yield name, partial(_baseline, candidates, baseline), None
     for i, setting in enumerate(candidates.variations(seed)):
         if i >= candidates.effort and not improve:
             return
-        yield _name(setting), partial(moving.make, setting)
+        yield _name(setting), partial(moving.make, setting), setting
 
 
 class _Moving:

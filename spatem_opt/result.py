@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,10 @@ class Status(StrEnum):
     FEASIBLE = "feasible"
     INFEASIBLE = "infeasible"
     UNKNOWN = "unknown"
+
+
+DEMAND_OF = {"capacity": "assignment", "size": "cover", "slots": "cover", "crossbars": "way", "router": "way"}
+"""Family that limits something -> family whose demand exceeds it, of the models in ``formulations``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,14 @@ class Shortage:
     what: str = ""
     levers: tuple[str, ...] = ()
 
+    @property
+    def conflict(self) -> tuple[str, ...]:
+        """Families of the model that cannot hold together, though without any one of them there is a solution.
+
+        `family` limits what there is; the other one says that everything has to be somewhere.
+        """
+        return (*((DEMAND_OF[self.family],) if self.family in DEMAND_OF else ()), self.family)
+
     def __str__(self) -> str:
         what = f"{self.what}: " if self.what else ""
         would_do = f"; would do: {' or '.join(self.levers)}" if self.levers else ""
@@ -65,11 +77,74 @@ class Shortage:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields, for JSON."""
+        """Return the fields and :attr:`conflict`, for JSON."""
         return {
             "family": self.family, "what": self.what, "demand": self.demand, "capacity": self.capacity,
-            "unit": self.unit, "levers": list(self.levers),
+            "unit": self.unit, "levers": list(self.levers), "conflict": list(self.conflict),
         }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Shortage:
+        """Read what :meth:`to_dict` writes."""
+        known = {key: value for key, value in data.items() if key != "conflict"}
+        return cls(**{**known, "levers": tuple(known["levers"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an exact engine found and proved of one step, on that step's own problem.
+
+    The problem of a step takes the other steps' decisions as given: its optimum is no optimum of the whole, and its
+    bound no bound of the whole.
+
+    Parameters
+    ----------
+    step : {"mapping", "grouping", "replication", "scheduling"}
+    engine : str
+        For example ``"cpsat"``; ``"combinatorial"`` where no solver was run.
+    status : Status
+        ``OPTIMAL`` only if objective and bound meet.
+    objective, bound : int or None
+        In `unit`, minimised; None if there is none.
+    seconds : float
+        Wall time.
+    heuristic : int or None
+        Objective of the heuristic's answer to the same problem.
+    unit : str
+        What is counted, for example ``"bits"``, ``"cycles"``.
+    versions : dict of str to str
+        Of the packages that took part.
+    seed : int
+    note : str
+        What the numbers are of, what is beyond reach, whether the answer is used.
+    """
+
+    step: str
+    engine: str
+    status: Status
+    objective: int | None
+    bound: int | None
+    seconds: float
+    heuristic: int | None = None
+    unit: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    seed: int = 0
+    note: str = ""
+
+    @property
+    def gap(self) -> float | None:
+        """Relative gap, see :func:`gap`."""
+        return gap(self.objective, self.bound)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields and the gap, for JSON."""
+        return {**asdict(self), "status": str(self.status), "gap": self.gap}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Step:
+        """Read what :meth:`to_dict` writes."""
+        known = {key: value for key, value in data.items() if key != "gap"}
+        return cls(**{**known, "status": Status(known["status"])})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +169,8 @@ class Result:
         For ``INFEASIBLE``.
     evaluation : Evaluation or None
         What the evaluator said of `solution`.
+    steps : tuple of Step
+        What was proven step by step; empty if no exact engine was run.
     """
 
     status: Status
@@ -104,6 +181,7 @@ class Result:
     seconds: float = 0.0
     shortage: Shortage | None = None
     evaluation: Evaluation | None = None
+    steps: tuple[Step, ...] = ()
 
     @property
     def gap(self) -> float | None:

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.result import Result, Shortage, Status, gap
+from spatem_opt.result import Result, Shortage, Status, Step, gap
 from spatem_opt.stop import (
     MaxIterations,
     MaxRuntime,
@@ -41,7 +41,15 @@ def test_status_vocabulary() -> None:
 def test_shortage_in_words_and_json() -> None:
     shortage = Shortage("capacity", 7, 5, "cells")
     assert str(shortage) == "capacity: 7 cells needed, 5 there, 2 short"
-    assert list(shortage.to_dict()) == ["family", "what", "demand", "capacity", "unit", "levers"]
+    assert list(shortage.to_dict()) == ["family", "what", "demand", "capacity", "unit", "levers", "conflict"]
+    assert shortage.conflict == ("assignment", "capacity")
+    assert Shortage.from_dict(shortage.to_dict()) == shortage
+
+
+def test_a_step_comes_back_from_json() -> None:
+    step = Step("grouping", "cpsat", Status.FEASIBLE, 20, 15, 1.5, 22, "bits", {"ortools": "9"}, 3, "why")
+    assert step.to_dict()["gap"] == 0.25
+    assert Step.from_dict(step.to_dict()) == step
 
 
 def test_max_runtime_counts_from_the_first_call() -> None:
