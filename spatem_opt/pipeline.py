@@ -18,8 +18,9 @@ from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
-from spatem_opt.result import Result, Status
+from spatem_opt.result import Result, Status, Step
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
@@ -27,7 +28,12 @@ from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 
 OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
 """``balanced`` is latency times communication: what the abstract's headline weighs against each other."""
-METHODS = ("auto", "heuristic", *BASELINES)
+METHODS = ("auto", "exact", "heuristic", *BASELINES)
+EXACT_SECONDS = 120.0
+"""Time limit of ``exact`` where none is given."""
+EXACT_SHARE = 0.5
+"""Share of a time limit that ``auto`` keeps for the exact steps."""
+STEPS = ("mapping", "grouping", "replication", "scheduling")
 STRETCHES = 12
 """Times a schedule is slowed down before its plan is given up."""
 CONTENTION = {"port", "router"}
@@ -70,21 +76,25 @@ def solve(
     objective : {"latency", "throughput", "communication", "energy", "balanced"}
         Minimised: cycles, cycles of the period, bits, fJ, cycles x bits.
     method : str
-        ``auto`` or ``heuristic``, or the name of a baseline (:data:`spatem_opt.baselines.BASELINES`).
+        ``heuristic``; ``exact``: the heuristic's first answer, then every step solved or bounded on its own, and the
+        answers used where they are better; ``auto``: with a time limit half of it for the heuristic and the rest for
+        the exact steps, without one the heuristic alone; or the name of a baseline
+        (:data:`spatem_opt.baselines.BASELINES`).
     time_limit : float, optional
-        Seconds during which the search tries to improve; a first solution is always finished. Without it only the
-        first candidates are tried.
+        Seconds for everything; a first solution and the bounds of the steps are always finished. Without it only the
+        first candidates are tried, and ``exact`` takes :data:`EXACT_SECONDS`.
     seed : int
         Of the variations. Without a time limit, the same seed gives the same answer.
     workers : int
-        Threads for exact models; the heuristic uses one.
+        Threads of CP-SAT; the heuristic uses one.
     progress : callable, optional
         Told in a few words what is going on.
 
     Returns
     -------
     Result
-        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit.
+        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit. ``steps`` says
+        what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and the steps done so far.
 
     Raises
     ------
@@ -105,25 +115,70 @@ def solve(
     missing = shortage(network, architecture)
     if missing is not None:
         return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
-    bound = _bound(network, architecture, objective)
+    bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
+    if method == "exact":
+        time_limit = EXACT_SECONDS if time_limit is None else time_limit
+        for text in beyond_reach(network, architecture, time_limit):
+            tell(f"beyond reach: {text}")
     best: Evaluated | None = None
+    steps: dict[str, Step] = {}
+    trace: list[tuple[float, int, str]] = []
     with catch_interrupt() as interrupted:
-        stop = None if time_limit is None else partial(_over, MaxRuntime(time_limit), interrupted)
-        if stop is not None:
-            stop()  # starts the clock
-        trace: list[tuple[float, int, str]] = []
+        stop = _stop(method, time_limit, interrupted)
         for found in search(network, architecture, objective, method, progress, seed=seed, stop=stop):
             if best is None or found.value < best.value:
                 best = found
                 trace.append((round(found.seconds, 3), found.value, found.name))
             if interrupted(best.value) or best.value == bound.value:
                 break
+        if best is not None and time_limit is not None and method in ("auto", "exact") and not interrupted.pressed:
+            left = max(0.0, time_limit - (time.monotonic() - begun))
+            for found, step in _exact(best, objective, left, seed, workers, tell):
+                if found.value < best.value:
+                    trace.append((round(time.monotonic() - begun, 3), found.value, found.name))
+                best, steps[step.step] = found, step
+                if interrupted.pressed:
+                    break
     seconds = time.monotonic() - begun
     if best is None:
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
-    solution = replace(best.solution, claims=_claims(best, bound, objective, method, seed, seconds, trace))
+    proven = tuple(steps[name] for name in STEPS if name in steps)
+    claims = _claims(best, bound, objective, method, seed, seconds, trace, proven)
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
-    return Result(status, objective, solution, best.value, bound.value, seconds, evaluation=best.evaluation)
+    return Result(
+        status, objective, replace(best.solution, claims=claims), best.value, bound.value, seconds,
+        evaluation=best.evaluation, steps=proven,
+    )  # fmt: skip
+
+
+def beyond_reach(network: Network, architecture: Architecture, time_limit: float) -> list[str]:
+    """What ``exact`` will bound but not prove within a time limit [s], and the sizes that say so; one text per step."""
+    from formulations import exact
+
+    return exact.beyond_reach(network, architecture, time_limit)
+
+
+def _exact(
+    best: Evaluated, objective: str, seconds: float, seed: int, workers: int, tell: Progress
+) -> Iterator[tuple[Evaluated, Step]]:
+    """The exact steps; the only place where this package calls the models."""
+    from formulations import exact
+
+    return exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell)
+
+
+def _stop(method: str, time_limit: float | None, interrupted: Interrupted) -> Callable[[], bool] | None:
+    """When the search ends, from now on; None: after its first candidates, as for ``exact``."""
+    if time_limit is None or method == "exact":
+        return None
+    limit = MaxRuntime(time_limit * (1 - EXACT_SHARE) if method == "auto" else time_limit)
+    stop = partial(_over, limit, interrupted)
+    stop()  # starts the clock
+    return stop
+
+
+def _silent(text: str) -> None:
+    pass
 
 
 def _over(limit: MaxRuntime, interrupted: Interrupted) -> bool:
@@ -218,18 +273,23 @@ def _baseline(
 
 
 def finish(
-    plan: Plan, network: Network, architecture: Architecture, limit: int | None = None
+    plan: Plan,
+    network: Network,
+    architecture: Architecture,
+    limit: int | None = None,
+    problem: Problem | None = None,
 ) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
 
-    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it.
+    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
+    replaces that of the plan, where the plan's copies are placed another way.
 
     Raises
     ------
     ModelError
         If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
     """
-    problem = problem_of(plan, network, architecture)
+    problem = problem_of(plan, network, architecture) if problem is None else problem
     for attempt in range(STRETCHES):
         times = list_schedule.solve(problem)
         if limit is not None and times.latency >= limit:
@@ -286,6 +346,7 @@ def _claims(
     seed: int,
     seconds: float,
     trace: list[tuple[float, int, str]],
+    steps: tuple[Step, ...],
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
     found = best.evaluation
@@ -298,6 +359,7 @@ def _claims(
     how = {"method": method, "plan": best.name, "status": status, "binding": bound.binding, "seed": seed}
     return {
         "total": total,
+        **{step.step: {key: value for key, value in step.to_dict().items() if key != "step"} for step in steps},
         "search": {
             **how,
             "seconds": round(seconds, 3),

@@ -1,0 +1,209 @@
+"""OU grouping of a solved network: every kind of layer at the crossbars and serial OUs that its copies have."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from formulations.exact import reach
+from formulations.grouping import cpsat
+from formulations.solver import Limits, concluded, versions
+from spatem_opt.grouping import bounds, heuristic
+from spatem_opt.grouping.problem import Problem, Solution, from_table
+from spatem_opt.grouping.referee import objective as cost_of
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.pipeline import Evaluated, finish, measure
+from spatem_opt.plan import problem_of
+from spatem_opt.result import Step
+from spatem_opt.scheduling.problem import rows_by_layer
+from spatem_opt.solution import IntArray, Placement
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """Layers whose copies are grouped alike.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of one block of the grid (one group of a grouped convolution).
+    chosen : Solution
+        The grouping that the solution has; groups in the order of a copy's crossbars.
+    layers : tuple of int
+    times : int
+        How often the block's cost is paid: blocks x windows, of all these layers.
+    blocks : int
+        Blocks of a copy's grid.
+    """
+
+    problem: Problem
+    chosen: Solution
+    layers: tuple[int, ...]
+    times: int
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proof:
+    """The best grouping known of a kind, its cost and bound [bits per window], and whether a solver was asked."""
+
+    best: Solution
+    cost: int
+    bound: int
+    solved: bool
+
+
+def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+    """Prove or bound the groupings of the best solution; try those that cost less."""
+    begin = time.monotonic()
+    known, left_out = kinds(found)
+    proofs = []
+    for number, kind in enumerate(known):
+        share = limits.left(begin, 0.8 / (len(known) - number))
+        proofs.append(prove(kind, share))
+    start, value, bound = (
+        sum(kind.times * cost for kind, cost in zip(known, costs, strict=True))
+        for costs in (
+            [cost_of(kind.problem, kind.chosen) for kind in known],
+            [proof.cost for proof in proofs],
+            [proof.bound for proof in proofs],
+        )
+    )
+    proven = sum(proof.cost == proof.bound for proof in proofs)
+    note = f"inputs and partial sums of all groups at the solution's (n, m); {proven} of {len(known)} kinds proven"
+    if left_out:
+        note += f"; {left_out} layers whose storage leaves no choice"
+    if value < start:
+        found, why = _use(known, proofs, found, objective, limits.left(begin).time_limit)
+        note += f"; {why}"
+    engine = "cpsat" if any(proof.solved for proof in proofs) else "combinatorial"
+    packages = versions("ortools" if engine == "cpsat" else "numpy")
+    return found, Step(
+        "grouping", engine, concluded(value, bound), value, bound, round(time.monotonic() - begin, 3), start, "bits",
+        packages, limits.seed, note,
+    )  # fmt: skip
+
+
+def kinds(found: Evaluated) -> tuple[list[Kind], int]:
+    """Kinds of layers of a solution, and the number of layers left out: filled grids, and such with missing OUs."""
+    place, grids = found.solution.placement, found.plan.grids
+    made: dict[tuple[Problem, bytes, int], Kind] = {}
+    left_out = 0
+    for layer, (grid, rows) in enumerate(zip(grids, rows_by_layer(place.layer, len(grids)), strict=True)):
+        if grid.option.storage == "filled" or grid.exists is not None:
+            left_out += 1
+            continue
+        chosen = _of_one_block(grid, place, rows[place.copy[rows] == 0])
+        problem, blocks = _problem(grid, chosen), grid.weights.groups
+        key = (problem, chosen.table().tobytes(), blocks)
+        before = made.get(key, Kind(problem, chosen, (), 0, blocks))
+        times = before.times + blocks * grid.windows
+        made[key] = replace(before, layers=(*before.layers, layer), times=times)
+    return list(made.values()), left_out
+
+
+def _of_one_block(grid: Grid, place: Placement, rows: IntArray) -> Solution:
+    """Grouping of the first block of a copy's grid; a crossbar's number is its place in the copy's order."""
+    height, width = len(grid.rows), len(grid.cols)
+    rows = rows[(place.row_start[rows] < height) & (place.col_start[rows] < width)]
+    table = np.stack([
+        _numbered(place.crossbar[rows]),
+        place.row_start[rows], np.minimum(place.row_stop[rows], height),
+        place.col_start[rows], np.minimum(place.col_stop[rows], width),
+    ], axis=1)  # fmt: skip
+    return from_table(table)
+
+
+def _numbered(values: IntArray) -> IntArray:
+    """Values replaced by the order in which they first occur."""
+    _, first, which = np.unique(values, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[which])
+
+
+def _problem(grid: Grid, chosen: Solution) -> Problem:
+    """What the chosen grouping answers: as many groups, as large, at the cost of a full OU row and column."""
+    area = (chosen.row_stop - chosen.row_start) * (chosen.col_stop - chosen.col_start)
+    sizes = np.bincount(chosen.group, area).astype(np.int64)
+    row = int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits
+    col = int(grid.column_sums().max()) * grid.partial_sum_bits
+    return Problem(len(grid.rows), len(grid.cols), len(sizes), int(sizes.max()), row, col)
+
+
+def prove(kind: Kind, limits: Limits) -> Proof:
+    """Solve a small grid; bound a large one, and ask the heuristic for a better grouping than the chosen one."""
+    problem, cost = kind.problem, cost_of(kind.problem, kind.chosen)
+    bound = bounds.lower_bound(problem)
+    if cost == bound:
+        return Proof(kind.chosen, cost, bound, False)
+    if max(problem.rows, problem.cols) <= reach.GRID and problem.groups <= reach.GROUPS:
+        result = cpsat.solve(
+            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen
+        )
+        if result.solution is not None and result.objective is not None and result.bound is not None:
+            return Proof(result.solution, result.objective, result.bound, True)
+    other = heuristic.solve(problem, seed=limits.seed)
+    if other is not None and cost_of(problem, other) < cost:
+        return Proof(other, cost_of(problem, other), bound, False)
+    return Proof(kind.chosen, cost, bound, False)
+
+
+def _use(
+    known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, seconds: float
+) -> tuple[Evaluated, str]:
+    """Exchange groupings kind by kind, most bits saved first, and keep what makes the whole better."""
+    saved = [k.times * (cost_of(k.problem, k.chosen) - p.cost) for k, p in zip(known, proofs, strict=True)]
+    better = [i for i in np.argsort(saved)[::-1].tolist() if saved[i] > 0 and known[i].blocks == 1]
+    before, used, tried, end = found.value, 0, 0, time.monotonic() + seconds
+    for i in better:
+        if tried and time.monotonic() > end:
+            break
+        tried += 1
+        placement = exchange(found.solution.placement, known[i], proofs[i].best)
+        solution = found.solution
+        source = problem_of(found.plan, solution.network, solution.architecture)
+        limit = found.value if objective == "latency" else None
+        done = finish(found.plan, solution.network, solution.architecture, limit, replace(source, placement=placement))
+        if done is not None and measure(done[1], objective) < found.value:
+            value, used = measure(done[1], objective), used + 1
+            found = replace(found, solution=done[0], evaluation=done[1], value=value)
+    if not used:
+        return found, f"not used: {tried} of {len(better)} cheaper groupings tried, the whole is no better"
+    return found, f"{used} of {len(better)} cheaper groupings used: {objective} {before} -> {found.value}"
+
+
+def exchange(place: Placement, kind: Kind, best: Solution) -> Placement:
+    """The placement with another grouping in all copies of a kind, on the same crossbars.
+
+    A group goes to the crossbar whose old neighbours it resembles: groups are ranked by the mean old number of their
+    OUs, so that those near each other stay in one tile.
+    """
+    rank = _rank(kind, best)
+    columns = [getattr(place, name) for name in Placement.__dataclass_fields__]
+    keep = ~np.isin(place.layer, kind.layers)
+    parts = [[column[keep] for column in columns]]
+    for layer in kind.layers:
+        rows = np.flatnonzero(place.layer == layer)
+        for copy in np.unique(place.copy[rows]).tolist():
+            crossbar = place.crossbar[rows[place.copy[rows] == copy]]
+            own = crossbar[np.sort(np.unique(crossbar, return_index=True)[1])]
+            one = np.ones(len(best), dtype=np.int64)
+            parts.append([
+                layer * one, copy * one, own[rank[best.group]],
+                best.row_start, best.row_stop, best.col_start, best.col_stop,
+            ])  # fmt: skip
+    table = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((table[1], table[0]))
+    return Placement(*(column[order] for column in table))
+
+
+def _rank(kind: Kind, best: Solution) -> IntArray:
+    """Place in the copy's order of crossbars for every group."""
+    old = kind.chosen.labels(kind.problem)
+    total = np.zeros(kind.problem.groups)
+    count = np.zeros(kind.problem.groups)
+    for group, top, bottom, left, right in best.table().tolist():
+        total[group] += old[top:bottom, left:right].sum()
+        count[group] += (bottom - top) * (right - left)
+    return np.asarray(np.argsort(np.argsort(total / np.maximum(count, 1), kind="stable")))

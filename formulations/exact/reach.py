@@ -1,0 +1,69 @@
+"""What is beyond the reach of the exact models, from sizes alone, before anything is solved."""
+
+from __future__ import annotations
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.network.layers import Network, Node
+from spatem_opt.replication import segments
+
+GRID, GROUPS = 8, 16
+"""Most OU rows, and columns, of a grid and most groups for which a grouping is solved: nearly all are proven within
+seconds (``formulations/grouping/README.md``)."""
+RUNS_PER_SECOND = 2_000_000
+"""Runs, layers i..j-1 x slots x pace, that the bounds of the replication step price in a second on one core."""
+PACES = segments.PACES + segments.SLOW_PACES
+TASKS, CHUNKS = 240, 32
+"""Most chunks of a schedule that CP-SAT still improves, and most of one layer."""
+
+
+def chunks_per_layer(layers: int) -> int:
+    """Chunks per layer of the scheduling step: as many as CP-SAT can take, at least one."""
+    return max(1, min(CHUNKS, TASKS // max(1, layers)))
+
+
+def runs(layers: int, slots: int, paces: int) -> int:
+    """Runs that the replication step prices."""
+    return layers * (layers + 1) // 2 * slots * paces
+
+
+def beyond_reach(network: Network, architecture: Architecture, seconds: float) -> list[str]:
+    """What the exact steps will not prove, one text per step, and the sizes that say so.
+
+    Parameters
+    ----------
+    network, architecture
+    seconds : float
+        Time for all exact steps together.
+
+    Examples
+    --------
+    >>> from spatem_opt import load_architecture, load_network
+    >>> chip = load_architecture("ou-isaac-2x2", {"adc_bits": 5})
+    >>> print(*beyond_reach(load_network("lenet5"), chip, 60.0))
+    grouping: 4 of 5 kinds of layers have more than 8 x 8 OUs: bounded, proven only where bound and heuristic meet
+    """
+    nodes = [network.nodes[i] for i in network.layers]
+    found = []
+    kinds = {(node.weights, node.windows): node for node in nodes}
+    large = sum(not _small(node, architecture) for node in kinds.values())
+    if large:
+        found.append(
+            f"grouping: {large} of {len(kinds)} kinds of layers have more than {GRID} x {GRID} OUs: "
+            "bounded, proven only where bound and heuristic meet"
+        )
+    priced = runs(len(nodes), len(segments.menu(architecture.ou_slots)), PACES)
+    if priced > RUNS_PER_SECOND * seconds:
+        most = f"{RUNS_PER_SECOND * seconds:.2g} in {seconds:g} s"
+        found.append(f"replication: {priced:.2g} runs of layers to price, reach {most}: bounded only")
+    if len(nodes) > TASKS:
+        found.append(f"scheduling: {len(nodes)} layers, reach {TASKS} chunks: bounded only")
+    return found
+
+
+def _small(node: Node, architecture: Architecture) -> bool:
+    """Whether the im2col grid of a layer is within reach."""
+    weights = node.weights
+    if weights is None:
+        return True
+    cells = weights.out_channels * architecture.cells_per_weight(weights.weight_bits)
+    return weights.rows <= GRID * architecture.ou_rows and cells <= GRID * architecture.ou_cols

@@ -1,0 +1,128 @@
+"""Spatial replication of a solved network: its cuts into segments, solved to the end (``replication/EXACT.md``)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+from formulations.exact import reach
+from formulations.replication import master
+from formulations.replication.runs import UNIT, Problem, Solution, from_cuts, from_runs
+from formulations.replication.runs import objective as cost_of
+from formulations.solver import Limits, Result, concluded, versions
+from spatem_opt.bounds import communication, latency
+from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.pipeline import Evaluated, finish, measure
+from spatem_opt.plan import Plan
+from spatem_opt.replication import segments
+from spatem_opt.result import Step
+
+FILLS = (0.97, 0.9, 1.0, 0.8)
+"""Shares of the crossbars that a run of several layers may plan with, tried in turn as the heuristic does."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Start:
+    """The problem at one setting, and the heuristic's answer; None if it has none."""
+
+    problem: Problem
+    hint: Solution | None
+
+
+def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+    """Solve the cuts at the setting that led to the best plan; a better answer becomes a plan of its own."""
+    begin = time.monotonic()
+    solution = found.solution
+    candidates = Candidates(solution.network, solution.architecture, objective)
+    setting = found.setting if found.setting is not None else candidates.best
+    start = prepare(candidates, setting)
+    known = None if start.hint is None else cost_of(start.problem, start.hint)
+    result = _solve(start, known, limits.left(begin))
+    value, bound = _cycles(result.objective), _cycles(result.bound)
+    note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
+    if result.engine == "combinatorial":
+        note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
+    if result.shortage is not None:
+        note += f"; {result.shortage}"
+    if result.solution is not None and (known is None or _must(result.objective) < known):
+        better, why = _use(result.solution.cuts(start.problem), candidates, found, setting)
+        found, note = better, f"{note}; {why}"
+    status = result.status if value is None else concluded(value, bound)
+    return found, Step(
+        "replication", result.engine, status, value, bound, round(time.monotonic() - begin, 3), _cycles(known),
+        "cycles", result.versions, limits.seed, note,
+    )  # fmt: skip
+
+
+def prepare(candidates: Candidates, setting: Setting) -> Start:
+    """The problem of a setting, with the first share of crossbars for which the heuristic's cuts can be placed."""
+    network, chip = candidates.network, candidates.architecture
+    worth = setting.price * latency(network, chip).value / max(1, communication(network, chip).value)
+    runs = segments.Runs(candidates.ways, network, chip, worth, candidates.slots, setting.router_share)
+    for fill in FILLS:
+        cuts = segments.cut(runs, fill=fill)
+        if cuts is not None and place(cuts, candidates) is not None:
+            problem = from_runs(runs, fill=fill)
+            return Start(problem, from_cuts(problem, cuts))
+    return Start(from_runs(runs, fill=1.0), None)
+
+
+def place(cuts: segments.Cuts, candidates: Candidates) -> Plan | None:
+    """The plan of cuts; None if its copies do not fit tile by tile."""
+    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.architecture)
+    return None if placed is None else Plan("segments", *placed)
+
+
+def combinatorial(problem: Problem) -> int:
+    """A bound of any cuts [1/1000 cycle], in no time: work over all crossbars, and each layer's cheapest way.
+
+    All layers of a run of pace T have ``cycles <= T`` on crossbars of their own, hence
+    ``sum crossbars * cycles <= T * crossbars of the chip``; summed over runs, the paces are no less than the work.
+    """
+    work = sum(int((menu.crossbars * menu.cycles).min()) for menu in problem.menus)
+    priced = sum(int(menu.cost.min()) for menu in problem.menus)
+    slowest = max(int(menu.cycles.min()) for menu in problem.menus)
+    return max(UNIT * work // problem.alone, UNIT * slowest) + priced
+
+
+def _size(problem: Problem) -> int:
+    return reach.runs(problem.layers, len(problem.slots), len(problem.paces))
+
+
+def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
+    """Solve to the end, or within reach only bound."""
+    problem = start.problem
+    if _size(problem) <= reach.RUNS_PER_SECOND * limits.time_limit:
+        return master.solve(
+            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint
+        )
+    bound = combinatorial(problem)
+    status = concluded(known, bound)
+    return Result(status, start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
+
+
+def _use(cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting) -> tuple[Evaluated, str]:
+    """The better of the solution so far and that of the cuts, and which it is."""
+    plan = place(cuts, candidates)
+    if plan is None:
+        return found, "not used: its copies do not fit tile by tile"
+    limit = found.value if candidates.objective == "latency" else None
+    done = finish(plan, candidates.network, candidates.architecture, limit)
+    if done is None or measure(done[1], candidates.objective) >= found.value:
+        return found, "not used: placed and scheduled it is no better"
+    value = measure(done[1], candidates.objective)
+    text = f"used: {candidates.objective} {found.value} -> {value}"
+    name = f"exact cuts at price {setting.price:.3g}, router share {setting.router_share:.2g}"
+    return replace(
+        found, name=name, solution=done[0], evaluation=done[1], value=value, plan=plan, setting=setting
+    ), text
+
+
+def _cycles(cost: int | None) -> int | None:
+    """Whole cycles, rounded up: of a cost as of a bound, since a cost of whole cycles is no less than either."""
+    return None if cost is None else -(-cost // UNIT)
+
+
+def _must(value: int | None) -> int:
+    assert value is not None  # a result with a solution has an objective
+    return value

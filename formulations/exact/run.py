@@ -1,0 +1,78 @@
+"""The steps one after the other, within one time limit."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from formulations.exact import grouping, mapping, replication, scheduling
+from formulations.solver import Limits
+from spatem_opt.pipeline import Evaluated
+from spatem_opt.result import Step
+
+RunStep = Callable[[Evaluated, str, Limits], tuple[Evaluated, Step]]
+STEPS: dict[str, tuple[RunStep, float]] = {
+    "mapping": (mapping.run, 0.2),
+    "replication": (replication.run, 0.5),
+    "grouping": (grouping.run, 0.4),
+    "scheduling": (scheduling.run, 1.0),
+}
+"""Step -> what runs it, and its share of the time then left. Replication may make a new plan, so it goes before
+grouping and scheduling, which start from a plan."""
+
+
+def steps(
+    found: Evaluated, objective: str, seconds: float, *, seed: int, workers: int, progress: Callable[[str], None]
+) -> Iterator[tuple[Evaluated, Step]]:
+    """Solve or bound each step's problem, and use its answer where the evaluator finds the whole better.
+
+    Parameters
+    ----------
+    found : Evaluated
+        Best solution so far.
+    objective : str
+        As in :func:`spatem_opt.pipeline.solve`.
+    seconds : float
+        For all steps together; combinatorial bounds and heuristics are always finished.
+    seed, workers : int
+        Of CP-SAT.
+    progress : callable
+        Told the step that begins.
+
+    Yields
+    ------
+    found : Evaluated
+        Best solution after the step, never worse than before.
+    step : Step
+
+    Raises
+    ------
+    ModelError
+        If a model and its referee disagree: a bug of ours.
+    """
+    limits, begin = Limits(seconds, seed, workers), time.monotonic()
+    for name, (run, share) in STEPS.items():
+        progress(f"exact {name}, best so far {found.value}")
+        with held_back():
+            found, step = run(found, objective, limits.left(begin, share))
+        yield found, step
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Let Ctrl-C wait until the block ends.
+
+    CP-SAT puts a handler of its own in place and takes all handlers away after it: the next Ctrl-C would end the
+    program with nothing kept. So the signal is blocked, and Python's handler put back before it may come.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
