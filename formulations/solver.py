@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 SolutionT = TypeVar("SolutionT")
+EARLY = 0.9
+"""Share of the time limit within which CBC must have ended for its "infeasible" to be a proof."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -200,6 +202,46 @@ def pulp_engine() -> str:
     return "highs" if (1, 12) <= release < (1, 14) else "cbc"
 
 
+def pulp_status(problem: Any, engine: str, *, early: bool) -> Status:
+    """What a PuLP problem that was solved is known to be.
+
+    Parameters
+    ----------
+    problem : pulp.LpProblem
+    engine : {"cbc", "highs"}
+    early : bool
+        Whether the solver stopped well before its time limit.
+
+    Returns
+    -------
+    Status
+        ``INFEASIBLE`` only if that is a proof. CBC says "Integer infeasible" of feasible models, too, when its time
+        runs out (seen with 2.10.3), so it is believed only if `early`. PuLP makes HiGHS' "infeasible or unbounded"
+        infeasible: that is so only if all variables are bounded.
+
+    Raises
+    ------
+    ModelError
+        If the problem is unbounded.
+
+    Notes
+    -----
+    ``problem.status`` says Optimal after a time limit; ``sol_status`` tells proven from merely found. For CBC's
+    "Integer infeasible" it is the other way round: ``status`` is Infeasible, ``sol_status`` No Solution Found.
+    """
+    import pulp
+
+    if problem.status == pulp.LpStatusUnbounded:
+        raise ModelError(f"unbounded ILP {problem.name!r}")
+    if problem.sol_status == pulp.LpSolutionOptimal:
+        return Status.OPTIMAL
+    if problem.sol_status == pulp.LpSolutionIntegerFeasible:
+        return Status.FEASIBLE
+    bounded = all(v.lowBound is not None and v.upBound is not None for v in problem.variables())
+    proven = early if engine == "cbc" else bounded
+    return Status.INFEASIBLE if problem.status == pulp.LpStatusInfeasible and proven else Status.UNKNOWN
+
+
 def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     """Solve a PuLP minimisation with HiGHS or CBC.
 
@@ -209,26 +251,23 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     limits : Limits
     warm : bool
         Start from the initial values of all variables.
+
+    Raises
+    ------
+    ModelError
+        If the problem is unbounded: all our variables have bounds.
     """
     import pulp
 
-    seconds = max(limits.time_limit, 0.1)
-    if pulp_engine() == "highs":
+    seconds, engine, begin = max(limits.time_limit, 0.1), pulp_engine(), time.monotonic()
+    if engine == "highs":
         solver = pulp.HiGHS(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, random_seed=limits.seed)
     else:
         options = [f"randomCbcSeed {limits.seed + 1}"]
         cbc = getattr(pulp, "PULP_CBC_CMD", None) or pulp.COIN_CMD  # PuLP 4 has the second only
         solver = cbc(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, warmStart=warm, options=options)
     problem.solve(solver)
-    # `status` says Optimal after a time limit; `sol_status` tells proven from merely found.
-    names = {
-        pulp.LpSolutionOptimal: Status.OPTIMAL,
-        pulp.LpSolutionIntegerFeasible: Status.FEASIBLE,
-        pulp.LpSolutionInfeasible: Status.INFEASIBLE,
-    }
-    status = names.get(problem.sol_status, Status.UNKNOWN)
-    if status is Status.INFEASIBLE and problem.status != pulp.LpStatusInfeasible:
-        status = Status.UNKNOWN
+    status = pulp_status(problem, engine, early=time.monotonic() - begin < EARLY * seconds)
     solved = status in (Status.OPTIMAL, Status.FEASIBLE)
     objective = round(pulp.value(problem.objective) or 0) if solved else None  # None: no terms
     # CBC tells no bound; a proven optimum is its own.

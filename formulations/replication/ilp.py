@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 from formulations.replication.columns import Columns, Run
@@ -117,22 +116,12 @@ def build_master(columns: Columns, without: Collection[str] = ()) -> tuple[Any, 
     return model, y
 
 
-def _run(model: Any, limits: Limits, *, warm: bool = False) -> Outcome:
-    """Run PuLP; CBC's "Integer infeasible" (no solution found, model infeasible) is a proof, too."""
-    import pulp
-
-    found = run_pulp(model, limits, warm=warm)
-    if found.status is Status.UNKNOWN and model.status == pulp.LpStatusInfeasible:
-        return replace(found, status=Status.INFEASIBLE)
-    return found
-
-
 def solve_run(run: Run, limits: Limits) -> tuple[Outcome, list[int] | None]:
     """Cheapest ways of one run, as indices into its layers' menus."""
     if any(not len(ways) for ways in run.ways):
         return Outcome(Status.INFEASIBLE, None, None, lambda _: 0), None
     model, y = build_run(run)
-    found = _run(model, limits)
+    found = run_pulp(model, limits)
     if not found.solved:
         return found, None
     return found, [int(ways[[found.value(x) for x in row].index(1)]) for ways, row in zip(run.ways, y.x, strict=True)]
@@ -143,5 +132,5 @@ def solve_master(columns: Columns, limits: Limits, chosen: Collection[int] = ())
     model, y = build_master(columns)
     for c, z in enumerate(y.z):
         z.setInitialValue(int(c in chosen))
-    found = _run(model, limits, warm=bool(chosen))
+    found = run_pulp(model, limits, warm=bool(chosen))
     return found, [c for c, z in enumerate(y.z) if found.value(z)] if found.solved else []

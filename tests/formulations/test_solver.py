@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
+import random
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from formulations.solver import Limits, Result, concluded, run_cpsat
+from formulations.solver import Limits, Result, concluded, pulp_status, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
 from spatem_opt.result import Status
 
@@ -61,3 +66,156 @@ def test_importing_a_model_loads_no_solver(module: str) -> None:
     code = f"import sys, {module}; print({{m.split('.')[0] for m in sys.modules}} & {{'ortools', 'pulp', 'highspy'}})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def even_sum(problem: Any) -> None:
+    """Feasible as a linear program only: an even sum is to be odd."""
+    import pulp
+
+    xs = [problem.add_variable(f"x{i}", 0, 1, "Integer") for i in range(6)]
+    problem.setObjective(pulp.lpSum(xs))
+    problem.addConstraint(pulp.lpSum(2 * x for x in xs) == 5, name="odd")
+
+
+def out_of_range(problem: Any) -> None:
+    """Infeasible as a linear program."""
+    x = problem.add_variable("x", 0, 1, "Integer")
+    problem.setObjective(1 * x)
+    problem.addConstraint(x >= 2, name="high")
+
+
+def without_end(problem: Any) -> None:
+    """Unbounded; a constraint makes it more than a look at the bounds."""
+    x, y = (problem.add_variable(name, None, None, "Integer") for name in "xy")
+    problem.setObjective(-1 * x - y)
+    problem.addConstraint(x - y <= 1, name="near")
+
+
+def market_split(problem: Any) -> None:
+    """Feasible by construction, but no solver finds a solution in a second."""
+    import pulp
+
+    rng = random.Random(1)
+    xs = [problem.add_variable(f"x{i}", 0, 1, "Integer") for i in range(60)]
+    chosen = [rng.randint(0, 1) for _ in xs]
+    problem.setObjective(pulp.lpSum((i % 3 + 1) * x for i, x in enumerate(xs)))
+    for k in range(6):
+        a = [rng.randint(0, 999) for _ in xs]
+        total = sum(c * z for c, z in zip(a, chosen, strict=True))
+        problem.addConstraint(pulp.lpSum(c * x for c, x in zip(a, xs, strict=True)) == total, name=f"market{k}")
+
+
+def half(problem: Any) -> None:
+    """Any values are a solution, the best halves a sum of large numbers: hard to prove."""
+    import pulp
+
+    rng = random.Random(2)
+    xs = [problem.add_variable(f"x{i}", 0, 1, "Integer") for i in range(50)]
+    weights = [rng.randint(10**5, 10**6) * 2 for _ in xs]
+    off = problem.add_variable("off", 0, sum(weights), "Integer")
+    left = pulp.lpSum(w * x for w, x in zip(weights, xs, strict=True)) - sum(weights) // 2 + 1
+    problem.setObjective(1 * off)
+    problem.addConstraint(left <= off, name="above")
+    problem.addConstraint(-1 * left <= off, name="below")
+
+
+CASES: list[tuple[Callable[[Any], None], float, str]] = [
+    (out_of_range, 20.0, "infeasible"),
+    (even_sum, 20.0, "infeasible"),
+    (without_end, 20.0, "unbounded"),
+    (market_split, 0.5, "unknown"),
+    (half, 1.0, "feasible"),
+]
+
+
+def outcome(fill: Callable[[Any], None], seconds: float) -> str:
+    """Status of a run with whatever solver PuLP has here, "unbounded" for the error."""
+    import pulp
+
+    problem = pulp.LpProblem("case", pulp.LpMinimize)
+    fill(problem)
+    try:
+        run = run_pulp(problem, Limits(seconds))
+    except ModelError as error:
+        return str(error).split()[0]
+    assert run.solved == (run.objective is not None)
+    assert run.bound is None or run.status is Status.OPTIMAL
+    return str(run.status)
+
+
+@pytest.mark.parametrize(("fill", "seconds", "expected"), CASES)
+def test_what_cbc_says_is_reported_honestly(
+    fill: Callable[[Any], None], seconds: float, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("formulations.solver.pulp_engine", lambda: "cbc")
+    assert outcome(fill, seconds) == expected
+
+
+@pytest.mark.skipif(importlib.util.find_spec("highspy") is None, reason="highspy is not installed")
+@pytest.mark.parametrize(("fill", "seconds", "expected"), CASES)
+def test_what_highs_says_is_reported_honestly(fill: Callable[[Any], None], seconds: float, expected: str) -> None:
+    """In a process of its own: ortools and highspy do not share one."""
+    code = f"""
+import importlib.util, sys
+spec = importlib.util.spec_from_file_location("cases", {__file__!r})
+cases = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cases)
+from formulations.solver import pulp_engine
+print(pulp_engine(), cases.outcome(cases.{fill.__name__}, {seconds}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # "Infeasible or unbounded" is neither; variables without bounds are no models of ours.
+    assert done.stdout.split() == ["highs", "unknown" if expected == "unbounded" else expected]
+
+
+@pytest.mark.parametrize(
+    ("codes", "engine", "early", "high", "expected"),
+    [
+        ((1, 1), "cbc", False, 1, Status.OPTIMAL),
+        ((1, 2), "cbc", False, 1, Status.FEASIBLE),
+        ((-1, 0), "cbc", True, 1, Status.INFEASIBLE),  # "Integer infeasible"
+        ((-1, 0), "cbc", False, 1, Status.UNKNOWN),  # what it may say when its time runs out
+        ((-1, -1), "cbc", True, 1, Status.INFEASIBLE),
+        ((0, 0), "cbc", True, 1, Status.UNKNOWN),
+        ((-1, -1), "highs", False, 1, Status.INFEASIBLE),
+        ((-1, -1), "highs", False, None, Status.UNKNOWN),  # or unbounded
+        ((0, 0), "highs", True, 1, Status.UNKNOWN),
+        ((-3, 0), "cbc", True, 1, Status.UNKNOWN),
+    ],
+)
+def test_what_pulps_codes_prove(
+    codes: tuple[int, int], engine: str, early: bool, high: int | None, expected: Status
+) -> None:
+    variables = [SimpleNamespace(lowBound=0, upBound=high)]
+    problem = SimpleNamespace(status=codes[0], sol_status=codes[1], variables=lambda: variables, name="case")
+    assert pulp_status(problem, engine, early=early) is expected
+
+
+@pytest.mark.parametrize("seconds", [0.02, 0.05, 0.1, 0.2])
+def test_a_feasible_model_is_never_called_infeasible(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("formulations.solver.pulp_engine", lambda: "cbc")
+    assert outcome(market_split, seconds) == "unknown"
+
+
+def test_out_of_time_without_and_with_a_solution_of_cpsat() -> None:
+    from ortools.sat.python import cp_model
+
+    rng = random.Random(1)
+    model = cp_model.CpModel()
+    xs = [model.new_bool_var(f"x{i}") for i in range(60)]
+    chosen = [rng.randint(0, 1) for _ in xs]
+    model.minimize(sum((i % 3 + 1) * x for i, x in enumerate(xs)))
+    free = run_cpsat(model, Limits(5.0, workers=1))
+    assert (free.status, free.objective, free.bound) == (Status.OPTIMAL, 0, 0)
+    for _ in range(6):
+        a = [rng.randint(0, 999) for _ in xs]
+        model.add(sum(c * x for c, x in zip(a, xs, strict=True)) == sum(c * z for c, z in zip(a, chosen, strict=True)))
+    run = run_cpsat(model, Limits(60.0, workers=1, deterministic_limit=0.05))
+    assert (run.status, run.objective, run.solved) == (Status.UNKNOWN, None, False)
+    for x, z in zip(xs, chosen, strict=True):
+        model.add_hint(x, z)
+    found = run_cpsat(model, Limits(60.0, workers=1, deterministic_limit=0.05))
+    assert found.status is Status.FEASIBLE
+    assert found.objective is not None
+    assert found.bound is not None
+    assert found.bound <= found.objective
