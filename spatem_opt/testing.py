@@ -161,6 +161,61 @@ def _places(
     return np.array(found)
 
 
+TINY = 40
+"""Tiny instances that tests and benchmarks share: seeds 0 .. 39 of :func:`tiny_instance`."""
+
+
+def tiny_instance(seed: int) -> tuple[Network, Architecture]:
+    """A network of 2 to 4 crossbar layers on a chip of 1 to 4 tiles: small enough for a model of all steps at once.
+
+    Parameters
+    ----------
+    seed : int
+        Also picks what is in the network, ``seed % 5``: a chain, an addition, a concatenation, a depthwise layer, a pool.
+
+    Examples
+    --------
+    >>> network, chip = tiny_instance(1)
+    >>> [node.op for node in network.nodes], chip.tiles
+    (['input', 'conv', 'conv', 'add'], 2)
+    """
+    rng = np.random.default_rng([seed, TINY])
+    chip, b = _tiny_chip(rng, f"tiny-{seed}"), Builder(f"tiny-{seed}", f"generated: tiny instance {seed}")
+    size = int(rng.integers(2, 4))
+    x = b.input(int(rng.integers(1, 3)), size, size)
+    kernel = int(rng.choice([1, 2])) if size == 2 else int(rng.choice([1, 3]))
+    x = b.conv(x, int(rng.integers(2, 4)), kernel, pads="same")
+    kind = seed % 5
+    if kind == 1:
+        x = b.add(x, _same(rng, b, x))
+    elif kind == 2:
+        x = b.concat([x, b.conv(x, 2, 1)])
+    elif kind == 3:
+        x = b.conv(x, x.channels, 2, groups=x.channels)
+    elif kind == 4:
+        x = b.pool(x, "max", 2, stride=int(rng.integers(1, 3)))
+    if kind != 1:
+        x = b.conv(x, int(rng.integers(1, 4)), 1)
+    if rng.random() < 0.4:
+        b.fc(x, int(rng.integers(1, 4)))
+    return b.build(), chip
+
+
+def _tiny_chip(rng: Rng, name: str) -> Architecture:
+    """1 to 4 tiles of 1 to 3 crossbars of 4 or 6 OU slots, at most 6 crossbars, few bits of everything."""
+    rows, cols = ((1, 1), (1, 2), (2, 1), (1, 3), (2, 2))[int(rng.integers(5))]
+    per_tile = int(rng.integers(2, 5)) if rows * cols == 1 else int(rng.integers(1, 6 // (rows * cols) + 1))
+    ou_rows, ou_cols = int(rng.integers(4, 7)), int(rng.integers(2, 5))
+    return Architecture(
+        name=name, mesh_rows=rows, mesh_cols=cols, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=per_tile,
+        crossbar_rows=2 * ou_rows, crossbar_cols=int(rng.integers(2, 4)) * ou_cols, ou_rows=ou_rows, ou_cols=ou_cols,
+        cell_bits=2, adc_bits=8, weight_bits=2, activation_bits=int(rng.integers(1, 4)), partial_sum_bits=4,
+        pipeline_tail_cycles=int(rng.integers(0, 4)), buffer_bits_per_cycle=int(rng.integers(8, 33)),
+        overlap_input=bool(rng.random() < 0.25), input_load="full" if rng.random() < 0.1 else "needed",
+        router_bits_per_cycle=int(rng.integers(4, 17)), digital_ops_per_cycle=int(rng.integers(1, 7)),
+    )  # fmt: skip
+
+
 def pixel_pipeline(network: Network, architecture: Architecture) -> Plan | None:
     """One copy of every layer on tiles of its own, no barrier: what OU-level simulators call a pixel pipeline."""
     plan = layer_serial(network, architecture)

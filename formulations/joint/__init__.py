@@ -1,0 +1,1 @@
+"""All steps in one model, for tiny instances: mathematics in ``README.md``."""

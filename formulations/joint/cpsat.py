@@ -1,0 +1,292 @@
+"""CP-SAT model of all steps at once. Equation labels are those of ``README.md``."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from formulations.joint import space, timing
+from formulations.joint.decisions import Decisions, from_solution, literals, read, to_solution
+from formulations.joint.problem import Problem
+from formulations.joint.variables import Variables, make_variables, worst_case
+from formulations.solver import Limits, Result, Run, concluded, run_cpsat, versions
+from spatem_opt import bounds, pipeline
+from spatem_opt.errors import ModelError
+from spatem_opt.evaluator import evaluate
+from spatem_opt.result import Status
+from spatem_opt.shortage import shortage
+from spatem_opt.solution import Solution
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
+
+
+def add_bound(model: cp_model.CpModel, y: Variables) -> None:
+    r"""Redundant: the latency is at least a proven bound (J18).
+
+    .. math:: z \ge \underline{z}
+    """
+    model.add(y.latency >= y.lower).with_name("bound[0]")
+
+
+def add_copy_order(model: cp_model.CpModel, y: Variables) -> None:
+    r"""Symmetry: copies are numbered in the order of their first windows (J20).
+
+    .. math:: a_{lfwc} \le \sum_{w' < w} a_{lfw',c-1}, \qquad u_{lc} \le \sum_w a_{lfwc}
+    """
+    p = y.problem
+    for layer in p.layers:
+        runs: defaultdict[int, list[Any]] = defaultdict(list)
+        for (at, frame, w, c), run in y.run.items():
+            if at != layer:
+                continue
+            runs[c].append(run)
+            if c > 0:
+                earlier = [y.run[layer, frame, before, c - 1] for before in range(w)]
+                model.add_bool_or(~run, *earlier).with_name(f"copy_order[{layer},{frame},{w},{c}]")
+        for c, any_window in runs.items():
+            model.add_bool_or(~y.used[layer, c], *any_window).with_name(f"copy_order[{layer},{c}]")
+
+
+def add_crossbar_order(model: cp_model.CpModel, y: Variables) -> None:
+    r"""Symmetry: crossbars of a tile are numbered in the order of their first items (J21).
+
+    .. math:: x_{\iota k} \le \sum_{\iota' < \iota} x_{\iota', k-1}
+
+    for items :math:`\iota = (l, c, i)` of any option in lexicographic order, k and k - 1 in one tile.
+    """
+    p = y.problem
+    items: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
+    for layer, v, c, i, k in y.put:
+        if k == 0:
+            items[layer, c, i].append(v)
+    for tile in p.tiles:
+        crossbars = p.tile_crossbars(tile)
+        for before, k in zip(crossbars, crossbars[1:], strict=False):
+            opened: Any = None
+            for layer, c, i in sorted(items):
+                name = f"crossbar_order[{layer},{c},{i},{k}]"
+                put = [(y.put[layer, v, c, i, before], y.put[layer, v, c, i, k]) for v in items[layer, c, i]]
+                for _, x in put:
+                    model.add_bool_or(~x, *([] if opened is None else [opened])).with_name(name)
+                now = model.new_bool_var(f"opened[{layer},{c},{i},{before}]")
+                first = [x for x, _ in put] + ([] if opened is None else [opened])
+                model.add_bool_or(~now, *first).with_name(name)
+                for x in first:
+                    model.add_implication(x, now).with_name(name)
+                opened = now
+
+
+def add_turns(model: cp_model.CpModel, y: Variables) -> None:
+    r"""Redundant: windows of one copy run one after the other, wherever it is (J19).
+
+    .. math:: a_{lfwc} = a_{lfw'c} = 1 \Rightarrow E_{lfw} \le B_{lfw'} \lor E_{lfw'} \le B_{lfw}
+    """
+    groups: defaultdict[tuple[int, int], list[Any]] = defaultdict(list)
+    for (layer, frame, w, c), run in y.run.items():
+        key = layer, frame, w
+        size = model.new_int_var(0, y.upper, f"turn[{key},{c}]")
+        groups[layer, c].append(
+            model.new_optional_interval_var(y.begin[key], size, y.end[key], run, f"turns[{key},{c}]")
+        )
+    for (layer, c), members in groups.items():
+        model.add_no_overlap(members).with_name(f"turns[{layer},{c}]")
+
+
+FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
+    "mapping": space.add_mapping,
+    "coverage": space.add_coverage,
+    "capacity": space.add_capacity,
+    "residence": space.add_residence,
+    "compute": space.add_compute,
+    "load": space.add_load,
+    "home": space.add_home,
+    "sums": space.add_sums,
+    "windows": timing.add_windows,
+    "subscription": timing.add_subscription,
+    "transfer": timing.add_transfer,
+    "arrival": timing.add_arrival,
+    "ready": timing.add_ready,
+    "digital": timing.add_digital,
+    "duration": timing.add_duration,
+    "exclusive": timing.add_exclusive,
+    "latency": timing.add_latency,
+    "bound": add_bound,
+    "turns": add_turns,
+    "copy_order": add_copy_order,
+    "crossbar_order": add_crossbar_order,
+}
+REDUNDANT = frozenset(("bound", "turns"))
+SYMMETRY = frozenset(("copy_order", "crossbar_order"))
+
+
+def horizon(problem: Problem) -> int:
+    """Every solution can be compressed to at most this latency: everything one after the other [cycles]."""
+    a, total = problem.architecture, 0
+    for index, node in enumerate(problem.network.nodes):
+        longest = -(-node.channels * a.activation_bits // a.router_bits_per_cycle)
+        each = problem.diameter * a.hop_cycles + longest
+        if index in problem.layer_of:
+            each += sum(worst_case(problem, problem.layer_of[index])) + a.pipeline_tail_cycles
+        each += -(-node.ops_per_window // a.digital_ops_per_cycle)
+        total += node.windows * each
+    return total
+
+
+def build(
+    problem: Problem, without: Collection[str] = (), *, lower: int = 0, upper: int | None = None
+) -> tuple[cp_model.CpModel, Variables]:
+    """The model.
+
+    Parameters
+    ----------
+    problem : Problem
+    without : collection of str
+        Families to leave out (:data:`FAMILIES`).
+    lower, upper : int
+        Proven lower bound for the family ``bound``; a latency that can be reached, :func:`horizon` by default [cycles].
+    """
+    from ortools.sat.python import cp_model
+
+    model = cp_model.CpModel()
+    y = make_variables(model, problem, lower, horizon(problem) if upper is None else upper)
+    for name, add in FAMILIES.items():
+        if name not in without:
+            add(model, y)
+    model.minimize(y.latency)
+    return model, y
+
+
+def completed(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 10.0) -> Run:
+    """The model solved with all decisions fixed: its latency for them, and values of all variables."""
+    fixed = model.clone()
+    for index, value in literals(y, decisions).items():
+        fixed.add(fixed.get_int_var_from_proto_index(index) == value)
+    return run_cpsat(fixed, Limits(time_limit, workers=1))
+
+
+def add_hint(model: cp_model.CpModel, y: Variables, decisions: Decisions) -> None:
+    """Hint every variable.
+
+    Raises
+    ------
+    ModelError
+        If the decisions violate the model.
+    """
+    run = completed(model, y, decisions)
+    if not run.solved:
+        raise ModelError(f"joint: the hint violates the model ({run.status})")
+    for index in range(len(model.proto.variables)):
+        variable = model.get_int_var_from_proto_index(index)
+        model.add_hint(variable, run.value(variable))
+
+
+def solve(
+    problem: Problem,
+    *,
+    time_limit: float,
+    seed: int = 0,
+    workers: int = 2,
+    hint: Solution | None = None,
+    without: Collection[str] = (),
+    deterministic_limit: float | None = None,
+    log: bool = False,
+) -> Result[Solution]:
+    """All steps at once: least latency with a proven bound.
+
+    Parameters
+    ----------
+    problem : Problem
+    time_limit : float
+        Wall time [s].
+    seed, workers : int
+    hint : Solution or None
+        Valid solution to start from, used if it lies in the model's space; None lets the heuristic make one.
+    without : collection of str
+        Redundant and symmetry families to leave out.
+    deterministic_limit : float or None
+        Deterministic time of CP-SAT.
+    log : bool
+        Keep the solver's log.
+
+    Returns
+    -------
+    Result
+        Its objective is the latency that the evaluator finds; ``INFEASIBLE`` has a shortage where the weights
+        provably do not fit.
+
+    Raises
+    ------
+    ModelError
+        If the evaluator rejects a solution, or finds another latency than the proven one: a bug of ours.
+    """
+    limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
+    missing = shortage(problem.network, problem.architecture)
+    if missing is not None or not all(problem.copies):
+        return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
+    best = _start(problem, hint, seed)
+    bound = bounds.latency(problem.network, problem.architecture).value if "bound" not in without else 0
+    objective, text = None if best is None else accepted(best), ""
+    if objective != bound:
+        model, y = build(problem, without, lower=bound, upper=objective)
+        if best is not None:
+            inside = from_solution(problem, best)
+            if inside is not None:
+                add_hint(model, y, inside)
+        run = run_cpsat(model, limits.left(begin), log=log)
+        text = run.log
+        if run.status is Status.INFEASIBLE:
+            if best is not None:
+                raise ModelError("joint: infeasible beside a feasible start")
+            return Result(run.status, None, None, None, time.monotonic() - begin, "cpsat", versions("ortools"), log=text)
+        bound = max(bound, run.bound or 0)
+        if run.solved:
+            found = to_solution(problem, read(y, run.value), {})
+            value = accepted(found, run)
+            if objective is None or value < objective:
+                best, objective = found, value
+    return _result(best, objective, bound, time.monotonic() - begin, seed, text)
+
+
+def _start(problem: Problem, hint: Solution | None, seed: int) -> Solution | None:
+    """The hint, or what the heuristic finds, if it lies in the model's space."""
+    if hint is None:
+        hint = pipeline.solve(problem.network, problem.architecture, seed=seed).solution
+    return hint if hint is not None and from_solution(problem, hint) is not None else None
+
+
+def accepted(solution: Solution, run: Run | None = None) -> int:
+    """Latency of a solution as the evaluator finds it [cycles].
+
+    Raises
+    ------
+    ModelError
+        If it is not valid, or `run` claims less, or has proven another latency optimal.
+    """
+    found = evaluate(solution)
+    if found.violations or found.latency_cycles is None:
+        first = found.violations[0]
+        raise ModelError(f"joint: {len(found.violations)} violations, the first: {first.family}: {first.message}")
+    claim = None if run is None else run.objective
+    proven = run is not None and run.status is Status.OPTIMAL
+    if claim is not None and (found.latency_cycles > claim or (proven and found.latency_cycles != claim)):
+        raise ModelError(f"joint: the model claims {claim} cycles, the evaluator finds {found.latency_cycles}")
+    return found.latency_cycles
+
+
+def _result(
+    best: Solution | None, objective: int | None, bound: int, seconds: float, seed: int, text: str
+) -> Result[Solution]:
+    """Result whose solution claims what is proven."""
+    status, packages = concluded(objective, bound), versions("ortools")
+    if best is not None:
+        step = {
+            "engine": "cpsat", "status": str(status), "objective": objective, "bound": bound,
+            "seconds": round(seconds, 3), "versions": packages, "seed": seed,
+        }  # fmt: skip
+        total = {"objective": "latency", "latency": objective, "bound": bound}
+        best = replace(best, claims={"total": total, "joint": step})
+    return Result(status, best, objective, bound, seconds, "cpsat", packages, None, text)
