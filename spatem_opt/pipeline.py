@@ -117,9 +117,9 @@ def solve(
         return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
     bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
     if method == "exact":
-        time_limit = EXACT_SECONDS if time_limit is None else time_limit
         for text in beyond_reach(network, architecture, time_limit):
             tell(f"beyond reach: {text}")
+        time_limit = EXACT_SECONDS if time_limit is None else time_limit
     best: Evaluated | None = None
     steps: dict[str, Step] = {}
     trace: list[tuple[float, int, str]] = []
@@ -151,11 +151,11 @@ def solve(
     )  # fmt: skip
 
 
-def beyond_reach(network: Network, architecture: Architecture, time_limit: float) -> list[str]:
+def beyond_reach(network: Network, architecture: Architecture, time_limit: float | None = None) -> list[str]:
     """What ``exact`` will bound but not prove within a time limit [s], and the sizes that say so; one text per step."""
     from formulations import exact
 
-    return exact.beyond_reach(network, architecture, time_limit)
+    return exact.beyond_reach(network, architecture, EXACT_SECONDS if time_limit is None else time_limit)
 
 
 def _exact(

@@ -19,6 +19,7 @@ from spatem_opt.plan import problem_of
 from spatem_opt.result import Step
 from spatem_opt.scheduling.problem import rows_by_layer
 from spatem_opt.solution import IntArray, Placement
+from spatem_opt.solution import Solution as FullSolution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,7 +155,8 @@ def _use(
 ) -> tuple[Evaluated, str]:
     """Exchange groupings kind by kind, most bits saved first, and keep what makes the whole better."""
     saved = [k.times * (cost_of(k.problem, k.chosen) - p.cost) for k, p in zip(known, proofs, strict=True)]
-    better = [i for i in np.argsort(saved)[::-1].tolist() if saved[i] > 0 and known[i].blocks == 1]
+    cheaper = [i for i in np.argsort(saved)[::-1].tolist() if saved[i] > 0 and known[i].blocks == 1]
+    better = [i for i in cheaper if spread(found.solution, known[i])]
     before, used, tried, end = found.value, 0, 0, time.monotonic() + seconds
     for i in better:
         if tried and time.monotonic() > end:
@@ -168,9 +170,20 @@ def _use(
         if done is not None and measure(done[1], objective) < found.value:
             value, used = measure(done[1], objective), used + 1
             found = replace(found, solution=done[0], evaluation=done[1], value=value)
+    text = f"{len(cheaper)} cheaper groupings, {len(better)} where copies span tiles, so that it matters"
     if not used:
-        return found, f"not used: {tried} of {len(better)} cheaper groupings tried, the whole is no better"
-    return found, f"{used} of {len(better)} cheaper groupings used: {objective} {before} -> {found.value}"
+        return found, f"{text}; {tried} tried, none used: the whole is no better"
+    return found, f"{text}; {used} used: {objective} {before} -> {found.value}"
+
+
+def spread(solution: FullSolution, kind: Kind) -> bool:
+    """Whether a copy of the kind lies on several tiles: inside a tile, crossbars share inputs and add up for free."""
+    place, architecture = solution.placement, solution.architecture
+    rows = np.isin(place.layer, kind.layers)
+    copy = np.stack([place.layer[rows], place.copy[rows]])
+    tile = place.crossbar[rows] // architecture.crossbars_per_tile
+    copies = np.unique(copy, axis=1).shape[1]
+    return bool(np.unique(np.vstack([copy, tile]), axis=1).shape[1] > copies)
 
 
 def exchange(place: Placement, kind: Kind, best: Solution) -> Placement:

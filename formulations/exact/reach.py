@@ -12,8 +12,13 @@ seconds (``formulations/grouping/README.md``)."""
 RUNS_PER_SECOND = 2_000_000
 """Runs, layers i..j-1 x slots x pace, that the bounds of the replication step price in a second on one core."""
 PACES = segments.PACES + segments.SLOW_PACES
+SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.4, "scheduling": 1.0}
+"""Share of the time left that each step may take, in the order in which they run. Replication may make a new plan, so
+it goes before grouping and scheduling, which start from a plan."""
 TASKS, CHUNKS = 240, 32
-"""Most chunks of a schedule that CP-SAT still improves, and most of one layer."""
+"""Chunks of a schedule that CP-SAT begins with, at most, and most chunks of one layer."""
+FINEST = 1_000
+"""Most chunks of a schedule, where fewer have been proven and there is time left."""
 
 
 def chunks_per_layer(layers: int) -> int:
@@ -52,9 +57,11 @@ def beyond_reach(network: Network, architecture: Architecture, seconds: float) -
             "bounded, proven only where bound and heuristic meet"
         )
     priced = runs(len(nodes), len(segments.menu(architecture.ou_slots)), PACES)
-    if priced > RUNS_PER_SECOND * seconds:
-        most = f"{RUNS_PER_SECOND * seconds:.2g} in {seconds:g} s"
-        found.append(f"replication: {priced:.2g} runs of layers to price, reach {most}: bounded only")
+    most = RUNS_PER_SECOND * seconds * SHARES["replication"]
+    if priced > most:
+        found.append(
+            f"replication: {priced:.2g} runs of layers to price, reach {most:.2g} in {seconds:g} s: bounded only"
+        )
     if len(nodes) > TASKS:
         found.append(f"scheduling: {len(nodes)} layers, reach {TASKS} chunks: bounded only")
     return found

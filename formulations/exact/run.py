@@ -8,20 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from formulations.exact import grouping, mapping, replication, scheduling
+from formulations.exact import grouping, mapping, reach, replication, scheduling
 from formulations.solver import Limits
 from spatem_opt.pipeline import Evaluated
 from spatem_opt.result import Step
 
 RunStep = Callable[[Evaluated, str, Limits], tuple[Evaluated, Step]]
-STEPS: dict[str, tuple[RunStep, float]] = {
-    "mapping": (mapping.run, 0.2),
-    "replication": (replication.run, 0.5),
-    "grouping": (grouping.run, 0.4),
-    "scheduling": (scheduling.run, 1.0),
+RUN: dict[str, RunStep] = {
+    "mapping": mapping.run,
+    "replication": replication.run,
+    "grouping": grouping.run,
+    "scheduling": scheduling.run,
 }
-"""Step -> what runs it, and its share of the time then left. Replication may make a new plan, so it goes before
-grouping and scheduling, which start from a plan."""
 
 
 def steps(
@@ -54,10 +52,10 @@ def steps(
         If a model and its referee disagree: a bug of ours.
     """
     limits, begin = Limits(seconds, seed, workers), time.monotonic()
-    for name, (run, share) in STEPS.items():
+    for name, share in reach.SHARES.items():
         progress(f"exact {name}, best so far {found.value}")
         with held_back():
-            found, step = run(found, objective, limits.left(begin, share))
+            found, step = RUN[name](found, objective, limits.left(begin, share))
         yield found, step
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,28 +27,64 @@ ROUNDS = 6
 """Times a chunk schedule is slowed down where routers cannot follow, before it is given up."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Round:
+    """One chunk problem: ``count`` chunks a layer, the list schedule's makespan [cycles], and the result."""
+
+    count: int
+    expansion: Expansion
+    heuristic: int
+    result: Result[chunks.Solution]
+
+
 def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
-    """Order the chunks of the best solution's windows, at its copies, places and paces."""
+    """Order the chunks of the best solution's windows, at its copies, places and paces; finer ones while proven."""
     begin = time.monotonic()
     layers = len(found.solution.network.layers)
-    count = reach.chunks_per_layer(layers)
     try:
-        expansion = build(source(found), count)
+        last = _round(source(found), reach.chunks_per_layer(layers), limits.left(begin, 0.8))
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
-    hint = chunk_heuristic.solve(expansion.problem)
-    result = _solve(expansion.problem, hint, layers, limits.left(begin, 0.8))
-    note = f"makespan of {count} chunks a layer at the solution's places and paces, routers left out"
+    best, used = _use(last, found, objective)
+    while last.result.status is Status.OPTIMAL and layers <= reach.TASKS and _finer(last, layers, limits.left(begin)):
+        finer = _round(source(found), 2 * last.count, limits.left(begin, 0.8))
+        best, better = _use(finer, best, objective)
+        used = better or used
+        if finer.result.status is not Status.OPTIMAL:
+            break
+        last = finer
+    result = last.result
+    note = f"makespan of {last.count} chunks a layer at the solution's places and paces, routers left out"
     if layers > reach.TASKS:
-        note += f"; beyond reach: {layers} chunks, at most {reach.TASKS}"
-    if result.solution is not None:
-        found, why = _use(expansion, result.solution, found, objective)
-        note += f"; {why}"
-    return found, Step(
+        note += f"; beyond reach: {layers} layers, at most {reach.TASKS} chunks"
+    return best, Step(
         "scheduling", result.engine, result.status, result.objective, result.bound, round(time.monotonic() - begin, 3),
-        chunks.makespan(expansion.problem, hint.start), "cycles", result.versions, limits.seed, note,
+        last.heuristic, "cycles", result.versions, limits.seed,
+        f"{note}; {used or 'not used: window by window it is no better'}",
     )  # fmt: skip
+
+
+def _finer(last: Round, layers: int, limits: Limits) -> bool:
+    """Whether twice as many chunks are worth a try."""
+    room = 2 * last.count <= reach.CHUNKS and 2 * last.count * layers <= reach.FINEST
+    return room and limits.time_limit > 2 * last.result.seconds + 1
+
+
+def _round(problem: Problem, count: int, limits: Limits) -> Round:
+    """Solve the chunk problem; with too many layers only bound it."""
+    begin = time.monotonic()
+    expansion = build(problem, count)
+    hint = chunk_heuristic.solve(expansion.problem)
+    if len(problem.grids) > reach.TASKS:
+        start = prepare(expansion.problem, hint, use_bound=True)
+        result = conclude(start, begin, "combinatorial", "numpy")
+    else:
+        left = limits.left(begin)
+        result = cpsat.solve(
+            expansion.problem, time_limit=left.time_limit, seed=left.seed, workers=left.workers, hint=hint
+        )
+    return Round(count, expansion, chunks.makespan(expansion.problem, hint.start), result)
 
 
 def source(found: Evaluated) -> Problem:
@@ -62,32 +98,27 @@ def source(found: Evaluated) -> Problem:
     return Problem(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
-def _solve(problem: chunks.Problem, hint: chunks.Solution, layers: int, limits: Limits) -> Result[chunks.Solution]:
-    if layers > reach.TASKS:
-        return conclude(prepare(problem, hint, use_bound=True), time.monotonic(), "combinatorial", "numpy")
-    return cpsat.solve(problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=hint)
-
-
-def _use(expansion: Expansion, solution: chunks.Solution, found: Evaluated, objective: str) -> tuple[Evaluated, str]:
-    """The better of the solution so far and that of the chunks, and which it is."""
-    done = settle(expansion, solution, found, found.value if objective == "latency" else None)
+def _use(last: Round, found: Evaluated, objective: str) -> tuple[Evaluated, str]:
+    """The better of the solution so far and that of the chunks; a text if it is the latter."""
+    if last.result.solution is None:
+        return found, ""
+    done = settle(last, last.result.solution, found, found.value if objective == "latency" else None)
     if done is None or measure(done[1], objective) >= found.value:
-        return found, "not used: window by window it is no better"
+        return found, ""
     value = measure(done[1], objective)
+    name = f"{found.name}, order of {last.count} chunks a layer"
     text = f"used: {objective} {found.value} -> {value}"
-    return replace(found, name=f"{found.name}, exact order of chunks", solution=done[0], evaluation=done[1],
-                   value=value), text  # fmt: skip
+    return replace(found, name=name, solution=done[0], evaluation=done[1], value=value), text
 
 
 def settle(
-    expansion: Expansion, solution: chunks.Solution, found: Evaluated, limit: int | None
+    last: Round, solution: chunks.Solution, found: Evaluated, limit: int | None
 ) -> tuple[Solution, Evaluation] | None:
     """Windows for given starts of chunks, in this order slowed down until routers and ports can follow.
 
     None if they never can, if a buffer is too small, or as soon as the latency is not below ``limit``.
     """
-    order = np.argsort(np.argsort(solution.start, kind="stable"))
-    count = reach.chunks_per_layer(len(expansion.source.grids))
+    order, expansion = np.argsort(np.argsort(solution.start, kind="stable")), last.expansion
     for attempt in range(ROUNDS):
         cut, times = expansion.timetable(solution)
         if limit is not None and times.latency >= limit:
@@ -100,6 +131,6 @@ def settle(
         if families - CONTENTION or evaluation.arrays is None:
             return None
         arrays = evaluation.arrays
-        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)
+        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), last.count)
         solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, order))
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,8 +25,10 @@ from spatem_opt.cli.common import (
 from spatem_opt.cli.evaluate import report
 
 if TYPE_CHECKING:
+    from spatem_opt.architecture import Architecture
     from spatem_opt.evaluator import Evaluation
-    from spatem_opt.result import Result
+    from spatem_opt.network import Network
+    from spatem_opt.result import Result, Step
 
 
 class Objective(StrEnum):
@@ -65,14 +67,16 @@ def solve(
     method: Annotated[
         str,
         typer.Option(
-            help="auto, heuristic, or a baseline such as dense-pipeline; a wrong name lists all.", metavar="METHOD"
+            help="auto, exact, heuristic, or a baseline such as dense-pipeline; a wrong name lists all.",
+            metavar="METHOD",
         ),
     ] = "auto",
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds; without it each method decides.", min=0.0, metavar="S")
+        float | None,
+        typer.Option(help="Seconds; without it the first answer, for exact 120 s.", min=0.0, metavar="S"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
-    workers: Annotated[int, typer.Option(help="Threads for exact models.", min=1, metavar="N")] = 1,
+    workers: Annotated[int, typer.Option(help="Threads of CP-SAT.", min=1, metavar="N")] = 1,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
@@ -99,6 +103,10 @@ def solve(
     spatem solve vgg19 --arch ou-isaac-24x24 --objective throughput
     spatem solve resnet18 --set ou_rows=16 --set adc_bits=6 --layers
     spatem solve lenet5 --method layer-serial --json
+    spatem solve resnet18 --method exact --time-limit 300 --workers 8
+
+    With --method exact, or auto and a time limit, every step is then proven or improved on its own: one line each says
+    what is known of the step's problem. No bound of a step is one of the whole; that one is in the table.
 
     Ctrl-C keeps the best solution found so far. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
@@ -121,6 +129,8 @@ def solve(
     graph = load(network, input_shape)
     if pareto is not None:
         raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
+    if method == "exact":
+        warn_beyond_reach(graph, chip, time_limit)
     with progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
                      workers=workers, progress=progress)  # fmt: skip
@@ -137,6 +147,15 @@ def solve(
         for path in filter(None, (output, html)):
             say(f"wrote {path}")
     raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
+
+
+def warn_beyond_reach(network: Network, chip: Architecture, time_limit: float | None) -> None:
+    """Say in one line what the exact steps will bound but not prove, if anything."""
+    from spatem_opt.pipeline import beyond_reach
+
+    too_large = beyond_reach(network, chip, time_limit)
+    if too_large:
+        say(f"beyond reach: {network.name} on {chip.name}: {'; '.join(too_large)}")
 
 
 def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
@@ -160,6 +179,24 @@ def _print(result: Result, found: Evaluation, title: str, layers: bool) -> None:
     show(tables.overview(found, title=title, objective=result.objective, bound=result.bound, seconds=result.seconds))
     if layers:
         show(tables.layers(found))
+    show_steps(result.steps)
+
+
+def show_steps(steps: Sequence[Step]) -> None:
+    """Print what is proven step by step, one line each, and what the numbers are of; nothing without steps."""
+    from rich import box
+    from rich.table import Table
+
+    if not steps:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="each step's own problem", title_justify="left")
+    for head in ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds"):
+        table.add_column(head, justify="left" if head in ("step", "engine", "status") else "right", no_wrap=True)
+    for step in steps:
+        numbers = ("" if n is None else f"{n:,} {step.unit}" for n in (step.heuristic, step.objective, step.bound))
+        gap = "" if step.gap is None else f"{100 * step.gap:.2f} %"
+        table.add_row(step.step, step.engine, str(step.status), *numbers, gap, f"{step.seconds:.2f}")
+    show(table, *(f"{step.step}: {step.note}" for step in steps))
 
 
 def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +212,7 @@ def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dic
         "gap": result.gap,
         "seconds": result.seconds,
         "shortage": result.shortage.to_dict() if result.shortage is not None else None,
+        "steps": [step.to_dict() for step in result.steps],
         "evaluation": found.to_dict() if found is not None else None,
     }
 

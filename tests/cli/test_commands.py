@@ -299,7 +299,7 @@ def test_keys_of_solve(run: Run, solver: Fake, tiny_solution: Solution) -> None:
     data = json.loads(run("solve", "lenet5", "--json")[1])
     assert set(data) == {
         "format", "version", "network", "architecture", "method", "seed", "output", "objective", "status", "value",
-        "bound", "gap", "seconds", "shortage", "evaluation",
+        "bound", "gap", "seconds", "shortage", "steps", "evaluation",
     }  # fmt: skip
     assert set(data["evaluation"]) == EVALUATION
     assert (data["format"], data["version"], data["gap"]) == ("spatem-result", 1, 0.5)
