@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,14 +15,16 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import Evaluated, finish, measure, search
-from spatem_opt.result import Shortage, gap
+from spatem_opt.pipeline import EXACT_SECONDS, Evaluated, finish, measure, prove, search
+from spatem_opt.result import Shortage, Step, gap
 from spatem_opt.shortage import shortage
-from spatem_opt.stop import MaxRuntime
+from spatem_opt.stop import MaxRuntime, catch_interrupt
 
 OURS = {"heuristic": "latency", "balanced": "balanced", "half-latency": None}
 """Row -> objective it searches for. ``balanced`` minimises latency times communication; ``half-latency`` is the
 solution of least communication with at most half of the best baseline's latency, among all found for other rows."""
+EXACT = "exact"
+"""Row of the exact steps, where asked for: they start from the solution of least latency of the heuristic's."""
 PAPER = {"latency": 0.2924, "communication": 0.3128}
 """Average reductions that the abstract reports (ASP-DAC 2022, pp. 702-707)."""
 COMPARABLE = (
@@ -92,12 +94,16 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All methods on one network and chip; `shortage` if its weights provably do not fit (then there are no rows)."""
+    """All methods on one network and chip; `shortage` if its weights provably do not fit (then there are no rows).
+
+    ``steps`` is what was proven step by step, if that was asked for.
+    """
 
     network: str
     architecture: str
     rows: tuple[Row, ...] = ()
     shortage: Shortage | None = None
+    steps: tuple[Step, ...] = ()
 
     @property
     def best(self) -> Row | None:
@@ -123,6 +129,7 @@ class Comparison:
             "rows": [asdict(row) for row in self.rows],
             "best_baseline": None if best is None else best.method,
             "reductions": [asdict(reduction) for reduction in self.reductions],
+            "steps": [step.to_dict() for step in self.steps],
         }
 
     @classmethod
@@ -131,9 +138,10 @@ class Comparison:
         try:
             missing = data["shortage"]
             if missing is not None:
-                missing = Shortage(**{**missing, "levers": tuple(missing["levers"])})
+                missing = Shortage.from_dict(missing)
             rows = tuple(Row(**row) for row in data["rows"])
-            return cls(data["network"], data["architecture"], rows, missing)
+            steps = tuple(Step.from_dict(step) for step in data.get("steps", ()))
+            return cls(data["network"], data["architecture"], rows, missing, steps)
         except (KeyError, TypeError) as error:
             raise InstanceError("comparison", "", str(error), "expected what to_dict writes") from error
 
@@ -170,6 +178,8 @@ def compare(
     *,
     time_limit: float | None = None,
     seed: int = 0,
+    exact: bool = False,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Comparison:
     """Run every baseline, and the heuristic for the rows of :data:`OURS`.
@@ -181,13 +191,18 @@ def compare(
         Seconds for each of our rows, which use all of them to improve. Baselines are always finished.
     seed : int
         Of the improvement.
+    exact : bool
+        Also a row :data:`EXACT`, and what it proves of each step, within the same time limit
+        (:data:`~spatem_opt.pipeline.EXACT_SECONDS` without one).
+    workers : int
+        Threads of CP-SAT.
     progress : callable, optional
         Told in a few words what is going on.
 
     Returns
     -------
     Comparison
-        Rows in the order of :data:`~spatem_opt.baselines.BASELINES`, then :data:`OURS`.
+        Rows in the order of :data:`~spatem_opt.baselines.BASELINES`, then :data:`OURS`, then maybe :data:`EXACT`.
 
     Examples
     --------
@@ -207,15 +222,20 @@ def compare(
         done.append(_baseline(name, network, architecture, bound))
     pool = [(row.method, found) for row, found in done if found is not None]
     fastest = min((found.latency_cycles or 0 for _, found in pool), default=None)
-    ours = []
+    ours, fastest_of_ours = [], _Fastest()
     for name, objective in OURS.items():
         begun = time.monotonic()
         if objective is not None:
             stop = None if time_limit is None else partial(MaxRuntime(time_limit), 0.0)
             search = _found(network, architecture, objective, seed, stop, tell)
-            pool += [(found.name, found.evaluation) for found in search]
+            pool += [fastest_of_ours.seen(found) for found in search]
         ours.append(_ours(name, pool, fastest, bound, time.monotonic() - begun))
-    return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours))
+    steps: tuple[Step, ...] = ()
+    if exact and fastest_of_ours.best is not None:
+        seconds = EXACT_SECONDS if time_limit is None else time_limit
+        row, steps = _exact(fastest_of_ours.best, bound, seconds, seed, workers, tell)
+        ours.append(row)
+    return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours), steps=steps)
 
 
 def summarize(comparisons: Iterable[Comparison]) -> Summary:
@@ -287,6 +307,34 @@ def _found(
         tell(f"{network.name}: {text}")
 
     return search(network, architecture, objective, "heuristic", note, seed=seed, stop=stop)
+
+
+class _Fastest:
+    """Keeps the solution of least latency, whatever it was searched for."""
+
+    def __init__(self) -> None:
+        self.best: Evaluated | None = None
+
+    def seen(self, found: Evaluated) -> tuple[str, Evaluation]:
+        """Take note of a solution; returns its entry in the pool."""
+        latency = measure(found.evaluation, "latency")
+        if self.best is None or latency < self.best.value:
+            self.best = replace(found, value=latency)
+        return found.name, found.evaluation
+
+
+def _exact(
+    best: Evaluated, bound: int, seconds: float, seed: int, workers: int, tell: Progress
+) -> tuple[Row, tuple[Step, ...]]:
+    """The row of the exact steps, and what they prove."""
+    begun = time.monotonic()
+
+    def note(text: str) -> None:
+        tell(f"{best.solution.network.name}: {text}")
+
+    with catch_interrupt() as interrupted:
+        found, steps = prove(best, "latency", seconds, seed, workers, note, interrupted)
+    return _row(EXACT, found.name, found.evaluation, bound, time.monotonic() - begun), steps
 
 
 def _ours(name: str, pool: Sequence[tuple[str, Evaluation]], fastest: int | None, bound: int, seconds: float) -> Row:

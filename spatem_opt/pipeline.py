@@ -121,7 +121,7 @@ def solve(
             tell(f"beyond reach: {text}")
         time_limit = EXACT_SECONDS if time_limit is None else time_limit
     best: Evaluated | None = None
-    steps: dict[str, Step] = {}
+    steps: tuple[Step, ...] = ()
     trace: list[tuple[float, int, str]] = []
     with catch_interrupt() as interrupted:
         stop = _stop(method, time_limit, interrupted)
@@ -133,21 +133,17 @@ def solve(
                 break
         if best is not None and time_limit is not None and method in ("auto", "exact") and not interrupted.pressed:
             left = max(0.0, time_limit - (time.monotonic() - begun))
-            for found, step in _exact(best, objective, left, seed, workers, tell):
-                if found.value < best.value:
-                    trace.append((round(time.monotonic() - begun, 3), found.value, found.name))
-                best, steps[step.step] = found, step
-                if interrupted.pressed:
-                    break
+            before, (best, steps) = best, prove(best, objective, left, seed, workers, tell, interrupted)
+            if best.value < before.value:
+                trace.append((round(time.monotonic() - begun, 3), best.value, best.name))
     seconds = time.monotonic() - begun
     if best is None:
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
-    proven = tuple(steps[name] for name in STEPS if name in steps)
-    claims = _claims(best, bound, objective, method, seed, seconds, trace, proven)
+    claims = _claims(best, bound, objective, method, seed, seconds, trace, steps)
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
     return Result(
         status, objective, replace(best.solution, claims=claims), best.value, bound.value, seconds,
-        evaluation=best.evaluation, steps=proven,
+        evaluation=best.evaluation, steps=steps,
     )  # fmt: skip
 
 
@@ -158,13 +154,26 @@ def beyond_reach(network: Network, architecture: Architecture, time_limit: float
     return exact.beyond_reach(network, architecture, EXACT_SECONDS if time_limit is None else time_limit)
 
 
-def _exact(
-    best: Evaluated, objective: str, seconds: float, seed: int, workers: int, tell: Progress
-) -> Iterator[tuple[Evaluated, Step]]:
-    """The exact steps; the only place where this package calls the models."""
+def prove(
+    best: Evaluated, objective: str, seconds: float, seed: int, workers: int, tell: Progress, interrupted: Interrupted
+) -> tuple[Evaluated, tuple[Step, ...]]:
+    """Run the exact steps from a solution, until they are done or Ctrl-C is pressed.
+
+    Returns
+    -------
+    best : Evaluated
+        Never worse than before.
+    steps : tuple of Step
+        Those that were done, in the order of :data:`STEPS`.
+    """
     from formulations import exact
 
-    return exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell)
+    done: dict[str, Step] = {}
+    for found, step in exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell):
+        best, done[step.step] = found, step
+        if interrupted(best.value):
+            break
+    return best, tuple(done[name] for name in STEPS if name in done)
 
 
 def _stop(method: str, time_limit: float | None, interrupted: Interrupted) -> Callable[[], bool] | None:

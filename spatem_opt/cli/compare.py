@@ -28,6 +28,10 @@ def compare(
         typer.Option(help="Seconds for each of our rows, which use all of them.", min=0.0, metavar="S"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Also a row of the exact steps, and what they prove of each step.")
+    ] = False,
+    workers: Annotated[int, typer.Option(help="Threads of CP-SAT.", min=1, metavar="N")] = 1,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     output: Annotated[
@@ -39,16 +43,18 @@ def compare(
     Rows: the five baselines; `heuristic` minimises latency; `balanced` minimises latency times communication;
     `half-latency` has least communication at no more than half of the best baseline's latency. A star
     marks the best baseline of a network, the one of lowest latency: both reductions are against that one. The bound is
-    that of the latency.
+    that of the latency. With --exact also a row `exact`, 120 s unless --time-limit says else, and per step heuristic
+    against exact: objective, bound, gap, time.
 
     \b
     spatem compare resnet18
     spatem compare lenet5 resnet50 --arch ou-isaac-7x7 -o rows.csv
     spatem compare resnet18 resnet50 vgg16 --markdown
+    spatem compare lenet5 cifar10 --arch ou-isaac-4x4 --exact
 
     Exit code 4 if no network fits the chip.
     """  # fmt: skip
-    from spatem_opt.cli.solve import progress_line
+    from spatem_opt.cli.solve import progress_line, warn_beyond_reach
     from spatem_opt.compare import compare as run
     from spatem_opt.compare import summarize
     from spatem_opt.files import check_writable, write_atomically
@@ -61,8 +67,13 @@ def compare(
     for caution in chip.cautions():
         say(f"warning: {chip.name}: {caution}")
     graphs = [load(name) for name in networks]
+    for graph in graphs if exact else ():
+        warn_beyond_reach(graph, chip, time_limit)
     with progress_line() as tell:
-        summary = summarize([run(graph, chip, time_limit=time_limit, seed=seed, progress=tell) for graph in graphs])
+        summary = summarize([
+            run(graph, chip, time_limit=time_limit, seed=seed, exact=exact, workers=workers, progress=tell)
+            for graph in graphs
+        ])  # fmt: skip
     if output is not None:
         from spatem_opt.report.compare import to_csv
 
@@ -74,6 +85,7 @@ def compare(
 
 def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markdown: bool) -> None:
     """Print a :class:`~spatem_opt.compare.Summary`; `head` goes into the JSON."""
+    from spatem_opt.cli.solve import show_steps
     from spatem_opt.report import compare as report
 
     if as_json:
@@ -84,4 +96,5 @@ def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markd
         return
     for comparison in summary.comparisons:
         show(report.table(comparison))
+        show_steps(comparison.steps)
     show(report.summary_table(summary), report.remark(summary))
