@@ -114,7 +114,10 @@ def solve(
     begun = time.monotonic()
     missing = shortage(network, architecture)
     if missing is not None:
-        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
+        proof = _infeasible(network, architecture, time_limit, seed, workers) if method == "exact" else ()
+        return Result(
+            Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
+        )  # fmt: skip
     bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):
@@ -152,6 +155,16 @@ def beyond_reach(network: Network, architecture: Architecture, time_limit: float
     from formulations import exact
 
     return exact.beyond_reach(network, architecture, EXACT_SECONDS if time_limit is None else time_limit)
+
+
+def _infeasible(
+    network: Network, architecture: Architecture, time_limit: float | None, seed: int, workers: int
+) -> tuple[Step, ...]:
+    """The step that proves it, with the constraint families that cannot hold together."""
+    from formulations import exact
+
+    seconds = EXACT_SECONDS if time_limit is None else time_limit
+    return (exact.infeasible(network, architecture, seconds, seed=seed, workers=workers),)
 
 
 def prove(

@@ -7,6 +7,6 @@ and its bound is none of the whole: that one stays :mod:`spatem_opt.bounds`.
 from __future__ import annotations
 
 from formulations.exact.reach import beyond_reach
-from formulations.exact.run import steps
+from formulations.exact.run import infeasible, steps
 
-__all__ = ["beyond_reach", "steps"]
+__all__ = ["beyond_reach", "infeasible", "steps"]

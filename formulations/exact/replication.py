@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from formulations.exact import reach
+from formulations.exact import conflicts, reach
 from formulations.replication import master
 from formulations.replication.runs import UNIT, Problem, Solution, from_cuts, from_runs
 from formulations.replication.runs import objective as cost_of
@@ -15,7 +15,7 @@ from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.pipeline import Evaluated, finish, measure
 from spatem_opt.plan import Plan
 from spatem_opt.replication import segments
-from spatem_opt.result import Step
+from spatem_opt.result import Status, Step
 
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that a run of several layers may plan with, tried in turn as the heuristic does."""
@@ -42,8 +42,8 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
     if result.engine == "combinatorial":
         note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
-    if result.shortage is not None:
-        note += f"; {result.shortage}"
+    if result.status is Status.INFEASIBLE:
+        note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
     if result.solution is not None and (known is None or _must(result.objective) < known):
         better, why = _use(result.solution.cuts(start.problem), candidates, found, setting)
         found, note = better, f"{note}; {why}"

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from formulations.exact import grouping, mapping, reach, replication, scheduling
+from formulations.exact import conflicts, grouping, mapping, reach, replication, scheduling
 from formulations.solver import Limits
+from spatem_opt.architecture import Architecture
+from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import Evaluated
 from spatem_opt.result import Step
 
@@ -57,6 +59,12 @@ def steps(
         with held_back():
             found, step = RUN[name](found, objective, limits.left(begin, share))
         yield found, step
+
+
+def infeasible(network: Network, architecture: Architecture, seconds: float, *, seed: int, workers: int) -> Step:
+    """The mapping step of a network that does not fit, with the constraint families that cannot hold together."""
+    with held_back():
+        return conflicts.mapping(network, architecture, Limits(seconds, seed, workers))
 
 
 @contextmanager

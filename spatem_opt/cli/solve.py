@@ -164,7 +164,7 @@ def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
         report(found.violations)
         return VIOLATIONS if found.violations else DONE
     if result.shortage is not None:
-        say(f"infeasible: {result.shortage}")
+        say(f"infeasible: {result.shortage}; families in conflict: {', '.join(result.shortage.conflict)}")
         return INFEASIBLE
     if str(result.status) == "infeasible":
         say(f"infeasible: {what}: proven that there is no solution")

@@ -247,7 +247,8 @@ def test_infeasible_says_what_is_missing(run: Run, solver: Fake, tmp_path: Path)
     code, out, err = run("solve", "lenet5", "--set", "adc_bits=5", "-o", tmp_path / "out.json")
     assert (code, out) == (4, "")
     assert (
-        err == "infeasible: network 'x' on chip 'y': capacity: 9 cells needed, 4 there, 5 short; would do: --arch z\n"
+        err == "infeasible: network 'x' on chip 'y': capacity: 9 cells needed, 4 there, 5 short; would do: --arch z; "
+        "families in conflict: assignment, capacity\n"
     )
     assert not list(tmp_path.iterdir())
 
