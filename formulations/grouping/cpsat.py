@@ -84,11 +84,11 @@ def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, *, ass
         {(g, t): new(f"s[{g},{t}]") for g in named_groups for t in range(len(prof.shapes) + 1)},
         [model.new_int_var(0, groups, f"count[{t}]") for t in range(len(prof.shapes))],
         [
-            {key: model.new_int_var(0, groups, f"pattern{a}[{key}]") for key in side.group_patterns}
+            {key: model.new_int_var(0, groups, f"pattern{a}[{k}]") for k, key in enumerate(side.group_patterns)}
             for a, side in enumerate(prof.sides)
         ],
         [
-            {q: model.new_int_var(0, side.lines, f"line{a}[{q}]") for q in side.line_patterns}
+            {q: model.new_int_var(0, side.lines, f"line{a}[{k}]") for k, q in enumerate(side.line_patterns)}
             for a, side in enumerate(prof.sides)
         ],
     )
@@ -378,14 +378,15 @@ def solve(
         run = run_cpsat(model, limits.left(begin), log=log)
         text = run.log
         if run.solved:
-            start.improve(problem, from_labels(_labels(y, run.value)), run.objective)
+            start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
 
 
-def _labels(y: Variables, value: Callable[[Any], int]) -> IntArray:
+def read(y: Variables, value: Callable[[Any], int]) -> Solution:
+    """Solution of the values of the full model's variables, of either engine."""
     labels = np.full((y.problem.rows, y.problem.cols), -1, dtype=np.int64)
     for (i, j, g), x in y.x.items():
         if value(x):
             labels[i, j] = g
-    return labels
+    return from_labels(labels)

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from formulations.grouping.cpsat import PROFILE, REACH, Variables, shape_objective, touch_objective
+from formulations.grouping.cpsat import PROFILE, REACH, Variables, read, shape_objective, touch_objective
 from formulations.grouping.profile import full, named, pattern_counts, profile
 from formulations.grouping.steps import finish, prepare
 from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
-from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
+from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
 
 def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
@@ -258,10 +258,6 @@ def solve(
         add_hint(y, start.best.labels(problem))
         run = run_pulp(model, limits.left(begin), warm=True)
         if run.solved:
-            labels = np.full((problem.rows, problem.cols), -1, dtype=np.int64)
-            for (i, j, g), x in y.x.items():
-                if run.value(x):
-                    labels[i, j] = g
-            start.improve(problem, from_labels(labels), run.objective)
+            start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound)
     return finish(problem, start, begin, engine)

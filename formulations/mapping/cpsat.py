@@ -157,8 +157,11 @@ def solve(
 
 def chosen(y: Variables, run: Run) -> Solution | None:
     """Solution of a run, None if it has none."""
-    if not run.solved:
-        return None
+    return read(y, run.value) if run.solved else None
+
+
+def read(y: Variables, value: Callable[[Any], int]) -> Solution:
+    """Solution of the values of the variables, of either engine."""
     return Solution(tuple(
-        next((c for c in y.candidates(layer) if run.value(y.x[layer, c])), -1) for layer in range(len(y.problem.layers))
+        next((c for c in y.candidates(layer) if value(y.x[layer, c])), -1) for layer in range(len(y.problem.layers))
     ))  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from formulations.replication import cpsat, ilp
 from formulations.replication.columns import Columns, Labels, Run, labels, path
 from formulations.replication.pricing import Pricing
-from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check
+from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check, run_cost
 from formulations.solver import Limits, Result, concluded, pulp_engine, versions
 from formulations.solver import Run as Outcome
 from spatem_opt.errors import InstanceError, ModelError
@@ -144,8 +145,8 @@ class _Search:
         if not self.closed(gap):
             self._collect(lower, found)
 
-    def _collect(self, lower: list[FloatArray], found: Labels) -> None:
-        """Columns through which a path may be better than the best solution."""
+    def _collect(self, lower: list[FloatArray], found: Labels, below: int = 0) -> None:
+        """Columns through which a path may be better than the best solution by more than `below`."""
         problem, parts = self.problem, []
         for first in range(problem.layers):
             low, high = self.pricing.runs(first)
@@ -154,7 +155,7 @@ class _Search:
                 if k > problem.capacity or not np.isfinite(lower[first][s]).any():
                     continue
                 around = found.through(first, stop, k, np.zeros(len(stop)))
-                p, j = np.nonzero(low[s] + around < self.objective)
+                p, j = np.nonzero(low[s] + around < self.objective - below)
                 one = np.ones(len(p))
                 parts.append(np.stack([first * one, stop[j], s * one, p, low[s][p, j], high[s][p, j]]))
         table = np.concatenate(parts, axis=1) if parts else np.zeros((6, 0))
@@ -290,6 +291,47 @@ def all_columns(problem: Problem, limits: Limits, engine: Engine = "cpsat") -> C
                     rows.append((first, stop, slots, pace, run.base + found.objective))
     table = np.array(rows, dtype=np.int64).reshape(-1, 5).T
     return Columns(problem, table[0], table[1], table[2], table[3], table[4])
+
+
+def known_columns(problem: Problem, hint: Solution) -> tuple[Columns, Callable[[int], IntArray]]:
+    """The runs that a best solution may consist of, each at the least cost known.
+
+    Their master (``build_master``) is a restriction of the step: it has the runs of the best solution known and all
+    runs through which a path of lower bounds is no worse, but not always a run's cheapest ways. Its ``lower`` is a
+    bound of the whole step.
+
+    Parameters
+    ----------
+    problem : Problem
+    hint : Solution
+        Feasible.
+
+    Returns
+    -------
+    columns : Columns
+    ways : function
+        Of a column, the ways that its cost comes from.
+    """
+    search = _Search(problem, Limits(0.0), time.monotonic(), cpsat.solve_run)
+    search.accept(hint)
+    search.open(np.inf)
+    search._collect(search.lower, labels(problem, search.lower), -1)
+    possible = np.isfinite(search.table.upper)
+    some, upper = search.table.columns.select(possible), search.table.upper[possible]
+    best = search.best if search.best is not None else hint
+    edges = list(pairwise([*best.first.tolist(), problem.layers]))
+    own = [best.way[i:j] for i, j in edges]
+    cost = [run_cost(problem, i, j, int(p), way) for (i, j), p, way in zip(edges, best.pace, own, strict=True)]
+    first, stop = np.array(edges, dtype=np.int64).T
+    mine, others = (first, stop, best.slots, best.pace, cost), (some.first, some.stop, some.slots, some.pace, upper)
+    table = [np.concatenate(pair).astype(np.int64) for pair in zip(mine, others, strict=True)]
+    columns = Columns(problem, table[0], table[1], table[2], table[3], table[4], search.bound)
+
+    def ways(c: int) -> IntArray:
+        run = columns.run(c)
+        return own[c] if c < len(own) else _must(search.pricing.allocation(run.first, run.stop, run.slots, run.pace))
+
+    return columns, ways
 
 
 def _must(ways: IntArray | None) -> IntArray:

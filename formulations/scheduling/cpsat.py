@@ -169,6 +169,11 @@ def add_hint(model: cp_model.CpModel, y: Variables, solution: Solution) -> None:
     model.add_hint(y.makespan, makespan(y.problem, np.asarray(start)))
 
 
+def solution_of(y: Variables, value: Callable[[Any], int]) -> Solution:
+    """Solution of the values of the model's variables."""
+    return read(y.problem, lambda i: value(y.start[i]))
+
+
 def solve(
     problem: Problem,
     *,
@@ -210,6 +215,6 @@ def solve(
     add_hint(model, y, start.best)
     run = run_cpsat(model, limits.left(begin), log=log)
     if run.solved:
-        start.improve(problem, read(problem, lambda i: run.value(y.start[i])), run.objective)
+        start.improve(problem, solution_of(y, run.value), run.objective)
     start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(start, begin, "cpsat", "ortools", run.log)

@@ -202,6 +202,12 @@ def add_hint(y: Variables, solution: Solution) -> None:
     y.makespan.setInitialValue(makespan(y.problem, start))
 
 
+def solution_of(y: Variables, value: Callable[[Any], int]) -> Solution:
+    """Solution of the values of the model's variables."""
+    starts = {i: t for (i, t), variable in y.x.items() if value(variable)}
+    return read(y.problem, lambda i: starts[i])
+
+
 def solve(
     problem: Problem,
     *,
@@ -239,7 +245,6 @@ def solve(
     add_hint(y, start.best)
     run = run_pulp(model, limits.left(begin), warm=True)
     if run.solved:
-        starts = {i: t for (i, t), variable in y.x.items() if run.value(variable)}
-        start.improve(problem, read(problem, lambda i: starts[i]), run.objective)
+        start.improve(problem, solution_of(y, run.value), run.objective)
     start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(start, begin, engine, "pulp")

@@ -12,7 +12,7 @@ import typer
 
 import spatem_opt
 from spatem_opt.architecture import ArchitectureWarning
-from spatem_opt.cli import architectures, bench, compare, evaluate, export, networks, pareto, plot, solve
+from spatem_opt.cli import architectures, bench, compare, evaluate, export, import_, networks, pareto, plot, solve
 from spatem_opt.cli.common import BAD_INPUT, INTERRUPTED, say
 from spatem_opt.errors import InstanceError
 
@@ -22,7 +22,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     name="spatem", no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for group in (solve, compare, bench, evaluate, pareto, plot, export, networks, architectures):
+for group in (solve, compare, bench, evaluate, pareto, plot, export, import_, networks, architectures):
     group.register(app)
 
 

@@ -1,4 +1,4 @@
-"""``spatem export``: the tables of a solution as CSV, or a network as JSON."""
+"""``spatem export``: the tables of a solution as CSV, a network as JSON, or a step's model for another solver."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatem_opt.cli.common import DONE, VIOLATIONS, say
+from spatem_opt.cli.common import DONE, INFEASIBLE, VIOLATIONS, say
+from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
+    from spatem_opt.architecture import Architecture
     from spatem_opt.evaluator import Evaluation
+    from spatem_opt.network import Network
     from spatem_opt.solution import Solution
 
 SOLUTIONS = (".json", ".json.gz")
@@ -25,11 +29,33 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
+MODEL = "Model of a step, for another solver"
+
+
+class Step(StrEnum):
+    """Steps that have models."""
+
+    MAPPING = "mapping"
+    GROUPING = "grouping"
+    REPLICATION = "replication"
+    SCHEDULING = "scheduling"
+
+
+class Format(StrEnum):
+    """Formats of models."""
+
+    MPS = "mps"
+    LP = "lp"
+    CPSAT = "cpsat"
+
+
 def export(
     what: Annotated[
         str,
         typer.Argument(
-            help="A solution file, or a network (.onnx or a shipped name).", metavar="FILE|NETWORK", show_default=False
+            help="A solution file, or a network (.onnx or a shipped name; with --step also .json).",
+            metavar="FILE|NETWORK",
+            show_default=False,
         ),
     ],
     output: Annotated[
@@ -37,7 +63,7 @@ def export(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the CSV files, or the .json file of the network.",
+            help="Folder for the CSV files, .json file of the network, or file of the model.",
             metavar="PATH",
             show_default=False,
         ),
@@ -45,16 +71,73 @@ def export(
     input_shape: Annotated[
         str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
     ] = None,
+    step: Annotated[
+        Step | None, typer.Option(help="Write the model of this step of a network.", rich_help_panel=MODEL)
+    ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Must suit the name of the file: .mps, .lp; cpsat: .pbtxt, .pb. Without it the name decides.",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", "-a", help="Chip; ou-isaac without it.", metavar="ARCH", rich_help_panel=MODEL),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            "-s",
+            help="Change one number of the chip; may be repeated.",
+            metavar="KEY=VALUE",
+            rich_help_panel=MODEL,
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="grouping: of this layer.", metavar="NAME", rich_help_panel=MODEL)
+    ] = None,
+    chunks: Annotated[
+        int | None, typer.Option(help="scheduling: chunks per copy, 8 without it.", metavar="N", rich_help_panel=MODEL)
+    ] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(help="replication: only this run of layers, 0 the first.", metavar="N", rich_help_panel=MODEL),
+    ] = None,
+    max_excess: Annotated[
+        int | None,
+        typer.Option(
+            help="mapping: the first level's optimum, where it is not known.", metavar="N", rich_help_panel=MODEL
+        ),
+    ] = None,
 ) -> None:
-    """Write the tables of a solution as CSV for other tools, or a network as JSON to read and to change.
+    """Write what other tools read: tables of a solution as CSV, a network as JSON, a step's model for another solver.
 
     Of a solution: layers.csv (mapping, copies, cycles, as the evaluator finds them), placement.csv, schedule.csv,
     tiles.csv, routers.csv. Exit code 3 if the solution violates constraints.
 
+    Of a step: the exact model as MPS, LP or CP-SAT file, and beside it FILE.json, with which 'spatem import' reads a
+    solution back. Exit code 4 if the network provably does not fit the chip.
+
     \b
     spatem export resnet50.json -o tables
     spatem export model.onnx --input-shape 1x3x320x320 -o model.json
+    spatem export resnet18 --step scheduling --chunks 4 -o schedule.mps
+    spatem export lenet5 --step grouping --layer conv2 --format cpsat -o grouping.pbtxt
     """  # fmt: skip
+    chosen = {"format": format_, "arch": arch, "set": settings, "layer": layer, "chunks": chunks, "run": run,
+              "max-excess": max_excess}  # fmt: skip
+    if step is not None:
+        options = {"layer": layer, "chunks": chunks, "run": run, "max_excess": max_excess}
+        name = None if format_ is None else format_.value
+        raise typer.Exit(
+            _export_model(load_problem(what, input_shape, arch, settings), step.value, output, name, options)
+        )
+    for option, value in chosen.items():
+        if value is not None:
+            raise InstanceError("export", option, str(value), "expected only with --step")
     if what.endswith(SOLUTIONS):
         raise typer.Exit(_export_solution(what, output))
     import orjson
@@ -65,6 +148,41 @@ def export(
     data = to_json(load(what, input_shape))
     write_atomically(output, orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     say(f"wrote {output}")
+
+
+def load_problem(
+    network: str, input_shape: str | None, arch: str | None, settings: list[str] | None
+) -> tuple[Network, Architecture]:
+    """Network and chip; says what the chip is to be careful about."""
+    from spatem_opt.network import load
+    from spatem_opt.presets import DEFAULT, load_architecture, parse_overrides
+
+    chip = load_architecture(arch or DEFAULT, parse_overrides(settings or ()))
+    for caution in chip.cautions():
+        say(f"warning: {chip.name}: {caution}")
+    return load(network, input_shape), chip
+
+
+def _export_model(
+    problem: tuple[Network, Architecture], step: str, output: str, name: str | None, options: dict[str, Any]
+) -> int:
+    # The only commands that use `formulations`; imported here, as that package stands on this one.
+    from formulations.exchange.cases import Options
+    from formulations.exchange.files import export as write
+    from spatem_opt.shortage import shortage
+
+    missing = shortage(*problem)
+    if missing is not None:
+        say(f"infeasible: {missing}")
+        return INFEASIBLE
+    made = write(*problem, step, output, format=name, options=Options(**options))
+    say(f"{made.step}: {made.what}")
+    objective = "objective of the model" if made.scale == 1 else f"{made.scale} x objective of the model"
+    offset = f" + {made.offset}" if made.offset else ""
+    say(f"{made.variables} variables; {made.unit} = {objective}{offset}, proven to be at least {made.bound}")
+    for file in made.files:
+        say(f"wrote {file}")
+    return DONE
 
 
 def _export_solution(file: str, output: str) -> int:

@@ -1,10 +1,14 @@
-"""``spatem export``."""
+"""``spatem export`` and ``spatem import``."""
 
 from __future__ import annotations
 
 import csv
+import re
+import subprocess
+import sys
 from pathlib import Path
 
+import orjson
 import pytest
 
 from spatem_opt.cli import main
@@ -36,3 +40,101 @@ def test_a_network_comes_back(tmp_path: Path) -> None:
     assert main(["export", "lenet5", "-o", str(tmp_path / "net.json")]) == 0
     assert load(tmp_path / "net.json").layers == load("lenet5").layers
     assert main(["export", "oops", "-o", str(tmp_path / "net.json")]) == 2
+
+
+@pytest.fixture
+def model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """An exported mapping model."""
+    path = tmp_path / "mapping.pbtxt"
+    assert main(["export", "lenet5", "--step", "mapping", "-o", str(path)]) == 0
+    told = capsys.readouterr().err
+    assert "mapping: second level" in told
+    assert f"wrote {path}\nwrote {path}.json" in told
+    return path
+
+
+def response(model: Path) -> str:
+    """What CP-SAT says of a model file."""
+    from ortools.sat.python import cp_model
+
+    problem, solver = cp_model.CpModel(), cp_model.CpSolver()
+    problem.proto.parse_text_format(model.read_text())
+    solver.parameters.num_workers = 1
+    solver.solve(problem)
+    return str(solver.response_proto)
+
+
+def test_a_model_goes_out_and_its_solution_comes_back(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = tmp_path / "values.txt"
+    values.write_text(response(model))
+    assert main(["import", str(model), "--values", str(values)]) == 0
+    assert "mapping (optimal)" in capsys.readouterr().out
+    assert main(["import", str(model), "--values", str(values), "--json"]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    assert set(found) == {"format", "version", "file", "values", "step", "what", "status", "objective", "unit", "bound",
+                          "gap", "violations", "solution"}  # fmt: skip
+    assert (found["format"], found["step"], found["status"], found["gap"]) == ("spatem-import", "mapping", "optimal", 0)
+    assert list(found["solution"]["mapping"]) == [load("lenet5").nodes[i].name for i in load("lenet5").layers]
+
+
+def test_a_changed_value_is_a_violation(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = tmp_path / "values.txt"
+    values.write_text(re.sub("solution: 1", "solution: 0", response(model), count=1))
+    assert main(["import", str(model), "--values", str(values)]) == 3
+    assert "violation: assignment: assignment[conv1]: 0 true, expected 1" in capsys.readouterr().err
+    assert main(["import", str(model), "--values", str(values), "--json"]) == 3
+    found = orjson.loads(capsys.readouterr().out)
+    assert (found["status"], found["objective"], found["gap"], found["solution"]) == ("unknown", None, None, None)
+    assert found["violations"][0]["family"] == "assignment"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "lenet5", "--layer", "conv1", "-o", "x.mps"], "layer = 'conv1', expected only with --step"),
+        (["export", "lenet5", "--arch", "isaac", "-o", "x.json"], "arch = 'isaac', expected only with --step"),
+        (["export", "lenet5", "--step", "grouping", "-o", "x.mps"], "layer = None, expected a crossbar layer"),
+        (["export", "lenet5", "--step", "mapping", "-o", "x.txt"], "ends in .mps or .lp"),
+        (["export", "lenet5", "--step", "mapping", "--format", "lp", "-o", "x.mps"], "ends in .lp"),
+        (["export", "lenet5", "--step", "oops", "-o", "x.mps"], "'oops' is not one of 'mapping'"),
+        (["export", "oops", "--step", "mapping", "-o", "x.mps"], "oops"),
+        (["import", "nothing.mps", "--values", "x"], "nothing.mps.json: cannot be read"),
+        (["import", "nothing.txt", "--values", "x"], "ends in .mps or .lp"),
+        (["import", "nothing.mps"], "Missing option '--values'"),
+    ],
+)
+def test_wrong_use_of_models(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: ")
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_does_not_fit_has_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "vgg19", "--step", "mapping", "-o", str(tmp_path / "x.mps")]) == 4
+    assert "infeasible: network 'vgg19'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["export", "--help"], ["import", "--help"], ["export", "lenet5", "-o", "n.json"]]
+)
+def test_only_models_load_solvers(arguments: list[str], tmp_path: Path) -> None:
+    code = f"""
+import sys
+from spatem_opt.cli import main
+main({arguments!r})
+print("LOADED", {{m.split('.')[0] for m in sys.modules}} & {{"ortools", "pulp", "highspy", "formulations"}})
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert "LOADED set()" in done.stdout

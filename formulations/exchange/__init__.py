@@ -1,0 +1,1 @@
+"""Models of the steps as files for any solver, and solutions read back (``formulations/README.md``, Exchange)."""
