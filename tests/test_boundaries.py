@@ -14,6 +14,7 @@ import spatem_opt
 PACKAGE = Path(spatem_opt.__file__).parent
 SOLVERS = {"ortools", "pulp", "highspy"}
 EVALUATOR_MAY = {"architecture", "errors", "evaluator", "network.layers", "solution"}
+SEAMS = {"pipeline": "exact steps", "cli.export": "models to files", "cli.import_": "solver answers from files"}
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 FRONT = {"pipeline", "baselines", "bench", "cli", "report", "evaluator"}
 
@@ -62,6 +63,14 @@ def names(package: str) -> list[tuple[str, Path]]:
 def test_no_module_imports_a_solver() -> None:
     for name, path in modules():
         assert not SOLVERS & {item.split(".")[0] for item in imports(path, everywhere=False)}, name
+
+
+def test_models_are_called_at_one_seam_only() -> None:
+    """``formulations`` stands on this package; only the front end calls it, and only inside functions."""
+    for name, path in modules():
+        uses = {item for item in imports(path, everywhere=True) if item.split(".")[0] == "formulations"}
+        assert not uses or name in SEAMS, name
+        assert not any(item.startswith("formulations") for item in imports(path, everywhere=False)), name
 
 
 @pytest.mark.parametrize("heavy", ["onnx", "typer", "rich", "matplotlib"])

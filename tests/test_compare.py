@@ -11,7 +11,7 @@ import pytest
 from spatem_opt import bench, pareto
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
-from spatem_opt.compare import OURS, Comparison, Row, compare, summarize
+from spatem_opt.compare import EXACT, OURS, Comparison, Row, compare, summarize
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.io import read_solution
@@ -77,6 +77,23 @@ def test_means_are_geometric_and_skip_networks_without_baseline() -> None:
     assert (mean.method, mean.networks) == ("heuristic", 2)
     assert (mean.latency, mean.communication) == pytest.approx((0.5, -1.0))
     assert "Not in the means: c (no baseline fits)." in markdown(summarize([first, second, lonely]))
+
+
+def test_exact_starts_from_the_fastest_and_comes_back_from_json(chip: Architecture) -> None:
+    found = compare(load("lenet5"), chip, exact=True, time_limit=0.5)
+    rows = {row.method: row for row in found.rows}
+    assert [row.method for row in found.rows] == [*BASELINES, *OURS, EXACT]
+    assert rows[EXACT].latency_cycles is not None
+    assert rows["heuristic"].latency_cycles is not None
+    assert rows[EXACT].latency_cycles <= rows["heuristic"].latency_cycles
+    assert [step.step for step in found.steps] == ["mapping", "grouping", "replication", "scheduling"]
+    assert Comparison.from_dict(orjson.loads(orjson.dumps(found.to_dict()))) == found
+
+
+def test_a_shortage_comes_back_from_json(chip: Architecture) -> None:
+    found = compare(load("resnet18"), chip)
+    assert found.shortage is not None
+    assert Comparison.from_dict(orjson.loads(orjson.dumps(found.to_dict()))) == found
 
 
 def test_json_comes_back(compared: Comparison) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spatem_opt import InstanceError, Result, Status, evaluate, load_architecture, load_network, solve
 from spatem_opt.baselines import BASELINES
+from spatem_opt.io import read_solution, write_solution
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import OBJECTIVES
 
@@ -85,6 +89,79 @@ def test_a_baseline_that_does_not_fit_is_unknown() -> None:
 def test_a_time_limit_of_zero_still_finds_a_solution() -> None:
     result = solve(load_network("lenet5"), load_architecture("ou-isaac-2x2"), time_limit=0.0)
     assert result.status in (Status.FEASIBLE, Status.OPTIMAL)
+
+
+STEPS = ("mapping", "grouping", "replication", "scheduling")
+
+
+def test_exact_is_no_worse_than_the_heuristic_and_says_what_is_proven() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2")
+    told: list[str] = []
+    exact = solve(network, chip, method="exact", time_limit=30.0, progress=told.append)
+    heuristic = solved("lenet5", "ou-isaac-2x2", method="heuristic")
+    assert exact.value is not None
+    assert heuristic.value is not None
+    assert exact.value <= heuristic.value
+    assert exact.bound == heuristic.bound
+    assert tuple(step.step for step in exact.steps) == STEPS
+    assert heuristic.steps == ()
+    assert told[0].startswith("beyond reach: grouping: ")
+    assert [text.partition(",")[0] for text in told if text.startswith("exact ")] == [
+        "exact mapping", "exact replication", "exact grouping", "exact scheduling"
+    ]  # fmt: skip
+
+
+def test_claims_per_step_are_in_the_file(tmp_path: Path) -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2")
+    result = solve(network, chip, method="exact", time_limit=30.0, seed=5)
+    assert result.solution is not None
+    write_solution(result.solution, tmp_path / "out.json")
+    stored = read_solution(tmp_path / "out.json")
+    assert evaluate(stored).violations == ()
+    for step in result.steps:
+        claim = stored.claims[step.step]
+        assert {"engine", "status", "objective", "bound", "seconds", "versions", "seed"} <= set(claim)
+        assert (claim["status"], claim["bound"], claim["seed"]) == (step.status, step.bound, 5)
+
+
+def test_auto_proves_only_within_a_time_limit() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2")
+    assert solved("lenet5", "ou-isaac-2x2").steps == ()
+    limited = solve(network, chip, time_limit=1.0)
+    assert tuple(step.step for step in limited.steps) == STEPS
+    assert limited.seconds < 10
+
+
+def test_other_methods_prove_nothing() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2")
+    assert solve(network, chip, method="heuristic", time_limit=0.1).steps == ()
+    assert solve(network, chip, method="dense-pipeline", time_limit=0.1).steps == ()
+
+
+def test_an_interrupt_keeps_the_steps_done() -> None:
+    """Ctrl-C while the first exact step runs: that step is kept, the others are not begun."""
+    told: list[str] = []
+
+    def press(text: str) -> None:
+        told.append(text)
+        if text.startswith("exact mapping"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    result = solve(
+        load_network("lenet5"), load_architecture("ou-isaac-2x2"), method="exact", time_limit=30.0, progress=press
+    )
+    assert result.solution is not None
+    assert [step.step for step in result.steps] == ["mapping"]
+    assert told[-1].startswith("exact mapping")
+
+
+def test_exact_on_what_does_not_fit_names_the_conflict() -> None:
+    result = solve(load_network("vgg16"), load_architecture("ou-isaac-2x2"), method="exact")
+    assert result.shortage is not None
+    assert result.shortage.conflict == ("assignment", "capacity")
+    (step,) = result.steps
+    assert (step.step, step.status) == ("mapping", Status.INFEASIBLE)
+    assert step.note.endswith("in conflict: assignment, capacity")
 
 
 def test_progress_is_told() -> None:

@@ -45,7 +45,7 @@ def beyond_reach(network: Network, architecture: Architecture, seconds: float) -
     >>> from spatem_opt import load_architecture, load_network
     >>> chip = load_architecture("ou-isaac-2x2", {"adc_bits": 5})
     >>> print(*beyond_reach(load_network("lenet5"), chip, 60.0))
-    grouping: 4 of 5 kinds of layers have more than 8 x 8 OUs: bounded, proven only where bound and heuristic meet
+    grouping: 5 of 6 kinds of layers have more than 8 x 8 OUs: bounded, proven only where bound and heuristic meet
     """
     nodes = [network.nodes[i] for i in network.layers]
     found = []

@@ -69,7 +69,7 @@ def prepare(candidates: Candidates, setting: Setting) -> Start:
 
 def place(cuts: segments.Cuts, candidates: Candidates) -> Plan | None:
     """The plan of cuts; None if its copies do not fit tile by tile."""
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.architecture)
+    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
     return None if placed is None else Plan("segments", *placed)
 
 

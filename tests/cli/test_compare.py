@@ -68,6 +68,18 @@ def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| --- |" in out
 
 
+def test_exact_is_a_row_beside_the_heuristic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_exact = ["--exact", "--time-limit", "1", "-o", str(tmp_path / "rows.csv")]
+    assert main(["compare", "cifar10", *SMALL, *with_exact]) == 0
+    out, err = capsys.readouterr()
+    assert "each step's own problem" in out
+    assert "beyond reach: cifar10" in err
+    rows = {row["method"]: row for row in csv.DictReader((tmp_path / "rows.csv").open())}
+    assert list(rows)[-1] == "exact"
+    assert int(rows["exact"]["latency_cycles"]) <= int(rows["heuristic"]["latency_cycles"])
+    assert rows["exact"]["bound"] == rows["heuristic"]["bound"]
+
+
 def test_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "resnet18", *SMALL]) == 4
     assert "does not fit" in capsys.readouterr().out

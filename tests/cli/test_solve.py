@@ -14,6 +14,7 @@ import pytest
 from spatem_opt import pipeline
 from spatem_opt.cli import main
 
+STEPS = ("mapping", "grouping", "replication", "scheduling")
 SMALL = ["lenet5", "--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
 
 
@@ -51,6 +52,39 @@ def test_vgg19_does_not_fit_the_default_chip(tmp_path: Path, capsys: pytest.Capt
     assert "1127153664 there" in line
     assert "would do: " in line
     assert not list(tmp_path.iterdir())
+
+
+EXACT = ["lenet5", "--arch", "ou-isaac-2x2", "--set", "adc_bits=5", "--method", "exact", "--time-limit", "20"]
+
+
+def test_exact_prints_a_line_per_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", *EXACT]) == 0
+    out, err = capsys.readouterr()
+    table = out.partition("each step's own problem")[2].splitlines()
+    lines = {line.split()[0]: line.split() for line in table if line.split() and line.split()[0] in STEPS}
+    assert list(lines) == list(STEPS)
+    assert all(words[2] in ("optimal", "feasible") for words in lines.values())
+    assert all(words[-2] == "%" for words in lines.values())
+    assert "grouping: 5 of 6 kinds of layers have more than 8 x 8 OUs" in err
+    assert [line.partition(":")[0] for line in err.splitlines()] == ["beyond reach"]
+
+
+def test_exact_prints_keys_per_step(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", *EXACT, "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert [step["step"] for step in steps] == list(STEPS)
+    keys = {"step", "engine", "status", "heuristic", "objective", "bound", "gap", "unit", "seconds", "versions", "seed",
+            "note"}  # fmt: skip
+    assert all(set(step) == keys for step in steps)
+
+
+def test_infeasible_names_the_families(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["solve", "vgg16", "--arch", "ou-isaac-2x2", "--set", "adc_bits=5", "--method", "exact", "--json"]) == 4
+    out, err = capsys.readouterr()
+    data = json.loads(out)
+    assert data["shortage"]["conflict"] == ["assignment", "capacity"]
+    assert [step["status"] for step in data["steps"]] == ["infeasible"]
+    assert err.splitlines()[-1].endswith("; families in conflict: assignment, capacity")
 
 
 def test_interrupt_keeps_the_best_so_far(
