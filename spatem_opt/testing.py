@@ -28,6 +28,7 @@ from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.replication.layout import Allocation, Split, bands, column_blocks, interleaved
 from spatem_opt.replication.shapes import Shape, filled_shape, shape_for_serial
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.shortage import shortage
 from spatem_opt.solution import MappingOption, Solution
 
 IntArray = NDArray[np.int64]
@@ -171,16 +172,23 @@ def tiny_instance(seed: int) -> tuple[Network, Architecture]:
     Parameters
     ----------
     seed : int
-        Also picks what is in the network, ``seed % 5``: a chain, an addition, a concatenation, a depthwise layer, a pool.
+        Also picks what the network has, ``seed % 5``: a chain, an addition, a concatenation, a depthwise layer, a pool.
 
     Examples
     --------
     >>> network, chip = tiny_instance(1)
     >>> [node.op for node in network.nodes], chip.tiles
-    (['input', 'conv', 'conv', 'add'], 2)
+    (['input', 'conv', 'conv', 'add', 'fc'], 3)
     """
     rng = np.random.default_rng([seed, TINY])
-    chip, b = _tiny_chip(rng, f"tiny-{seed}"), Builder(f"tiny-{seed}", f"generated: tiny instance {seed}")
+    network, chip = _tiny_network(rng, seed), _tiny_chip(rng, f"tiny-{seed}")
+    while shortage(network, chip) is not None:
+        chip = _tiny_chip(rng, chip.name)
+    return network, chip
+
+
+def _tiny_network(rng: Rng, seed: int) -> Network:
+    b = Builder(f"tiny-{seed}", f"generated: tiny instance {seed}")
     size = int(rng.integers(2, 4))
     x = b.input(int(rng.integers(1, 3)), size, size)
     kernel = int(rng.choice([1, 2])) if size == 2 else int(rng.choice([1, 3]))
@@ -198,7 +206,7 @@ def tiny_instance(seed: int) -> tuple[Network, Architecture]:
         x = b.conv(x, int(rng.integers(1, 4)), 1)
     if rng.random() < 0.4:
         b.fc(x, int(rng.integers(1, 4)))
-    return b.build(), chip
+    return b.build()
 
 
 def _tiny_chip(rng: Rng, name: str) -> Architecture:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from formulations.joint import space, timing
+from formulations.joint import redundant, space, timing
 from formulations.joint.decisions import Decisions, from_solution, literals, read, to_solution
 from formulations.joint.problem import Problem
 from formulations.joint.variables import Variables, make_variables, worst_case
@@ -22,78 +21,6 @@ from spatem_opt.solution import Solution
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
-
-
-def add_bound(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Redundant: the latency is at least a proven bound (J18).
-
-    .. math:: z \ge \underline{z}
-    """
-    model.add(y.latency >= y.lower).with_name("bound[0]")
-
-
-def add_copy_order(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Symmetry: copies are numbered in the order of their first windows (J20).
-
-    .. math:: a_{lfwc} \le \sum_{w' < w} a_{lfw',c-1}, \qquad u_{lc} \le \sum_w a_{lfwc}
-    """
-    p = y.problem
-    for layer in p.layers:
-        runs: defaultdict[int, list[Any]] = defaultdict(list)
-        for (at, frame, w, c), run in y.run.items():
-            if at != layer:
-                continue
-            runs[c].append(run)
-            if c > 0:
-                earlier = [y.run[layer, frame, before, c - 1] for before in range(w)]
-                model.add_bool_or(~run, *earlier).with_name(f"copy_order[{layer},{frame},{w},{c}]")
-        for c, any_window in runs.items():
-            model.add_bool_or(~y.used[layer, c], *any_window).with_name(f"copy_order[{layer},{c}]")
-
-
-def add_crossbar_order(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Symmetry: crossbars of a tile are numbered in the order of their first items (J21).
-
-    .. math:: x_{\iota k} \le \sum_{\iota' < \iota} x_{\iota', k-1}
-
-    for items :math:`\iota = (l, c, i)` of any option in lexicographic order, k and k - 1 in one tile.
-    """
-    p = y.problem
-    items: defaultdict[tuple[int, int, int], list[int]] = defaultdict(list)
-    for layer, v, c, i, k in y.put:
-        if k == 0:
-            items[layer, c, i].append(v)
-    for tile in p.tiles:
-        crossbars = p.tile_crossbars(tile)
-        for before, k in zip(crossbars, crossbars[1:], strict=False):
-            opened: Any = None
-            for layer, c, i in sorted(items):
-                name = f"crossbar_order[{layer},{c},{i},{k}]"
-                put = [(y.put[layer, v, c, i, before], y.put[layer, v, c, i, k]) for v in items[layer, c, i]]
-                for _, x in put:
-                    model.add_bool_or(~x, *([] if opened is None else [opened])).with_name(name)
-                now = model.new_bool_var(f"opened[{layer},{c},{i},{before}]")
-                first = [x for x, _ in put] + ([] if opened is None else [opened])
-                model.add_bool_or(~now, *first).with_name(name)
-                for x in first:
-                    model.add_implication(x, now).with_name(name)
-                opened = now
-
-
-def add_turns(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Redundant: windows of one copy run one after the other, wherever it is (J19).
-
-    .. math:: a_{lfwc} = a_{lfw'c} = 1 \Rightarrow E_{lfw} \le B_{lfw'} \lor E_{lfw'} \le B_{lfw}
-    """
-    groups: defaultdict[tuple[int, int], list[Any]] = defaultdict(list)
-    for (layer, frame, w, c), run in y.run.items():
-        key = layer, frame, w
-        size = model.new_int_var(0, y.upper, f"turn[{key},{c}]")
-        groups[layer, c].append(
-            model.new_optional_interval_var(y.begin[key], size, y.end[key], run, f"turns[{key},{c}]")
-        )
-    for (layer, c), members in groups.items():
-        model.add_no_overlap(members).with_name(f"turns[{layer},{c}]")
 
 
 FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
@@ -114,12 +41,13 @@ FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
     "duration": timing.add_duration,
     "exclusive": timing.add_exclusive,
     "latency": timing.add_latency,
-    "bound": add_bound,
-    "turns": add_turns,
-    "copy_order": add_copy_order,
-    "crossbar_order": add_crossbar_order,
+    "bound": redundant.add_bound,
+    "turns": redundant.add_turns,
+    "work": redundant.add_work,
+    "copy_order": redundant.add_copy_order,
+    "crossbar_order": redundant.add_crossbar_order,
 }
-REDUNDANT = frozenset(("bound", "turns"))
+REDUNDANT = frozenset(("bound", "turns", "work"))
 SYMMETRY = frozenset(("copy_order", "crossbar_order"))
 
 
@@ -241,7 +169,9 @@ def solve(
         if run.status is Status.INFEASIBLE:
             if best is not None:
                 raise ModelError("joint: infeasible beside a feasible start")
-            return Result(run.status, None, None, None, time.monotonic() - begin, "cpsat", versions("ortools"), log=text)
+            return Result(
+                run.status, None, None, None, time.monotonic() - begin, "cpsat", versions("ortools"), log=text
+            )
         bound = max(bound, run.bound or 0)
         if run.solved:
             found = to_solution(problem, read(y, run.value), {})

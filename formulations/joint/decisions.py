@@ -59,28 +59,31 @@ def read(y: Variables, value: Callable[[Any], int]) -> Decisions:
 
 def to_solution(problem: Problem, decisions: Decisions, claims: dict[str, dict[str, Any]]) -> Solution:
     """The solution file's tables: one placement row per OU, one reservation per window."""
-    placed = []
+    placement = _placement(problem, decisions)
+    keys = sorted(decisions.copy)
+    layer = np.array([key[0] for key in keys], dtype=np.int64)
+    window = np.array([key[1] for key in keys], dtype=np.int64)
+    copy = np.array([decisions.copy[key] for key in keys], dtype=np.int64)
+    begin = np.array([decisions.begin[key] for key in keys], dtype=np.int64)
+    one, none = np.ones_like(layer), np.zeros_like(layer)
+    grids = tuple(ways[v].grid for ways, v in zip(problem.ways, decisions.ways, strict=True))
+    chunks = Chunks(layer, copy, window, window, one, none, begin)
+    placed = Timetable(problem.architecture, problem.network, grids, placement, chunks).placed
+    interval = np.array([int(placed[at].interval[c]) for at, c in zip(layer.tolist(), copy.tolist(), strict=True)])
+    schedule = Schedule(layer, copy, window, window.copy(), one, none, begin, begin + interval)
+    mapping = tuple(grid.option for grid in grids)
+    segment = np.zeros(len(mapping), dtype=np.int64)
+    return Solution(problem.architecture, problem.network, mapping, placement, schedule, segment, claims)
+
+
+def _placement(problem: Problem, decisions: Decisions) -> Placement:
+    rows = []
     for (layer, c, item), k in sorted(decisions.crossbar.items()):
         way = problem.ways[layer][decisions.ways[layer]]
         for ou in np.flatnonzero(way.item == item).tolist():
             row, col = int(way.row[ou]), int(way.col[ou])
-            placed.append((layer, c, k, row, row + 1, col, col + 1))
-    placement = Placement(*np.array(placed, dtype=np.int64).T.copy())
-    mapping = tuple(ways[v].grid.option for ways, v in zip(problem.ways, decisions.ways, strict=True))
-    keys = sorted(decisions.copy)
-    column = {
-        "layer": [layer for layer, _ in keys], "copy": [decisions.copy[key] for key in keys],
-        "window": [w for _, w in keys], "begin": [decisions.begin[key] for key in keys],
-    }  # fmt: skip
-    layer, copy, window, begin = (np.array(column[name], dtype=np.int64) for name in column)
-    one, none = np.ones_like(layer), np.zeros_like(layer)
-    grids = tuple(ways[v].grid for ways, v in zip(problem.ways, decisions.ways, strict=True))
-    chunks = Chunks(layer, copy, window, window, one, none, begin)
-    placed_layers = Timetable(problem.architecture, problem.network, grids, placement, chunks).placed
-    interval = np.array([int(placed_layers[at].interval[c]) for at, c in zip(layer, copy, strict=True)])
-    schedule = Schedule(layer, copy, window, window.copy(), one, none, begin, begin + interval)
-    segment = np.zeros(len(mapping), dtype=np.int64)
-    return Solution(problem.architecture, problem.network, mapping, placement, schedule, segment, claims)
+            rows.append((layer, c, k, row, row + 1, col, col + 1))
+    return Placement(*np.array(rows, dtype=np.int64).T.copy())
 
 
 def from_solution(problem: Problem, solution: Solution) -> Decisions | None:

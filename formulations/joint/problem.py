@@ -222,7 +222,11 @@ class Problem:
     def hops(self, source: int, target: int) -> int:
         """Routers between tiles, either of which may be :data:`OUTSIDE` (M1)."""
         if OUTSIDE in (source, target):
-            return 0 if source == target else int(hops(self.architecture, np.array(OUTSIDE), np.array(max(source, target))))
+            return (
+                0
+                if source == target
+                else int(hops(self.architecture, np.array(OUTSIDE), np.array(max(source, target))))
+            )
         return int(hops(self.architecture, np.array(source), np.array(target)))
 
     @property
@@ -291,7 +295,7 @@ def _ways(node: Node, architecture: Architecture, schemes: tuple[str, ...]) -> l
     """Options of a layer: filled ones only where their OUs, or what fits a crossbar, differ from the slotted ones."""
     found: list[Way] = []
     for storage in ("slotted", "filled"):
-        for option in layer_options(node, architecture, storage):  # type: ignore[arg-type]
+        for option in layer_options(node, architecture, storage):
             if option.scheme not in schemes:
                 continue
             way = _way(make_grid(node, option, architecture))
@@ -326,7 +330,7 @@ def check_contention(problem: Problem) -> None:
 
     A bin serves ``c * D`` bits and as many may wait, so a resource that never sees more than ``2 * c * D`` bits in a
     whole inference is safe. Most bits of a port: every window reads all its matrix rows there. Of a router: every
-    datum goes to every tile and the outside, every partial sum to every tile, all past it. Of a buffer: all data at once.
+    datum goes to every tile and the outside, every partial sum to every tile, all past it. Of a buffer: all data.
     """
     a, network = problem.architecture, problem.network
     where = f"network {network.name!r} on chip {a.name!r}"
@@ -338,7 +342,10 @@ def check_contention(problem: Problem) -> None:
     most = 2 * a.contention_cycles
     room = a.buffer_bits * (a.tiles if a.buffer_scope == "chip" else 1)
     held = data * (a.tiles if a.buffer_scope == "chip" else 1)
-    checks = [("router bits", (data + sums) * (a.tiles + 1), most * a.router_bits_per_cycle), ("buffer bits", held, room)]
+    checks = [
+        ("router bits", (data + sums) * (a.tiles + 1), most * a.router_bits_per_cycle),
+        ("buffer bits", held, room),
+    ]
     if a.input_load == "needed":
         checks.append(("port bits", reads, most * a.buffer_bits_per_cycle))
     for what, bits, limit in checks:

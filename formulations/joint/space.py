@@ -58,13 +58,16 @@ def add_residence(model: cp_model.CpModel, y: Variables) -> None:
     r"""Crossbars and tiles of a copy, those that its windows occupy, OU rows and columns on tiles (J4).
 
     .. math:: x_{lvcik} \le e_{lck} \le e_{lct(k)}, \quad x_{lvcik} \le \rho_{lvcrt(k)}, \quad
-        x_{lvcik} \le \gamma_{lvcjt(k)}, \quad a_{lwc} + e_{lck} \le 1 + h_{lwk}, \quad a_{lwc} + e_{lct} \le 1 + h_{lwt}
+        x_{lvcik} \le \gamma_{lvcjt(k)}, \quad a_{lfwc} + e_{lck} \le 1 + h_{lfwk}, \quad
+        a_{lfwc} + e_{lct} \le 1 + h_{lfwt}
 
     for the rows r and columns j of item i.
     """
     tile = [k // y.problem.architecture.crossbars_per_tile for k in y.problem.crossbars]
     for layer, v, way in _ways(y):
-        lines = [(set(way.row[way.item == i].tolist()), set(way.col[way.item == i].tolist())) for i in range(len(way.sizes))]
+        lines = [
+            (set(way.row[way.item == i].tolist()), set(way.col[way.item == i].tolist())) for i in range(len(way.sizes))
+        ]
         for c in range(y.problem.copies[layer]):
             for i, (rows, cols) in enumerate(lines):
                 for k in y.problem.crossbars:
@@ -78,9 +81,13 @@ def add_residence(model: cp_model.CpModel, y: Variables) -> None:
         model.add_implication(literal, y.there[layer, c, tile[k]]).with_name(f"residence[{layer},{c},{k}]")
     for (layer, frame, w, c), run in y.run.items():
         for k in y.problem.crossbars:
-            model.add_bool_or(~run, ~y.on[layer, c, k], y.held[layer, frame, w, k]).with_name(f"residence[{layer},{w},k]")
+            model.add_bool_or(~run, ~y.on[layer, c, k], y.held[layer, frame, w, k]).with_name(
+                f"residence[{layer},{w},k]"
+            )
         for t in y.problem.tiles:
-            model.add_bool_or(~run, ~y.there[layer, c, t], y.at[layer, frame, w, t]).with_name(f"residence[{layer},{w},t]")
+            model.add_bool_or(~run, ~y.there[layer, c, t], y.at[layer, frame, w, t]).with_name(
+                f"residence[{layer},{w},t]"
+            )
 
 
 def add_compute(model: cp_model.CpModel, y: Variables) -> None:
@@ -135,7 +142,9 @@ def _port_bits(model: cp_model.CpModel, y: Variables, key: tuple[int, int, int, 
     taps, groups = weights.kernel[0] * weights.kernel[1], weights.groups
     number = np.arange(len(rows)).reshape(groups, taps, -1)
     height = way.row_height.reshape(number.shape)
-    parts = [_any(model, [rows[r] for r in number[g, :, j]], name) for g in range(groups) for j in range(number.shape[2])]
+    parts = [
+        _any(model, [rows[r] for r in number[g, :, j]], name) for g in range(groups) for j in range(number.shape[2])
+    ]
     size = [int(height[g, 0, j]) for g in range(groups) for j in range(number.shape[2])]
     channels = sum(n * part for n, part in zip(size, parts, strict=True))
     positions = sum(_any(model, [rows[r] for r in number[:, tap].ravel()], name) for tap in range(taps))

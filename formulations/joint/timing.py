@@ -1,4 +1,4 @@
-"""Constraint families about windows, transfers and time (``README.md``, J9 to J16)."""
+"""Constraint families about windows, transfers and time (``README.md``, J9 to J17)."""
 
 from __future__ import annotations
 
@@ -198,5 +198,3 @@ def add_latency(model: cp_model.CpModel, y: Variables) -> None:
     """
     for (node, x), done in y.pixel_done.items():
         model.add(y.latency >= done).with_name(f"latency[{node},{x}]")
-
-

@@ -236,8 +236,7 @@ def _digital(maker: Makers, y: Variables, index: int) -> None:
         y.pixel_done.update({(index, x): y.start[index, x] + digital_cycles(p, index) for x in range(node.windows)})
         maker.flags(y.busy, "busy", ((index, c) for c in copies))
         maker.flags(y.seat, "seat", ((index, c, t) for c in copies for t in p.tiles))
-        keys = [(index, x, t) for x in range(node.windows) for t in p.tiles]
-        maker.flags(y.digital_at, "digital_at", keys)
+        maker.flags(y.digital_at, "digital_at", ((index, x, t) for x in range(node.windows) for t in p.tiles))
 
 
 def destinations(problem: Problem, node: int) -> list[int]:
