@@ -8,8 +8,6 @@ from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 from formulations.exchange.models import LARGEST, CpsatModel, Model, PulpModel
 from formulations.replication.runs import Problem as Runs
 from formulations.replication.runs import Solution as Cuts
@@ -38,7 +36,7 @@ class Options:
     layer : str or None
         Grouping: the layer.
     run : int or None
-        Replication: this run of the heuristic's cuts instead of the master.
+        Replication: the ways of this run of the heuristic's cuts, all else as there.
     chunks : int or None
         Scheduling: chunks per copy.
     """
@@ -211,7 +209,7 @@ def grouping(network: Network, architecture: Architecture, options: Options) -> 
 
 
 def replication(network: Network, architecture: Architecture, options: Options) -> Case:
-    """Cuts into runs on the heuristic's tables (``replication/EXACT.md``): the master, or one run of the heuristic."""
+    """Cuts into runs on the heuristic's tables (``replication/EXACT.md``): all of it, or one run of the heuristic."""
     from formulations.replication.runs import from_cuts, from_runs
     from spatem_opt.bounds import communication, latency
     from spatem_opt.replication import segments
@@ -225,25 +223,22 @@ def replication(network: Network, architecture: Architecture, options: Options) 
         if cuts is not None:
             problem = from_runs(runs, fill=fill)
             hint = from_cuts(problem, cuts)
-            return _master(problem, hint) if options.run is None else _run(problem, hint, options.run)
+            return _cuts(problem, hint) if options.run is None else _run(problem, hint, options.run)
     raise InstanceError(f"network {network.name!r}", "plan", None, "the heuristic finds no cuts on this chip")
 
 
-def _master(problem: Runs, hint: Cuts) -> Case:
-    """Set partitioning by the runs that a best solution may consist of, at known costs."""
-    from formulations.replication import cpsat, ilp
-    from formulations.replication.master import known_columns
+def _cuts(problem: Runs, hint: Cuts) -> Case:
+    """Cuts, slots, paces and ways, over the runs that a best solution may consist of."""
+    from formulations.replication import linked
+    from formulations.replication.master import open_columns
 
-    columns, ways = known_columns(problem, hint)
+    columns = open_columns(problem, hint)
 
     def judge(y: Any, value: Value) -> Judged:
-        chosen = [c for c, z in enumerate(y.z) if value(z)]
-        chosen.sort(key=lambda c: int(columns.first[c]))
-        way = np.concatenate([ways(c) for c in chosen])
-        return _judged(problem, Cuts(columns.first[chosen], columns.slots[chosen], columns.pace[chosen], way))
+        return _judged(problem, linked.read(y, value))
 
-    what = f"master: {problem.layers} layers, {len(columns)} runs at known costs"
-    make = _maker(lambda: cpsat.build_master(columns), lambda: ilp.build_master(columns), ilp.MASTER_FAMILIES)
+    what = f"{problem.layers} layers, {len(columns)} runs that may be part of a best solution, and their ways"
+    make = _maker(lambda: linked.build_cpsat(columns), lambda: linked.build_ilp(columns), linked.FAMILIES)
     return Case(what, "cycles / 1000", columns.lower, make, judge)
 
 

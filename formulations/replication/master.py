@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from formulations.replication import cpsat, ilp
 from formulations.replication.columns import Columns, Labels, Run, labels, path
 from formulations.replication.pricing import Pricing
-from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check, run_cost
+from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check
 from formulations.solver import Limits, Result, concluded, pulp_engine, versions
 from formulations.solver import Run as Outcome
 from spatem_opt.errors import InstanceError, ModelError
@@ -293,12 +292,8 @@ def all_columns(problem: Problem, limits: Limits, engine: Engine = "cpsat") -> C
     return Columns(problem, table[0], table[1], table[2], table[3], table[4])
 
 
-def known_columns(problem: Problem, hint: Solution) -> tuple[Columns, Callable[[int], IntArray]]:
-    """The runs that a best solution may consist of, each at the least cost known.
-
-    Their master (``build_master``) is a restriction of the step: it has the runs of the best solution known and all
-    runs through which a path of lower bounds is no worse, but not always a run's cheapest ways. Its ``lower`` is a
-    bound of the whole step.
+def open_columns(problem: Problem, hint: Solution) -> Columns:
+    """All runs that a best solution may consist of: a path of lower bounds through them is no worse than one known.
 
     Parameters
     ----------
@@ -308,30 +303,14 @@ def known_columns(problem: Problem, hint: Solution) -> tuple[Columns, Callable[[
 
     Returns
     -------
-    columns : Columns
-    ways : function
-        Of a column, the ways that its cost comes from.
+    Columns
+        Costs are lower bounds; ``lower`` is one of the whole problem.
     """
     search = _Search(problem, Limits(0.0), time.monotonic(), cpsat.solve_run)
     search.accept(hint)
     search.open(np.inf)
     search._collect(search.lower, labels(problem, search.lower), -1)
-    possible = np.isfinite(search.table.upper)
-    some, upper = search.table.columns.select(possible), search.table.upper[possible]
-    best = search.best if search.best is not None else hint
-    edges = list(pairwise([*best.first.tolist(), problem.layers]))
-    own = [best.way[i:j] for i, j in edges]
-    cost = [run_cost(problem, i, j, int(p), way) for (i, j), p, way in zip(edges, best.pace, own, strict=True)]
-    first, stop = np.array(edges, dtype=np.int64).T
-    mine, others = (first, stop, best.slots, best.pace, cost), (some.first, some.stop, some.slots, some.pace, upper)
-    table = [np.concatenate(pair).astype(np.int64) for pair in zip(mine, others, strict=True)]
-    columns = Columns(problem, table[0], table[1], table[2], table[3], table[4], search.bound)
-
-    def ways(c: int) -> IntArray:
-        run = columns.run(c)
-        return own[c] if c < len(own) else _must(search.pricing.allocation(run.first, run.stop, run.slots, run.pace))
-
-    return columns, ways
+    return replace(search.table.columns, lower=search.bound)
 
 
 def _must(ways: IntArray | None) -> IntArray:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,28 +21,30 @@ from formulations.exchange.cases import Options, case
 from formulations.exchange.files import Import, export, import_values
 from formulations.exchange.models import CpsatModel, PulpModel
 from formulations.exchange.values import TOLERANCE, read
-from formulations.replication.master import known_columns
-from formulations.replication.runs import check, from_cuts, from_runs, run_cost
+from formulations.replication import linked, master
+from formulations.replication.columns import Columns
+from formulations.replication.runs import check
 from formulations.scheduling import disjunctive
 from formulations.solver import Limits, run_cpsat, run_pulp
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
-from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.replication import segments
 from spatem_opt.result import Status
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic
 from spatem_opt.scheduling.chunks import makespan
 from tests.formulations.scheduling_cases import brute, problems
+from tests.formulations.test_replication_models import brute as cut_brute
+from tests.formulations.test_replication_models import example as cut_example
+from tests.formulations.test_replication_models import problems as cut_problems
 
 CHIP = Architecture(name="tiny", mesh_rows=2, mesh_cols=2, tiles_per_router=1)
 LIMITS = Limits(30.0, workers=1)
 CASES = {
     "mapping": ("mapping", Options()),
     "grouping": ("grouping", Options(layer="fc")),
-    "master": ("replication", Options()),
+    "cuts": ("replication", Options()),
     "run": ("replication", Options(run=0)),
     "scheduling": ("scheduling", Options(chunks=2)),
 }
@@ -147,7 +150,7 @@ def test_a_solution_of_the_file_comes_back(name: str, suffix: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("solver", ["scip", "highs"])
-@pytest.mark.parametrize("name", ["mapping", "grouping", "master", "run"])
+@pytest.mark.parametrize("name", ["mapping", "grouping", "cuts", "run"])
 def test_other_solvers_read_the_same_model(name: str, solver: str, tmp_path: Path) -> None:
     path = tmp_path / "model.mps"
     write(name, path)
@@ -200,7 +203,7 @@ def test_names_are_short_and_plain(name: str, suffix: str, tmp_path: Path) -> No
 FIRST_ONE = {
     "mapping": {"assignment"},
     "grouping": {"cover", "shape", "group_pattern", "line_pattern", "pieces", "shape_count", "rows", "cols"},
-    "master": {"cover"},
+    "cuts": {"cover", "way", "crossbars", "router"},
     "run": {"way"},
     "scheduling": {"once", "horizon", "precedence", "exclusive"},
 }
@@ -480,21 +483,54 @@ def test_linear_constraints_are_judged_as_they_read() -> None:
         assert judge.objective({"x": i, "y": j}) == 2 * i - j
 
 
-def test_every_column_of_the_master_has_ways_of_its_cost() -> None:
-    candidates = Candidates(load("lenet5"), Architecture(), "latency")
-    runs = segments.Runs(candidates.ways, candidates.network, candidates.architecture, 1e-4, candidates.slots)
-    cuts = segments.cut(runs)
-    assert cuts is not None
-    problem = from_runs(runs)
-    hint = from_cuts(problem, cuts)
-    columns, ways = known_columns(problem, hint)
-    assert columns.lower <= check(problem, hint).objective
-    for c in range(len(columns)):
-        run, way = columns.run(c), ways(c)
-        assert run_cost(problem, run.first, run.stop, run.pace, way) == columns.cost[c]
-        for menu, w in zip(problem.menus[run.first : run.stop], way.tolist(), strict=True):
-            assert menu.serial[w] <= problem.slots[run.slots]
-            assert menu.cycles[w] <= problem.paces[run.pace]
+# Replication in one model.
+
+
+@settings(max_examples=10, deadline=None)
+@given(cut_problems())
+def test_the_linked_model_is_brute_force(problem: Any) -> None:
+    optimum, hint = cut_brute(problem), master.solve(problem, time_limit=20, workers=1).solution
+    if hint is None:
+        assert optimum is None
+        return
+    columns = master.open_columns(problem, hint)
+    model, y = linked.build_cpsat(columns)
+    run = run_cpsat(model, LIMITS)
+    assert (run.status, run.objective) == (Status.OPTIMAL, optimum)
+    assert check(problem, linked.read(y, run.value)) == check(problem, hint)
+    assert run_pulp(linked.build_ilp(columns)[0], LIMITS).objective == optimum
+
+
+def every_column(problem: Any) -> Columns:
+    """All runs with all slots and paces; nothing is known of their costs."""
+    spans = itertools.combinations(range(problem.layers + 1), 2)
+    choices = itertools.product(spans, range(len(problem.slots)), range(len(problem.paces)))
+    first, stop, slots, pace = np.array([[*span, s, p] for span, s, p in choices]).T
+    return Columns(problem, first, stop, slots, pace, 0 * first)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "value"),
+    [("way", {}, 10000), ("cover", {}, 0), ("crossbars", {"crossbars": 5, "alone": 5}, 10002),
+     ("router", {"router": 0.9}, 10005), ("slots", {"capacity": 1}, 10005)],
+)  # fmt: skip
+def test_a_linked_family_left_out(family: str, changes: dict[str, Any], value: int) -> None:
+    """With way 0 twice 8 crossbars for 10002; with ways 0 and 2 all traffic of a pace of 10, two slots, for 10005."""
+    columns = every_column(cut_example(**changes))
+    full, less = (run_cpsat(linked.build_cpsat(columns, w)[0], LIMITS).objective for w in ((), (family,)))
+    assert full == cut_brute(columns.problem)
+    assert full is not None
+    assert value == less < full
+    assert run_pulp(linked.build_ilp(columns, (family,))[0], LIMITS).objective == less
+
+
+def test_linked_bound() -> None:
+    problem = cut_example()
+    hint = master.solve(problem, time_limit=20, workers=1).solution
+    assert hint is not None
+    columns = replace(master.open_columns(problem, hint), lower=10**9)
+    assert run_cpsat(linked.build_cpsat(columns)[0], LIMITS).status is Status.INFEASIBLE
+    assert run_cpsat(linked.build_cpsat(columns, ("bound",))[0], LIMITS).status is Status.OPTIMAL
 
 
 # The disjunctive model.
@@ -543,8 +579,10 @@ def test_disjunctive_has_no_routers() -> None:
         disjunctive.build(two(load=np.array([1, 1])), upper=9)
 
 
-def test_labels_of_equations_and_code_agree() -> None:
-    text = Path(str(disjunctive.__file__)).with_name("README.md").read_text()
-    rows = re.findall(r"^\| (D\d+) \| `(\w+)` \|", text, re.MULTILINE)
-    code = [(re.findall(r"\((D\d+)\)", str(add.__doc__))[0], name) for name, add in disjunctive.FAMILIES.items()]
+@pytest.mark.parametrize(("module", "file", "letter"), [(disjunctive, "README.md", "D"), (linked, "EXACT.md", "L")])
+def test_labels_of_equations_and_code_agree(module: ModuleType, file: str, letter: str) -> None:
+    text = Path(str(module.__file__)).with_name(file).read_text()
+    rows = re.findall(rf"^\| ({letter}\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    code = [(re.findall(rf"\(({letter}\d+)\)", str(add.__doc__))[0], name) for name, add in module.FAMILIES.items()]
     assert rows == code
+    assert all(".. math::" in str(add.__doc__) for add in module.FAMILIES.values())
