@@ -81,8 +81,8 @@ def solve(
         the exact steps, without one the heuristic alone; or the name of a baseline
         (:data:`spatem_opt.baselines.BASELINES`).
     time_limit : float, optional
-        Seconds for everything; a first solution and the bounds of the steps are always finished. Without it only the
-        first candidates are tried, and ``exact`` takes :data:`EXACT_SECONDS`.
+        Seconds for everything; a first solution, and what each exact step begins with, are always finished. Without it
+        only the first candidates are tried, and ``exact`` takes :data:`EXACT_SECONDS`.
     seed : int
         Of the variations. Without a time limit, the same seed gives the same answer.
     workers : int

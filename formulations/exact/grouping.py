@@ -157,9 +157,10 @@ def _use(
     saved = [k.times * (cost_of(k.problem, k.chosen) - p.cost) for k, p in zip(known, proofs, strict=True)]
     cheaper = [i for i in np.argsort(saved)[::-1].tolist() if saved[i] > 0 and known[i].blocks == 1]
     better = [i for i in cheaper if spread(found.solution, known[i])]
-    before, used, tried, end = found.value, 0, 0, time.monotonic() + seconds
+    before, used, tried, begin = found.value, 0, 0, time.monotonic()
     for i in better:
-        if tried and time.monotonic() > end:
+        spent = time.monotonic() - begin
+        if spent + spent / max(1, tried) >= seconds:  # the next one takes as long as those before
             break
         tried += 1
         placement = exchange(found.solution.placement, known[i], proofs[i].best)

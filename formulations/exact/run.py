@@ -13,7 +13,7 @@ from formulations.solver import Limits
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import Evaluated
-from spatem_opt.result import Step
+from spatem_opt.result import Status, Step
 
 RunStep = Callable[[Evaluated, str, Limits], tuple[Evaluated, Step]]
 RUN: dict[str, RunStep] = {
@@ -36,7 +36,8 @@ def steps(
     objective : str
         As in :func:`spatem_opt.pipeline.solve`.
     seconds : float
-        For all steps together; combinatorial bounds and heuristics are always finished.
+        For all steps together. A step that is begun finishes its data, heuristic and combinatorial bound; none but the
+        first is begun when the time is up.
     seed, workers : int
         Of CP-SAT.
     progress : callable
@@ -55,9 +56,13 @@ def steps(
     """
     limits, begin = Limits(seconds, seed, workers), time.monotonic()
     for name, share in reach.SHARES.items():
+        left = limits.left(begin, share)
+        if left.time_limit <= 0 and name != next(iter(RUN)):
+            yield found, Step(name, "none", Status.UNKNOWN, None, None, 0.0, seed=seed, note="not begun: time was up")
+            continue
         progress(f"exact {name}, best so far {found.value}")
         with held_back():
-            found, step = RUN[name](found, objective, limits.left(begin, share))
+            found, step = RUN[name](found, objective, left)
         yield found, step
 
 

@@ -105,10 +105,21 @@ def test_communication_is_an_objective_too() -> None:
     assert after.communication.total == best.value <= start.value
 
 
-def test_without_time_there_are_still_bounds() -> None:
-    for found, step in prove(first("cifar10", "ou-isaac-4x4"), 0.0):
-        assert found.value <= first("cifar10", "ou-isaac-4x4").value
-        assert step.bound is not None
+def test_without_time_only_the_first_step_is_begun() -> None:
+    done = prove(first("cifar10", "ou-isaac-4x4"), 0.0)
+    assert [step.status for _, step in done] == [Status.OPTIMAL, *[Status.UNKNOWN] * 3]
+    assert all("not begun" in step.note for _, step in done[1:])
+    assert done[-1][0] is first("cifar10", "ou-isaac-4x4")
+
+
+@pytest.mark.parametrize("run_step", [replication.run, grouping.run, scheduling.run])
+def test_a_step_without_time_still_has_a_bound(run_step: run.RunStep) -> None:
+    start = first("cifar10", "ou-isaac-4x4")
+    found, step = run_step(start, "latency", replace(LIMITS, time_limit=0.0))
+    assert found.value <= start.value
+    assert step.objective is not None
+    assert step.bound is not None
+    assert step.bound <= step.objective
 
 
 # --- beyond reach --------------------------------------------------------------------------------
