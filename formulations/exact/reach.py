@@ -15,7 +15,7 @@ PACES = segments.PACES + segments.SLOW_PACES
 SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.4, "scheduling": 1.0}
 """Share of the time left that each step may take, in the order in which they run. Replication may make a new plan, so
 it goes before grouping and scheduling, which start from a plan."""
-TASKS, CHUNKS = 240, 32
+TASKS, CHUNKS = 170, 32
 """Chunks of a schedule that CP-SAT begins with, at most, and most chunks of one layer."""
 FINEST = 1_000
 """Most chunks of a schedule, where fewer have been proven and there is time left."""

@@ -130,7 +130,7 @@ def test_beyond_reach_names_steps_and_sizes() -> None:
     wide = chain(300, channels=4, size=4)
     replicated, scheduled = beyond_reach(wide, chip, 10.0)
     assert replicated.startswith("replication: 3.3e+08 runs")  # 300 * 301 / 2 * 37 slots * 200 paces
-    assert scheduled == "scheduling: 300 layers, reach 240 chunks: bounded only"
+    assert scheduled == "scheduling: 300 layers, reach 170 chunks: bounded only"
     assert [text.partition(":")[0] for text in beyond_reach(wide, chip, 1000.0)] == ["scheduling"]
 
 
@@ -260,7 +260,7 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
 
 
 def test_chunks_per_layer_are_as_many_as_fit() -> None:
-    assert [reach.chunks_per_layer(layers) for layers in (1, 21, 58, 240, 2000)] == [32, 11, 4, 1, 1]
+    assert [reach.chunks_per_layer(layers) for layers in (1, 21, 58, 170, 2000)] == [32, 8, 2, 1, 1]
 
 
 # --- conflicts -----------------------------------------------------------------------------------

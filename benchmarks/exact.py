@@ -1,0 +1,82 @@
+"""Heuristic against exact, step by step: ``python benchmarks/exact.py [NETWORK@CHIP ...] [--time-limit 120]``.
+
+Prints a Markdown table: one line per network and step with the heuristic's objective, the exact one, its proven bound,
+the gap and the time; and one line for the whole, with the latency before and after and the end-to-end bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Sequence
+
+from spatem_opt import bounds
+from spatem_opt.network import load
+from spatem_opt.pipeline import Evaluated, prove, search
+from spatem_opt.presets import load_architecture
+from spatem_opt.result import Step, gap
+from spatem_opt.stop import Interrupted
+
+CASES = ("lenet5@ou-isaac-4x4", "cifar10@ou-isaac-4x4", "resnet18@ou-isaac", "googlenet@ou-isaac")
+HEADS = ("network", "step", "engine", "status", "heuristic", "exact", "bound", "gap", "seconds")
+
+
+def line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def number(value: int | None, unit: str) -> str:
+    """A number with its unit; a dash where there is none."""
+    return "-" if value is None else f"{value:,} {unit}"
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def cells(case: str, step: Step) -> list[str]:
+    """One step."""
+    numbers = [number(value, step.unit) for value in (step.heuristic, step.objective, step.bound)]
+    return [case, step.step, step.engine, str(step.status), *numbers, percent(step.gap), f"{step.seconds:.1f}"]
+
+
+def measure(case: str, args: argparse.Namespace) -> None:
+    """Print all lines of one network on one chip."""
+    name, _, chip = case.partition("@")
+    network, architecture = load(name), load_architecture(chip)
+    begun = time.monotonic()
+    first: Evaluated = min(search(network, architecture, "latency", "heuristic"), key=lambda found: found.value)
+    searched = time.monotonic() - begun
+    best, steps = prove(
+        first, "latency", args.time_limit, args.seed, args.workers, lambda text: None, Interrupted()
+    )  # fmt: skip
+    for step in steps:
+        print(line(cells(case, step)), flush=True)
+    bound = bounds.latency(network, architecture).value
+    numbers = [number(value, "cycles") for value in (first.value, best.value, bound)]
+    spent = f"{searched:.1f} + {sum(step.seconds for step in steps):.1f}"
+    print(line([case, "**whole**", "", "", *numbers, percent(gap(best.value, bound)), spent]), flush=True)
+    if args.notes:
+        print("".join(f"<!-- {case} {step.step}: {step.note} -->\n" for step in steps), end="", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", nargs="*", default=CASES, metavar="NETWORK@CHIP")
+    parser.add_argument("--time-limit", type=float, default=120.0, help="seconds for the exact steps of a network")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--notes", action="store_true", help="what each number is of, as comments")
+    args = parser.parse_args()
+    print(f"Load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
+    print(line(HEADS) + "\n" + line(["---"] * 4 + ["---:"] * 5), flush=True)
+    for case in args.cases:
+        measure(case, args)
+
+
+if __name__ == "__main__":
+    main()
