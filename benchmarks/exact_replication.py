@@ -25,7 +25,7 @@ FILLS = (0.97, 0.9, 1.0, 0.8)
 
 def scheduled(candidates: Candidates, cuts: segments.Cuts) -> int | None:
     """Latency of cuts [cycles]; None if the copies do not fit tile by tile."""
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.architecture)
+    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
     if placed is None:
         return None
     problem = problem_of(Plan("segments", *placed), candidates.network, candidates.architecture)

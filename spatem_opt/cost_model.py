@@ -56,6 +56,8 @@ class PlacedLayer:
         Which OU rows of the copy lie on that tile.
     home : int64 array, shape (copies, OU columns of all groups)
         Home tile of every OU column.
+    sum_pair, sum_target, sum_bits : int64 arrays, shape (transfers,)
+        Partial sums of one window: from the tile of which pair to which tile, how many bits.
     """
 
     grid: Grid
@@ -69,6 +71,9 @@ class PlacedLayer:
     pair_bits: IntArray
     pair_rows: BoolArray
     home: IntArray
+    sum_pair: IntArray
+    sum_target: IntArray
+    sum_bits: IntArray
 
     def channels_read(self) -> BoolArray:
         """Which input channels (of all groups) every pair reads, shape (pairs, channels)."""
@@ -113,8 +118,10 @@ def place(grid: Grid, architecture: Architecture, copy: IntArray, crossbar: IntA
         full = architecture.crossbar_rows * architecture.crossbars_per_pe * grid.activation_bits
         load = np.full(copies, -(-full // architecture.buffer_bits_per_cycle))
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
-    home, delay = _homes(grid, architecture, owner, rect, pair_copy, pair_tile, starts)
-    return PlacedLayer(grid, copies, compute, load, interval, delay, pair_copy, pair_tile, bits, rows, home)
+    home, sums = _homes(grid, architecture, owner, rect, pair_copy, pair_tile, starts)
+    delay = np.zeros(copies, dtype=np.int64)
+    np.maximum.at(delay, pair_copy[sums[0]], transfer_cycles(architecture, pair_tile[sums[0]], *sums[1:]))
+    return PlacedLayer(grid, copies, compute, load, interval, delay, pair_copy, pair_tile, bits, rows, home, *sums)
 
 
 def rectangle_ous(grid: Grid, rect: IntArray) -> IntArray:
@@ -190,14 +197,14 @@ def _port_bits(grid: Grid, rows: BoolArray) -> IntArray:
 def _homes(
     grid: Grid, architecture: Architecture, owner: IntArray, rect: IntArray,
     pair_copy: IntArray, pair_tile: IntArray, starts: IntArray,
-) -> tuple[IntArray, IntArray]:  # fmt: skip
-    """Home tile of every column of every copy, and the copies' longest partial-sum transfer."""
+) -> tuple[IntArray, tuple[IntArray, IntArray, IntArray]]:  # fmt: skip
+    """Home tile of every column of every copy, and the transfers of partial sums: pair, target tile, bits."""
     copies, columns = len(starts), grid.shape[1]
     single = np.bincount(pair_copy, minlength=copies) == 1
     home = np.repeat(pair_tile[starts][:, None], columns, axis=1)
-    delay = np.zeros(copies, dtype=np.int64)
     if single.all():
-        return home, delay
+        none = np.zeros(0, dtype=np.int64)
+        return home, (none, none, none)
     keep = ~single[pair_copy]
     rank = np.cumsum(keep) - 1
     mine = keep[owner]
@@ -212,9 +219,7 @@ def _homes(
     key, which = np.unique(pair[away] * architecture.tiles + target[away], return_inverse=True)
     sums = np.tile(grid.column_sums(), grid.weights.groups)[column[away]] * grid.partial_sum_bits
     source, goal = np.divmod(key, architecture.tiles)
-    cycles = transfer_cycles(architecture, tile[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
-    np.maximum.at(delay, copy[source], cycles)
-    return home, delay
+    return home, (np.flatnonzero(keep)[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
 
 
 def _column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> IntArray:

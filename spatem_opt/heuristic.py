@@ -88,17 +88,22 @@ class Candidates:
         self._seen.add(digest)
         return plan
 
-    def segmented(self, price: float, router_share: float = 0.4) -> Plan | None:
+    def segmented(self, price: float, router_share: float = 0.4, side_by_side: bool = False) -> Plan | None:
         """Segments that take turns on the whole chip."""
         worth = price * latency(self.network, self.architecture).value
         worth /= max(1, communication(self.network, self.architecture).value)
-        runs = segments.Runs(self.ways, self.network, self.architecture, worth, self.slots, router_share)
+        runs = segments.Runs(self.ways, self.network, self.architecture, worth, self.slots, router_share, side_by_side)
         for fill in (0.97, 0.9, 1.0, 0.8):
             cuts = segments.cut(runs, fill=fill)
-            placed = None if cuts is None else segments.allocate(cuts, self.ways, self.grids, self.architecture)
-            if placed is not None:
-                return Plan("segments", *placed)
+            plan = None if cuts is None else self.place(cuts)
+            if plan is not None:
+                return plan
         return None
+
+    def place(self, cuts: segments.Cuts) -> Plan | None:
+        """The plan of given cuts; None if copies do not fit tile by tile."""
+        placed = segments.allocate(cuts, self.ways, self.grids, self.network, self.architecture)
+        return None if placed is None else Plan("segments", *placed, regions=segments.regions(cuts, self.architecture))
 
     def one_segment(self) -> Plan | None:
         """All layers at once, the slowest as fast as the chip allows."""

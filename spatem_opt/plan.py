@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
-from spatem_opt.replication.layout import Allocation, placement
+from spatem_opt.placement import improve, traffic
+from spatem_opt.replication.layout import Allocation, placement, walk
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.solution import Schedule, Solution
+
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,18 +31,45 @@ class Plan:
     allocations : list of Allocation
     serial : bool
         Layers run one after the other, with a barrier between them.
+    regions : int64 array, shape (segments, 2), optional
+        First and last place on the walk of the crossbars that each segment may use; without it all of the chip.
+    moves : int64 array, shape (segments, routers), optional
+        Router to which what a segment keeps at each router goes; without it everything stays.
     """
 
     name: str
     grids: tuple[Grid, ...]
     allocations: list[Allocation]
     serial: bool = False
+    regions: IntArray | None = None
+    moves: IntArray | None = None
+
+    @property
+    def segment(self) -> IntArray:
+        """Segment of every layer."""
+        return np.array([allocation.segment for allocation in self.allocations], dtype=np.int64)
 
 
 def problem_of(plan: Plan, network: Network, architecture: Architecture) -> Problem:
     """The scheduling problem of a plan."""
     placed = placement(architecture, plan.grids, plan.allocations)
+    if plan.moves is not None:
+        per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
+        router, inside = np.divmod(placed.crossbar, per_router)
+        placed = replace(placed, crossbar=plan.moves[plan.segment[placed.layer], router] * per_router + inside)
     return Problem(architecture, network, plan.grids, placed, chunks(plan.allocations), plan.serial)
+
+
+def improved(plan: Plan, problem: Problem) -> Plan:
+    """The same plan with routers of a segment exchanged so that its data go shorter ways; the latency may change."""
+    chip, segment = problem.architecture, plan.segment
+    per_router = chip.crossbars_per_tile * chip.tiles_per_router
+    router = walk(chip)[::per_router] // per_router
+    allowed = np.ones((int(segment.max()) + 1, len(router)), dtype=np.bool_)
+    if plan.regions is not None:
+        place = np.arange(len(router)) * per_router
+        allowed[:, router] = (place >= plan.regions[:, :1]) & (place < plan.regions[:, 1:])
+    return replace(plan, moves=improve(traffic(problem, segment), chip, allowed))
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
@@ -49,7 +80,7 @@ def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
         tuple(grid.option for grid in plan.grids),
         problem.placement,
         _table(problem.chunks, times),
-        np.array([allocation.segment for allocation in plan.allocations], dtype=np.int64),
+        plan.segment,
         {"total": {"latency": times.latency}},
     )
 

@@ -100,7 +100,7 @@ class Allocation:
     segment: int = 0
 
 
-def pack(architecture: Architecture, size: IntArray) -> IntArray | None:
+def pack(architecture: Architecture, size: IntArray, first: int, last: int) -> IntArray | None:
     """Places on the walk of copies in the given order; None if they do not fit.
 
     Copies that fit in a tile do not straddle two, as long as there are spare crossbars to skip.
@@ -110,13 +110,15 @@ def pack(architecture: Architecture, size: IntArray) -> IntArray | None:
     architecture : Architecture
     size : int64 array, shape (copies,)
         Crossbars of each copy.
+    first, last : int
+        They may lie from place ``first`` to before ``last``.
     """
     per_tile = architecture.crossbars_per_tile
-    spare = architecture.crossbars - int(size.sum())
+    spare = last - first - int(size.sum())
     if spare < 0:
         return None
     places = np.empty(len(size), dtype=np.int64)
-    place = 0
+    place = first
     for i, crossbars in enumerate(size.tolist()):
         left = per_tile - place % per_tile
         if left < crossbars <= per_tile and left <= spare:

@@ -8,7 +8,7 @@ path over (layer, slots used) picks cuts, slots and paces (``formulations/replic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.replication.layout import Allocation, column_blocks, pack
+from spatem_opt.replication import strips
+from spatem_opt.replication.layout import Allocation, column_blocks
 from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_width, window_traffic
+from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -26,6 +28,12 @@ IMPOSSIBLE = 1e12
 """Crossbars of a layer that no way can run within slots and pace; sums over thousands of layers stay exact."""
 PACES, SLOW_PACES = 160, 40
 """Paces tried: most around what the chip can do, spaced by a few per cent, the rest up to the slowest way."""
+SHARES = np.array(WIDTHS) / CELLS
+"""Shares of the chip that a run may have to itself."""
+COARSER = 3
+"""Of the paces, one in so many is tried where runs may lie side by side: there are as many tables as widths."""
+BESIDE = 2.5, 0.8
+"""Mean hops of an input, and how they grow with the side of the consuming copy [routers]: fitted to evaluated plans."""
 LONGEST_RUN = 40
 """Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
 
@@ -118,22 +126,27 @@ def _estimate(
 ) -> FloatArray:
     """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows.
 
-    Distances: tiles of a copy fill a square of the mesh, data cross a third of its height and width.
+    Distances: a copy fills a square of the mesh; partial sums cross a third of its height and width, inputs come from
+    beside it (``BESIDE``). The partial sums of a strip all go to one tile, whose router must take them in within the
+    interval.
     """
     per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    tiles, repeats, sums = max(1.0, shape.crossbars / per_tile), 1.0, 0.0
-    if shape.crossbars > per_tile and shape.bundles == 1:
-        width = np.array([strip_width(grid, shape, per_tile)])
-        repeats, sums = (float(value[0]) for value in window_traffic(grid, shape, per_tile, width))
-    within = 1 + 2 / 3 * max(1.0, tiles / architecture.tiles_per_router) ** 0.5
-    far = _to_outside(architecture) if outside else within + 1
+    tiles, repeats, sums, homes = max(1.0, shape.crossbars / per_tile), 1.0, 0.0, 1.0
+    if shape.row_parts * shape.col_parts > per_tile:
+        width = strip_width(grid, shape, per_tile)
+        repeats, sums = (float(value[0]) for value in window_traffic(grid, shape, per_tile, np.array([width])))
+        homes = shape.bundles * -(-shape.col_parts // width) * max(1.0, width / per_tile)
+    side = max(1.0, tiles / architecture.tiles_per_router) ** 0.5
+    between = _to_outside(architecture) if outside else BESIDE[0] + BESIDE[1] * side
+    within = 1 + 2 / 3 * side
     together = np.minimum(copies, max(1, per_tile // shape.crossbars))
     load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
     compute = grid.phases * shape.serial
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
+    interval = np.maximum(interval, np.ceil(sums / homes / architecture.router_bits_per_cycle))
     windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
     pixels = copies / together * _block_pixels(grid, cols, rows, together)
-    hop_bits = pixels * input_bits * repeats * far + grid.windows * sums * within
+    hop_bits = pixels * input_bits * repeats * between + grid.windows * sums * within
     reads = float(grid.windows * grid.window_input_bits * repeats)
     one = np.ones(len(cols))
     crossbars = copies * shape.crossbars
@@ -170,11 +183,22 @@ def _useful(table: FloatArray) -> IntArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cuts:
-    """Cuts and the way of every layer: ``segment`` and ``way`` have shape (layers,); ``cost`` is the surrogate."""
+    """Cuts and the way of every layer.
+
+    Parameters
+    ----------
+    segment, way : int64 arrays, shape (layers,)
+    cost : float
+        The surrogate.
+    cells : int64 array, shape (segments, 2)
+        First and last of the :data:`~spatem_opt.replication.shelves.CELLS` parts of the chip that each segment may use.
+        Empty: all of them have the whole chip.
+    """
 
     segment: IntArray
     way: IntArray
     cost: float
+    cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
 
 
 class Runs:
@@ -190,7 +214,9 @@ class Runs:
     slots : int64 array, optional
         Slots per crossbar that a run may take, ascending; :func:`menu` by default.
     router_share : float
-        Share of all routers' capacity that a run may use: the middle of the mesh carries more than its rim.
+        Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
+    side_by_side : bool
+        Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.shelves`).
     """
 
     def __init__(
@@ -201,20 +227,26 @@ class Runs:
         price: float,
         slots: IntArray | None = None,
         router_share: float = 0.4,
+        side_by_side: bool = False,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
         self.slots = menu(architecture.ou_slots) if slots is None else slots
+        self.widths = range(len(WIDTHS) if side_by_side else 1)
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
-        self.paces = self._paces()
+        self.paces = self._paces()[:: COARSER if side_by_side else 1]
         self.before, self.lag = lags(network)
-        table = np.zeros((3, len(self.slots), len(self.paces), len(options) + 1))
+        self.needs = [self._table(width) for width in self.widths]
+
+    def _table(self, width: int) -> FloatArray:
+        """Sums of :meth:`_needs` over layers 0..l-1, shape (3, layers + 1, slots, paces)."""
+        table = np.zeros((3, len(self.options) + 1, len(self.slots), len(self.paces)))
         cache: dict[int, FloatArray] = {}
-        for layer, way in enumerate(options):
+        for layer, way in enumerate(self.options):
             if id(way) not in cache:
-                cache[id(way)] = self._needs(way)
-            table[..., layer + 1] = cache[id(way)]
-        self.crossbars, self.traffic, self.bits = np.cumsum(table, axis=3)
+                cache[id(way)] = self._needs(way, width)
+            table[:, layer + 1] = cache[id(way)]
+        return np.cumsum(table, axis=1, out=table)
 
     def _paces(self) -> FloatArray:
         fastest = max(1.0, min(float(way.cycles.min()) for way in self.options))
@@ -224,21 +256,21 @@ class Runs:
         usual = np.geomspace(max(fastest, work / 300), turn, PACES, endpoint=False)
         return np.concatenate([usual, np.geomspace(turn, slowest, SLOW_PACES)])
 
-    def pick(self, way: Ways, slots: int, pace: float) -> int | None:
+    def pick(self, way: Ways, slots: int, pace: float, width: int = 0) -> int | None:
         """Cheapest way within slots and pace: its shares of crossbars and routers, and its communication."""
         fits = np.flatnonzero((way.serial <= slots) & (way.cycles <= pace))
         if not len(fits):
             return None
-        share = way.crossbars[fits] / self.architecture.crossbars
-        traffic = way.hop_bits[fits] / self.router + way.bits[fits] * self.price
+        share = way.crossbars[fits] / (SHARES[width] * self.architecture.crossbars)
+        traffic = way.hop_bits[fits] / (SHARES[width] * self.router) + way.bits[fits] * self.price
         return int(fits[(share + traffic / pace).argmin()])
 
-    def _needs(self, way: Ways) -> FloatArray:
+    def _needs(self, way: Ways, width: int) -> FloatArray:
         """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
         need = np.zeros((3, len(self.slots), len(self.paces)))
         need[0] = IMPOSSIBLE
-        share = (way.crossbars / self.architecture.crossbars)[:, None]
-        price = (way.hop_bits / self.router + way.bits * self.price)[:, None] / self.paces
+        share = (way.crossbars / (SHARES[width] * self.architecture.crossbars))[:, None]
+        price = (way.hop_bits / (SHARES[width] * self.router) + way.bits * self.price)[:, None] / self.paces
         cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
         columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
         for s, slots in enumerate(self.slots):
@@ -249,17 +281,16 @@ class Runs:
                 need[:, s, possible] = columns[:, best[possible]]
         return need
 
-    def costs(self, first: int, fill: float) -> FloatArray:
-        """Cycles plus priced communication of runs first..j-1; shape (slots, paces, run lengths); inf: impossible."""
+    def costs(self, first: int, fill: float, width: int = 0) -> FloatArray:
+        """Cycles plus priced communication of runs first..j-1; shape (run lengths, slots, paces); inf: impossible."""
         last = min(len(self.options), first + LONGEST_RUN)
-        stop = np.arange(first + 1, last + 1)
-        need, sent, bits = (
-            table[:, :, stop] - table[:, :, first : first + 1] for table in (self.crossbars, self.traffic, self.bits)
-        )
-        room = np.where(stop - first > 1, fill, 1.0) * self.architecture.crossbars
-        fits = (need <= room) & (sent <= self.router * self.paces[:, None])
+        need, sent, bits = (table[first + 1 : last + 1] - table[first] for table in self.needs[width])
+        room = np.full(last - first, fill)
+        room[0] = 1.0
+        fits = need <= (room * SHARES[width] * self.architecture.crossbars)[:, None, None]
+        fits &= sent <= SHARES[width] * self.router * self.paces
         trail = np.maximum.accumulate(self.lag[first:last]) - self.lag[first]
-        cycles = self.paces[:, None] * (1 + np.maximum(trail, 0)) + self.price * bits
+        cycles = self.paces * (1 + np.maximum(trail, 0))[:, None, None] + self.price * bits
         return np.where(fits, cycles, np.inf)
 
 
@@ -294,75 +325,91 @@ def cut(runs: Runs, *, fill: float = 0.97) -> Cuts | None:
         Share of the crossbars that a run may plan to use; the rest is for whole tiles.
     """
     layers, capacity = len(runs.options), runs.architecture.ou_slots
+    shelves = _shelves(runs, fill) if len(runs.widths) > 1 else None
     best = np.full((layers + 1, capacity + 1), np.inf)
     best[0, 0] = 0.0
-    parent = np.zeros((layers + 1, capacity + 1, 3), dtype=np.int64)
+    parent = np.zeros((layers + 1, capacity + 1, 2), dtype=np.int64)
     for first in range(layers):
         if not np.isfinite(best[first]).any():
             continue
-        costs = runs.costs(first, fill)
-        pace, cost = costs.argmin(axis=1), costs.min(axis=1)
+        cost = runs.costs(first, fill).min(axis=2).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
         for s, slots in enumerate(runs.slots):
             total = best[first, None, : capacity + 1 - slots] + cost[s][:, None]
             rows = slice(first + 1, first + 1 + len(total))
             better = total < best[rows, slots:]
             best[rows, slots:][better] = total[better]
-            step = np.stack([np.full(len(total), first), np.full(len(total), s), pace[s]], axis=1)
-            parent[rows, slots:][better] = np.broadcast_to(step[:, None], (*better.shape, 3))[better]
+            parent[rows, slots:][better] = first, s
     used = int(best[layers].argmin())
     if not np.isfinite(best[layers, used]):
         return None
-    return _trace(runs, parent, used, float(best[layers, used]))
+    return _trace(runs, shelves, parent, fill, used, float(best[layers, used]))
 
 
-def _trace(runs: Runs, parent: IntArray, used: int, cost: float) -> Cuts:
+def _shelves(runs: Runs, fill: float) -> Shelves:
+    """Costs of runs of every width, side by side."""
+    layers = len(runs.options)
+    cost: dict[int, FloatArray] = {}
+    for width in runs.widths:
+        table = np.full((len(runs.slots), layers + 1, layers + 1), np.inf)
+        for first in range(layers):
+            found = runs.costs(first, fill, width).min(axis=2).T
+            table[:, first, first + 1 : first + 1 + found.shape[1]] = found
+        cost[WIDTHS[width]] = table
+    return Shelves(cost)
+
+
+def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, used: int, cost: float) -> Cuts:
     """Walk the shortest path back from its end."""
     stop = len(runs.options)
-    way = np.zeros(stop, dtype=np.int64)
-    cuts: list[int] = []
+    found: list[tuple[int, int, int, int, int]] = []
     while stop:
-        first, s, pace = (int(v) for v in parent[stop, used])
-        for layer in range(first, stop):
-            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), float(runs.paces[pace])) or 0
-        cuts.append(first)
+        first, s = (int(v) for v in parent[stop, used])
+        shelf = [(first, stop, 0, CELLS)] if shelves is None else shelves.runs(s, first, stop)
+        found = [(s, *run) for run in shelf] + found
         used, stop = used - int(runs.slots[s]), first
-    segment = np.searchsorted(np.sort(cuts), np.arange(len(way)), side="right") - 1
-    return Cuts(segment, way, cost)
+    way = np.zeros(len(runs.options), dtype=np.int64)
+    for s, first, stop, _, cells in found:
+        width = WIDTHS.index(cells)
+        pace = float(runs.paces[runs.costs(first, fill, width)[stop - first - 1, s].argmin()])
+        for layer in range(first, stop):
+            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace, width) or 0
+    segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
+    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]))
+
+
+def regions(cuts: Cuts, architecture: Architecture) -> IntArray:
+    """First and last place on the walk of every segment's crossbars, shape (segments, 2)."""
+    cells = cuts.cells if len(cuts.cells) else np.tile([0, CELLS], (int(cuts.segment.max()) + 1, 1))
+    per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.asarray(np.round(cells * (architecture.crossbars // per_router) / CELLS).astype(np.int64) * per_router)
 
 
 def allocate(
-    plan: Cuts, options: list[Ways], grids: list[tuple[Grid, ...]], architecture: Architecture
+    plan: Cuts, options: list[Ways], grids: list[tuple[Grid, ...]], network: Network, architecture: Architecture
 ) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
     """Copies along the walk, segment by segment; None if a segment does not fit.
 
-    Within a segment, copies lie in the order of their columns in the image, whatever their layer: neighbours in the
-    image, and producers and consumers, are neighbours on the chip, also from one segment to the next.
+    The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
+    each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
+    takes the number of strips, and the direction, that leave its data the shortest way.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
     )
     shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
-    splits = [
-        column_blocks(grid.window_rows, grid.window_cols, int(option.col_blocks[way]), int(option.row_blocks[way]))
-        for grid, option, way in zip(chosen, options, plan.way, strict=True)
-    ]
+    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
+    feeds = strips.feeds(network)
+    parts = regions(plan, architecture)
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(options)
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
-        copies = [int(options[i].col_blocks[plan.way[i]] * options[i].row_blocks[plan.way[i]]) for i in layers]
-        rank = np.concatenate([(np.arange(count) + 0.5) / count for count in copies])
-        owner = np.repeat(np.arange(len(layers)), copies)
-        order = np.lexsort((owner, rank))
-        size = np.array([shapes[i].crossbars for i in layers])[owner[order]]
-        place = pack(architecture, size)
-        if place is None:
+        places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture)
+        if places is None:
             return None
-        by_copy = np.empty(len(order), dtype=np.int64)
-        by_copy[order] = place
-        for i, layer in enumerate(layers):
-            positions[layer] = by_copy[owner == i]
+        for layer, place in zip(layers, places, strict=True):
+            positions[layer] = place
     allocations = [
-        Allocation(shape, position, split, int(segment))
-        for shape, position, split, segment in zip(shapes, positions, splits, plan.segment, strict=True)
+        Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment))
+        for shape, position, grid, count, segment in zip(shapes, positions, chosen, counts, plan.segment, strict=True)
     ]
     return chosen, allocations

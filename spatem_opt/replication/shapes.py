@@ -80,12 +80,12 @@ def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
     The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips send every input to few
     tiles but spread a column's partial sums over many; narrow strips the other way round.
     """
-    if shape.bundles > 1 or shape.crossbars <= per_tile:
+    if shape.row_parts * shape.col_parts <= per_tile:
         return shape.col_parts
     width = np.arange(1, shape.col_parts + 1)
     repeats, sums = window_traffic(grid, shape, per_tile, width)
     weights, (sy, sx) = grid.weights, grid.weights.stride
-    fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * grid.activation_bits
+    fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * weights.groups * grid.activation_bits
     return int(width[np.argmin(repeats * fresh + sums)])
 
 
@@ -99,7 +99,7 @@ def window_traffic(grid: Grid, shape: Shape, per_tile: int, width: IntArray) -> 
     again = np.maximum(1.0, row_sections(grid, shape) * side / per_tile)
     repeats = np.asarray(-(-shape.col_parts // width) * again, dtype=np.float64)
     deep = np.maximum(0.0, shape.row_parts * side / per_tile - 1)
-    return repeats, deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
+    return repeats, shape.bundles * deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
 
 
 def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:

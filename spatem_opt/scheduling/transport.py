@@ -13,6 +13,7 @@ from spatem_opt.scheduling.problem import Problem, rows_by_layer
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,20 +111,23 @@ def subscriptions(problem: Problem, where: list[Site]) -> list[Subscription]:
     """Subscriptions of every node (M6), channels only."""
     nodes = problem.network.nodes
     parts: list[list[tuple[IntArray, BoolArray]]] = [[] for _ in nodes]
-    layers = {node: number for number, node in enumerate(problem.network.layers)}
     for index, node in enumerate(nodes):
         for edge in node.edges:
-            if node.kind == "crossbar":
-                placed = problem.placed[layers[index]]
-                tile, reads = _by_tile(placed.pair_tile, placed.channels_read())
-            else:
-                tile, reads = _digital_reads(where[index], node, edge)
+            tile, reads = readers(problem, where[index], node, edge)
             for producer in edge.producers:
                 mine = edge.source == producer
                 channels = np.zeros((len(tile), nodes[producer].channels), dtype=np.bool_)
                 channels[:, edge.channel[mine]] = reads[:, mine]
                 parts[producer].append((tile, channels))
     return [_union(part, node) for part, node in zip(parts, nodes, strict=True)]
+
+
+def readers(problem: Problem, site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolArray]:
+    """Tiles that a node runs on, ascending, and which channels of an edge they read; (tiles,), (tiles, channels)."""
+    if node.kind != "crossbar":
+        return _digital_reads(site, node, edge)
+    placed = problem.placed[site.host]
+    return _by_tile(placed.pair_tile, placed.channels_read())
 
 
 def _union(parts: list[tuple[IntArray, BoolArray]], node: Node) -> Subscription:
@@ -164,21 +168,25 @@ def delays(
     class_of_target, target_tile : int64 arrays, shape (pairs,)
         The tiles of every consuming class, sorted by class.
     """
-    classes, bits = len(site.home), problem.architecture.activation_bits
-    key, which = np.unique(
-        np.arange(classes)[:, None] * (problem.architecture.tiles + 1) + site.home - OUTSIDE, return_inverse=True
-    )
-    source_class, source = np.divmod(key, problem.architecture.tiles + 1)
-    holds = np.zeros((len(key), site.home.shape[1]), dtype=np.float32)
-    holds[which.reshape(site.home.shape), np.broadcast_to(np.arange(site.home.shape[1]), site.home.shape)] = 1
+    source_class, source, holds = homes(site, problem.architecture.tiles)
     reads = np.zeros((len(target_tile), site.home.shape[1]), dtype=np.float32)
     row = np.searchsorted(used.tile, target_tile)
     known = np.flatnonzero((row < len(used.tile)) & (used.tile[np.minimum(row, len(used.tile) - 1)] == target_tile))
     reads[known] = used.channels[row[known]]
-    volume = (holds @ reads.T).astype(np.int64) * bits
-    cycles = transfer_cycles(problem.architecture, source[:, None] + OUTSIDE, target_tile, volume)
+    volume = (holds @ reads.T).astype(np.int64) * problem.architecture.activation_bits
+    cycles = transfer_cycles(problem.architecture, source[:, None], target_tile, volume)
     by_source = np.maximum.reduceat(cycles, np.flatnonzero(np.r_[True, np.diff(source_class) > 0]), axis=0)
     return np.maximum.reduceat(by_source, np.flatnonzero(np.r_[True, np.diff(class_of_target) > 0]), axis=1)
+
+
+def homes(site: Site, tiles: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Distinct (class, home tile) pairs, ascending, and which channels each holds: 1 or 0, shape (pairs, channels)."""
+    classes = np.arange(len(site.home))[:, None] * (tiles + 1)
+    key, which = np.unique(classes + site.home - OUTSIDE, return_inverse=True)
+    source_class, source = np.divmod(key, tiles + 1)
+    holds = np.zeros((len(key), site.home.shape[1]), dtype=np.float32)
+    holds[which.reshape(site.home.shape), np.broadcast_to(np.arange(site.home.shape[1]), site.home.shape)] = 1
+    return source_class, source + OUTSIDE, holds
 
 
 def target_tiles(site: Site, placed: PlacedLayer | None) -> tuple[IntArray, IntArray]:

@@ -56,7 +56,7 @@ def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
     assert found.objective is not None
     cuts = found.solution.cuts(problem)
     assert cuts.cost == pytest.approx(found.objective / UNIT)
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.architecture)
+    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
     assert placed is not None
     plan = Plan("segments", *placed)
     scheduling = problem_of(plan, candidates.network, candidates.architecture)

@@ -115,7 +115,7 @@ def test_neighbours_on_the_walk_are_near(chip: Architecture) -> None:
 @given(CHIPS, st.lists(st.integers(1, 9), min_size=1, max_size=30))
 def test_packed_copies_are_disjoint_and_inside(chip: Architecture, sizes: list[int]) -> None:
     size = np.array(sizes)
-    place = pack(chip, size)
+    place = pack(chip, size, 0, chip.crossbars)
     assert (place is None) == (size.sum() > chip.crossbars)
     if place is not None:
         assert (place[1:] >= place[:-1] + size[:-1]).all()
@@ -125,7 +125,7 @@ def test_packed_copies_are_disjoint_and_inside(chip: Architecture, sizes: list[i
 def test_copies_that_fit_a_tile_do_not_straddle_two() -> None:
     """Tiles of 4 crossbars, copies of 3: one per tile while there is room to skip one crossbar."""
     chip = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
-    place = pack(chip, np.array([3, 3, 3]))
+    place = pack(chip, np.array([3, 3, 3]), 0, chip.crossbars)
     assert place is not None
     assert place.tolist() == [0, 4, 8]
 

@@ -1,0 +1,133 @@
+"""Bits between the routers of a placed plan, segment by segment (``formulations/README.md``, M4, M6).
+
+An *item* is what a segment keeps at a router: item ``segment * routers + router``. The items of a segment can change
+places among themselves, since every segment keeps as many slots of each crossbar for itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.network.layers import Edge, Node
+from spatem_opt.scheduling.problem import Problem
+from spatem_opt.scheduling.transport import Site, homes, readers, sites, target_tiles
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+
+
+def traffic(problem: Problem, segment: IntArray) -> FloatArray:
+    """Bits from item to item in one inference; the last row and column stand for the outside.
+
+    What a tile reads of one node for several readers counts once for each of them.
+
+    Parameters
+    ----------
+    problem : Problem
+        Chunks and placement; the schedule does not matter.
+    segment : int64 array, shape (layers,)
+
+    Returns
+    -------
+    float array, shape (segments * routers + 1, segments * routers + 1)
+    """
+    items = _Items(problem, segment)
+    where = sites(problem)
+    for node, site in zip(problem.network.nodes, where, strict=True):
+        if site.host < 0:
+            continue
+        for edge in node.edges:
+            tile, channels = readers(problem, site, node, edge)
+            target = items.of(site.host, tile)
+            windows, kind = _windows(problem, node, site, tile)
+            for producer in edge.producers:
+                made = problem.network.nodes[producer]
+                bits, source = _sent(problem, where[producer], made, edge, producer, channels, windows, kind)
+                away = source[:, None] != tile
+                items.add(items.of(where[producer].host, source), target, np.where(away, bits, 0.0))
+    for layer, placed in enumerate(problem.placed):
+        windows_of = np.bincount(where[problem.network.layers[layer]].copy, minlength=placed.copies)
+        share = problem.grids[layer].windows / windows_of.sum()
+        source = items.of(layer, placed.pair_tile[placed.sum_pair])
+        volume = placed.sum_bits * windows_of[placed.pair_copy[placed.sum_pair]] * share
+        np.add.at(items.bits, (source, items.of(layer, placed.sum_target)), volume)
+    return items.bits
+
+
+class _Items:
+    """Numbers of items, and the bits between them."""
+
+    def __init__(self, problem: Problem, segment: IntArray) -> None:
+        chip = problem.architecture
+        self.routers, self.per_router = chip.mesh_rows * chip.mesh_cols, chip.tiles_per_router
+        self.segment = segment
+        self.outside = (int(segment.max()) + 1) * self.routers
+        self.bits = np.zeros((self.outside + 1, self.outside + 1))
+
+    def of(self, layer: int, tile: IntArray) -> IntArray:
+        """Items of a layer's tiles."""
+        number = self.segment[layer] * self.routers + tile // self.per_router
+        return np.asarray(np.where(tile == OUTSIDE, self.outside, number))
+
+    def add(self, source: IntArray, target: IntArray, bits: FloatArray) -> None:
+        """Add a table of bits, shape (sources, targets), both with repetitions."""
+        columns, place = np.unique(target, return_inverse=True)
+        by_target = np.zeros((len(source), len(columns)))
+        np.add.at(by_target.T, place, bits.T)
+        np.add.at(self.bits, (source[:, None], columns), by_target)
+
+
+def _windows(problem: Problem, node: Node, site: Site, tile: IntArray) -> tuple[BoolArray, IntArray]:
+    """Which windows tiles run: distinct sets, shape (sets, height, width), and the set of every tile."""
+    cls, at = target_tiles(site, problem.placed[site.host] if node.kind == "crossbar" else None)
+    member = np.zeros((len(tile), len(site.home)), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(tile, at), len(tile) - 1)
+    here = tile[place] == at
+    member[place[here], cls[here]] = True
+    packed = np.packbits(member, axis=1)
+    _, first, kind = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return member[first][:, site.class_of[site.copy]].reshape(len(first), node.height, node.width), kind.ravel()
+
+
+def _sent(
+    problem: Problem, site: Site, made: Node, edge: Edge, producer: int,
+    channels: BoolArray, windows: BoolArray, kind: IntArray,
+) -> tuple[FloatArray, IntArray]:  # fmt: skip
+    """Bits from the homes of a producer to the tiles that read it, and the homes' tiles; (homes, tiles), (homes,)."""
+    pixels = _read(windows, edge, made.height, made.width).reshape(len(windows), -1)
+    by_class = np.zeros((len(windows), len(site.home)))
+    owner = site.class_of[site.copy]
+    order = np.argsort(owner, kind="stable")
+    present, first = np.unique(owner[order], return_index=True)
+    by_class[:, present] = np.add.reduceat(pixels[:, order], first, axis=1, dtype=np.int64)
+    cls, source, holds = homes(site, problem.architecture.tiles)
+    reads = np.zeros((len(channels), made.channels), dtype=np.float32)
+    mine = np.flatnonzero(edge.source == producer)
+    mine = mine[np.argsort(edge.channel[mine], kind="stable")]
+    channel, start = np.unique(edge.channel[mine], return_index=True)
+    reads[:, channel] = np.logical_or.reduceat(channels[:, mine], start, axis=1)
+    volume = (holds @ reads.T) * problem.architecture.activation_bits
+    return np.asarray(volume * by_class[kind][:, cls].T, dtype=np.float64), source
+
+
+def _read(windows: BoolArray, edge: Edge, height: int, width: int) -> BoolArray:
+    """Pixels in the receptive fields of sets of windows; shape (sets, height, width)."""
+    lines = _spread(windows, edge.rows, height)
+    return _spread(lines.transpose(0, 2, 1), edge.cols, width).transpose(0, 2, 1)
+
+
+def _spread(windows: BoolArray, taps: IntArray, length: int) -> BoolArray:
+    """What is read along the second axis by way of taps; shape (sets, length, rest)."""
+    found = np.zeros((len(windows), length + 1, windows.shape[2]), dtype=np.bool_)
+    for tap in np.unique(taps, axis=1).T:
+        target, first = np.unique(np.where(tap < 0, length, tap), return_index=True)
+        if len(target) == len(tap):
+            found[:, target] |= windows[:, first]
+        else:
+            order = np.argsort(np.where(tap < 0, length, tap), kind="stable")
+            start = np.searchsorted(np.where(tap < 0, length, tap)[order], target)
+            found[:, target] |= np.logical_or.reduceat(windows[:, order], start, axis=1)
+    return found[:, :length]

@@ -1,0 +1,134 @@
+"""In which order a segment's copies lie along the walk: strips of the image, layer after layer in each (SPEC 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.network.layers import Network
+from spatem_opt.replication.layout import pack, walk
+from spatem_opt.replication.shapes import Shape
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+STRIPS = (1, 2, 3, 4, 6, 8, 12, 16, 32, 64, 256)
+"""Numbers of strips tried; the last one sorts all copies by image column."""
+OUTSIDE = -1
+"""In place of a producing layer: a network input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Data that go from one crossbar layer, or from outside, to another, perhaps through digital nodes.
+
+    ``weight``: bits per image, if every datum went once.
+    """
+
+    source: int
+    target: int
+    weight: float
+
+
+def feeds(network: Network) -> list[Feed]:
+    """All pairs of layers of which one reads what the other, or a digital node hosted by it, makes."""
+    number = {node: i for i, node in enumerate(network.layers)}
+    host: list[int] = []
+    found: dict[tuple[int, int], float] = {}
+    for index, node in enumerate(network.nodes):
+        primary = int(node.edges[0].source[0]) if node.edges else OUTSIDE
+        host.append(number[index] if node.kind == "crossbar" else host[primary] if node.edges else OUTSIDE)
+        for edge in node.edges:
+            for producer in edge.producers:
+                size = network.nodes[producer].windows * float((edge.source == producer).sum())
+                pair = (host[producer], host[index])
+                if pair[0] != pair[1]:
+                    found[pair] = found.get(pair, 0.0) + size
+    return [Feed(*pair, weight) for pair, weight in found.items() if pair[1] != OUTSIDE]
+
+
+def arrange(
+    layers: IntArray,
+    counts: Sequence[tuple[int, int]],
+    shapes: Sequence[Shape],
+    positions: Sequence[IntArray],
+    feeds: Sequence[Feed],
+    region: IntArray,
+    architecture: Architecture,
+) -> list[IntArray] | None:
+    """Places on the walk of the copies of a segment's layers, one array per layer; None if they do not fit.
+
+    Parameters
+    ----------
+    layers : int64 array
+        Of the segment, in topological order.
+    counts, shapes, positions
+        Of all layers: (column blocks, interleaved rows), shape of a copy, places (of earlier segments).
+    feeds
+        Of the network.
+    region : int64 array, shape (2,)
+        First and last place that the segment may take.
+    architecture : Architecture
+    """
+    copies = [counts[i][0] * counts[i][1] for i in layers]
+    owner = np.repeat(np.arange(len(layers)), copies)
+    rank = np.concatenate([(np.arange(count) + 0.5) / count for count in copies])
+    size = np.array([shapes[i].crossbars for i in layers])[owner]
+    if int(size.sum()) > region[1] - region[0]:
+        return None
+    way = _Way(architecture)
+    spots = {i: way.middle(place, shapes[i].crossbars) for i, place in enumerate(positions) if len(place)}
+    inside = {int(layer): owner == k for k, layer in enumerate(layers)}
+    here = [feed for feed in feeds if feed.target in inside and (feed.source in spots or feed.source in inside)]
+    best, least = np.arange(len(owner)), np.inf
+    for order in _orders(owner, rank, max(copies)):
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = region[0] + np.cumsum(size[order]) - size[order]
+        spots |= {layer: way.middle(place[mine], shapes[layer].crossbars) for layer, mine in inside.items()}
+        pairs = ((feed.weight, feed.source, feed.target) for feed in here)
+        cost = sum(w * _distance(spots[i], spots[j], counts[i], counts[j]) for w, i, j in pairs)
+        if cost < least:
+            best, least = order, cost
+    packed = pack(architecture, size[best], int(region[0]), int(region[1]))
+    if packed is None:
+        return None
+    place = np.empty(len(best), dtype=np.int64)
+    place[best] = packed
+    return [place[mine] for mine in inside.values()]
+
+
+def _orders(owner: IntArray, rank: FloatArray, most: int) -> Iterator[IntArray]:
+    """Orders of copies along the walk, for every number of strips that makes a difference, some also backwards."""
+    for strips in STRIPS:
+        order = np.lexsort((rank, owner, np.floor(rank * strips)))
+        yield order
+        if strips == 1 or strips >= most:
+            yield order[::-1]
+        if strips >= most:
+            return
+
+
+class _Way:
+    """Coordinates of the routers along the walk."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        router = walk(architecture) // (architecture.crossbars_per_tile * architecture.tiles_per_router)
+        y, x = np.divmod(router, architecture.mesh_cols)
+        self.sum = np.concatenate([np.zeros((2, 1)), np.cumsum(np.stack([y, x]), axis=1)], axis=1)
+
+    def middle(self, place: IntArray, crossbars: int) -> FloatArray:
+        """Mean (y, x) of copies of ``crossbars`` that begin at ``place``; shape (2, copies)."""
+        return np.asarray((self.sum[:, place + crossbars] - self.sum[:, place]) / crossbars)
+
+
+def _distance(source: FloatArray, target: FloatArray, from_count: tuple[int, int], to_count: tuple[int, int]) -> float:
+    """Mean distance of what a layer's copies read, image column by image column."""
+    columns = max(from_count[0], to_count[0])
+    column = (np.arange(columns) + 0.5) / columns
+    a = source.reshape(2, *from_count)[:, (column * from_count[0]).astype(np.int64)]
+    b = target.reshape(2, *to_count)[:, (column * to_count[0]).astype(np.int64)]
+    return float(abs(a[:, :, :, None] - b[:, :, None, :]).sum(axis=0).mean())
