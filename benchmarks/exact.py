@@ -12,35 +12,19 @@ import time
 from collections.abc import Sequence
 
 from spatem_opt import bounds
+from spatem_opt.cli.solve import STEP_HEADS, step_cells
 from spatem_opt.network import load
 from spatem_opt.pipeline import Evaluated, prove, search
 from spatem_opt.presets import load_architecture
-from spatem_opt.result import Step, gap
+from spatem_opt.result import gap
 from spatem_opt.stop import Interrupted
 
 CASES = ("lenet5@ou-isaac-4x4", "cifar10@ou-isaac-4x4", "resnet18@ou-isaac", "googlenet@ou-isaac")
-HEADS = ("network", "step", "engine", "status", "heuristic", "exact", "bound", "gap", "seconds")
 
 
 def line(cells: Sequence[str]) -> str:
     """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
-
-
-def number(value: int | None, unit: str) -> str:
-    """A number with its unit; a dash where there is none."""
-    return "-" if value is None else f"{value:,} {unit}"
-
-
-def percent(value: float | None) -> str:
-    """A share in per cent."""
-    return "-" if value is None else f"{100 * value:.2f} %"
-
-
-def cells(case: str, step: Step) -> list[str]:
-    """One step."""
-    numbers = [number(value, step.unit) for value in (step.heuristic, step.objective, step.bound)]
-    return [case, step.step, step.engine, str(step.status), *numbers, percent(step.gap), f"{step.seconds:.1f}"]
 
 
 def measure(case: str, args: argparse.Namespace) -> None:
@@ -54,11 +38,12 @@ def measure(case: str, args: argparse.Namespace) -> None:
         first, "latency", args.time_limit, args.seed, args.workers, lambda text: None, Interrupted()
     )  # fmt: skip
     for step in steps:
-        print(line(cells(case, step)), flush=True)
+        print(line([case, *step_cells(step)]), flush=True)
     bound = bounds.latency(network, architecture).value
-    numbers = [number(value, "cycles") for value in (first.value, best.value, bound)]
+    numbers = [f"{value:,} cycles" for value in (first.value, best.value, bound)]
     spent = f"{searched:.1f} + {sum(step.seconds for step in steps):.1f}"
-    print(line([case, "**whole**", "", "", *numbers, percent(gap(best.value, bound)), spent]), flush=True)
+    share = f"{100 * (gap(best.value, bound) or 0):.2f} %"
+    print(line([case, "**whole**", "", "", *numbers, share, spent]), flush=True)
     if args.notes:
         print("".join(f"<!-- {case} {step.step}: {step.note} -->\n" for step in steps), end="", flush=True)
 
@@ -73,7 +58,7 @@ def main() -> None:
     parser.add_argument("--notes", action="store_true", help="what each number is of, as comments")
     args = parser.parse_args()
     print(f"Load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print(line(HEADS) + "\n" + line(["---"] * 4 + ["---:"] * 5), flush=True)
+    print(line(["network", *STEP_HEADS]) + "\n" + line(["---"] * 4 + ["---:"] * 5), flush=True)
     for case in args.cases:
         measure(case, args)
 

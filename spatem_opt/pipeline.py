@@ -14,16 +14,10 @@ from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.result import Result, Status, Step
-from spatem_opt.scheduling import list_schedule
-from spatem_opt.scheduling.problem import Problem
-from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.search import Evaluated, Progress, search
 from spatem_opt.shortage import shortage
-from spatem_opt.solution import Solution
 from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 
 OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
@@ -32,29 +26,8 @@ METHODS = ("auto", "exact", "heuristic", *BASELINES)
 EXACT_SECONDS = 120.0
 """Time limit of ``exact`` where none is given."""
 EXACT_SHARE = 0.5
-"""Share of a time limit that ``auto`` keeps for the exact steps."""
+"""Share of a time limit that is kept for the exact steps."""
 STEPS = ("mapping", "grouping", "replication", "scheduling")
-STRETCHES = 12
-"""Times a schedule is slowed down before its plan is given up."""
-CONTENTION = {"port", "router"}
-
-Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluated:
-    """A solution that the evaluator accepts, its numbers, when it was found, and what it came from.
-
-    ``setting`` is what the segment search was told; None for plans of other makers.
-    """
-
-    name: str
-    solution: Solution
-    evaluation: Evaluation
-    value: int
-    seconds: float
-    plan: Plan
-    setting: Setting | None = None
 
 
 def solve(
@@ -132,7 +105,8 @@ def solve(
             if best is None or found.value < best.value:
                 best = found
                 trace.append((round(found.seconds, 3), found.value, found.name))
-            if interrupted(best.value) or best.value == bound.value:
+            late = method == "exact" and time.monotonic() - begun > (time_limit or 0.0) * (1 - EXACT_SHARE)
+            if interrupted(best.value) or best.value == bound.value or late:
                 break
         if best is not None and time_limit is not None and method in ("auto", "exact") and not interrupted.pressed:
             left = max(0.0, time_limit - (time.monotonic() - begun))
@@ -212,139 +186,6 @@ def _check(objective: str, method: str) -> None:
         raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
     if method not in METHODS:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
-
-
-def search(
-    network: Network,
-    architecture: Architecture,
-    objective: str,
-    method: str,
-    progress: Progress | None = None,
-    *,
-    seed: int = 0,
-    stop: Callable[[], bool] | None = None,
-) -> Iterator[Evaluated]:
-    """Evaluated solutions, one after the other as they are found; not necessarily better and better.
-
-    With ``stop`` it goes on, varying what led to the best solution so far, until that is true and there is a solution.
-    """
-    begun = time.monotonic()
-    best: int | None = None
-    for name, make, setting in _planners(network, architecture, objective, method, seed, stop is not None):
-        if stop is not None and best is not None and stop():
-            return
-        if progress is not None:
-            progress(f"{name}" + (f", best so far {best}" if best is not None else ""))
-        plan = make(best)
-        limit = best if objective == "latency" else None
-        found = None if plan is None else finish(plan, network, architecture, limit)
-        if plan is not None and found is not None:
-            value = measure(found[1], objective)
-            best = value if best is None else min(best, value)
-            yield Evaluated(name, *found, value, time.monotonic() - begun, plan, setting)
-
-
-Planner = Callable[[int | None], Plan | None]
-
-
-def _planners(
-    network: Network, architecture: Architecture, objective: str, method: str, seed: int, improve: bool
-) -> Iterator[tuple[str, Planner, Setting | None]]:
-    """Names and makers of plans, and settings of the segment search; a maker is told the best value and may decline."""
-    if method in BASELINES:
-        yield method, lambda best: BASELINES[method](network, architecture), None
-        return
-    candidates = Candidates(network, architecture, objective)
-    moving = _Moving(candidates)
-    for setting in candidates.settings():
-        yield _name(setting), partial(moving.make, setting), setting
-    yield "pipeline", lambda best: candidates.promising(candidates.one_segment(), best), None
-    for name, baseline in BASELINES.items():
-        if candidates.may_win(name):
-            yield name, partial(_baseline, candidates, baseline), None
-    for i, setting in enumerate(candidates.variations(seed)):
-        if i >= candidates.effort and not improve:
-            return
-        yield _name(setting), partial(moving.make, setting), setting
-
-
-class _Moving:
-    """Moves the candidates' centre to the setting whose plan lowered the best value."""
-
-    def __init__(self, candidates: Candidates) -> None:
-        self.candidates = candidates
-        self.value: int | None = None
-        self.last: Setting | None = None
-
-    def make(self, setting: Setting, best: int | None) -> Plan | None:
-        """The plan of a setting, unless it was made before."""
-        if best is not None and (self.value is None or best < self.value) and self.last is not None:
-            self.value, self.candidates.best = best, self.last
-        self.last = setting
-        return self.candidates.fresh(setting)
-
-
-def _name(setting: Setting) -> str:
-    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g})"
-
-
-def _baseline(
-    candidates: Candidates, baseline: Callable[[Network, Architecture], Plan | None], best: int | None
-) -> Plan | None:
-    return candidates.promising(baseline(candidates.network, candidates.architecture), best)
-
-
-def finish(
-    plan: Plan,
-    network: Network,
-    architecture: Architecture,
-    limit: int | None = None,
-    problem: Problem | None = None,
-) -> tuple[Solution, Evaluation] | None:
-    """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
-
-    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way.
-
-    Raises
-    ------
-    ModelError
-        If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
-    """
-    problem = problem_of(plan, network, architecture) if problem is None else problem
-    for attempt in range(STRETCHES):
-        times = list_schedule.solve(problem)
-        if limit is not None and times.latency >= limit:
-            return None
-        solution = assemble(plan, problem, times)
-        found = evaluate(solution)
-        families = {violation.family for violation in found.violations}
-        if not families:
-            return solution, found
-        if families - CONTENTION:
-            bad = next(v for v in found.violations if v.family not in CONTENTION)
-            if bad.family == "buffer":
-                return None
-            raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
-        if found.arrays is None:
-            raise ModelError(f"{plan.name} on {network.name!r}: no replay")
-        load = found.arrays.bin_load
-        problem = stretch(problem, times, found.arrays.bins, load, 1 + 0.02 * attempt, stagger=attempt == 0)
-    return None
-
-
-def measure(found: Evaluation, objective: str) -> int:
-    """Objective value of an evaluated solution."""
-    if found.latency_cycles is None or found.communication is None or found.energy is None:
-        raise ModelError("a solution without violations could not be replayed")
-    values = {
-        "latency": found.latency_cycles,
-        "throughput": found.period_cycles or 0,
-        "communication": found.communication.total,
-        "energy": found.energy.total,
-        "balanced": found.latency_cycles * found.communication.total,
-    }
-    return values[objective]
 
 
 def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:

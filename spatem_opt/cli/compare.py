@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, say, show, show_json
+
+if TYPE_CHECKING:
+    from spatem_opt.compare import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -93,8 +96,22 @@ def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markd
         return
     if as_markdown:
         typer.echo(report.markdown(summary), nl=False)
+        for comparison in summary.comparisons:
+            _echo_steps(comparison)
         return
     for comparison in summary.comparisons:
         show(report.table(comparison))
         show_steps(comparison.steps)
     show(report.summary_table(summary), report.remark(summary))
+
+
+def _echo_steps(comparison: Comparison) -> None:
+    """Print heuristic against exact, step by step, as Markdown; nothing without exact steps."""
+    from spatem_opt.cli.solve import STEP_HEADS, step_cells
+
+    if not comparison.steps:
+        return
+    rule = ["---"] * 3 + ["---:"] * (len(STEP_HEADS) - 3)
+    lines = [STEP_HEADS, rule, *(step_cells(step) for step in comparison.steps)]
+    title = f"\n**{comparison.network} on {comparison.architecture}: each step's own problem**\n"
+    typer.echo("\n".join([title, *("| " + " | ".join(line) + " |" for line in lines)]))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from spatem_opt.result import Result, Step
 
 
+STEP_HEADS = ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds")
+
+
 class Objective(StrEnum):
     """What to minimise."""
 
@@ -190,13 +193,18 @@ def show_steps(steps: Sequence[Step]) -> None:
     if not steps:
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="each step's own problem", title_justify="left")
-    for head in ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds"):
-        table.add_column(head, justify="left" if head in ("step", "engine", "status") else "right", no_wrap=True)
+    for i, head in enumerate(STEP_HEADS):
+        table.add_column(head, justify="left" if i < 3 else "right", no_wrap=True)
     for step in steps:
-        numbers = ("" if n is None else f"{n:,} {step.unit}" for n in (step.heuristic, step.objective, step.bound))
-        gap = "" if step.gap is None else f"{100 * step.gap:.2f} %"
-        table.add_row(step.step, step.engine, str(step.status), *numbers, gap, f"{step.seconds:.2f}")
+        table.add_row(*step_cells(step))
     show(table, *(f"{step.step}: {step.note}" for step in steps))
+
+
+def step_cells(step: Step) -> tuple[str, ...]:
+    """One step under :data:`STEP_HEADS`."""
+    numbers = ("" if n is None else f"{n:,} {step.unit}" for n in (step.heuristic, step.objective, step.bound))
+    gap = "" if step.gap is None else f"{100 * step.gap:.2f} %"
+    return (step.step, step.engine, str(step.status), *numbers, gap, f"{step.seconds:.2f}")
 
 
 def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dict[str, Any]:

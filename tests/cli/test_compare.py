@@ -80,6 +80,13 @@ def test_exact_is_a_row_beside_the_heuristic(tmp_path: Path, capsys: pytest.Capt
     assert rows["exact"]["bound"] == rows["heuristic"]["bound"]
 
 
+def test_exact_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "cifar10", *SMALL, "--exact", "--time-limit", "0.5", "--markdown"]) == 0
+    out = capsys.readouterr().out
+    assert "**cifar10 on ou-isaac-4x4 [adc_bits=5]: each step's own problem**" in out
+    assert out.count("\n| mapping | cpsat | optimal | ") == 1
+
+
 def test_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "resnet18", *SMALL]) == 4
     assert "does not fit" in capsys.readouterr().out
