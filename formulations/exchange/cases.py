@@ -116,7 +116,7 @@ def case(step: str, network: Network, architecture: Architecture, options: Optio
 def plan_of(network: Network, architecture: Architecture) -> Plan:
     """The heuristic's first plan for latency."""
     candidates = Candidates(network, architecture, "latency")
-    plan = candidates.segmented(candidates.best.price)
+    plan = candidates.segmented(candidates.best)
     if plan is None:
         raise InstanceError(f"network {network.name!r}", "plan", None, "the heuristic finds none on this chip")
     return plan
@@ -289,7 +289,14 @@ def scheduling(network: Network, architecture: Architecture, options: Options) -
     problem = build(problem_of(plan_of(network, architecture), network, architecture), chunks).problem
     upper = makespan(problem, chunk_heuristic.solve(problem).start)
     lower = chunk_bounds.lower_bound(chunk_bounds.ordered(problem))
-    model: Any = ilp if ilp.size(problem, upper) <= ilp.REACH else disjunctive
+
+    def linear() -> tuple[Any, Any]:
+        if ilp.size(problem, upper) <= ilp.REACH:
+            return ilp.build(problem, lower=lower, upper=upper)
+        if disjunctive.size(problem) > LARGEST:
+            rule = f"expected fewer: {disjunctive.size(problem)} variables of a disjunctive ILP, at most {LARGEST}"
+            raise InstanceError("export", "chunks", chunks, rule)
+        return disjunctive.build(problem, lower=lower, upper=upper)
 
     def judge(y: Any, value: Value) -> Judged:
         read = ilp.solution_of if isinstance(y, ilp.Variables) else cpsat.solution_of
@@ -300,9 +307,6 @@ def scheduling(network: Network, architecture: Architecture, options: Options) -
     what = (
         f"{problem.tasks} chunks, {len(problem.lag)} lags, {len(problem.resources)} resources, horizon {upper} cycles"
     )
-    make = _maker(
-        lambda: cpsat.build(problem, lower=lower, upper=upper),
-        lambda: model.build(problem, lower=lower, upper=upper),
-        model.FAMILIES,
-    )
+    families = {*ilp.FAMILIES, *disjunctive.FAMILIES}
+    make = _maker(lambda: cpsat.build(problem, lower=lower, upper=upper), linear, families)
     return Case(what, "cycles", lower, make, judge)

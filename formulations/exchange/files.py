@@ -197,9 +197,10 @@ def import_values(path: str | Path, values: str | Path) -> Import:
 
 def _rendered(model: Model, step: str, suffix: str) -> tuple[str, bytes]:
     """Name and content of a model file; the name tells models apart that differ in anything."""
-    digest = hashlib.sha256(model.render(suffix, step)).hexdigest()
-    name = f"{step}_{digest[:8]}"
-    return name, model.render(suffix, name)
+    blank = f"{step}_00000000"
+    data = model.render(suffix, blank)
+    name = f"{step}_{hashlib.sha256(data).hexdigest()[:8]}"
+    return name, data.replace(blank.encode(), name.encode(), 1)  # all formats begin with the name
 
 
 def _made_by(engine: str) -> str:

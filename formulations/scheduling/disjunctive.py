@@ -43,6 +43,16 @@ class Variables:
         return self.upper - int(p.tails[i]) + int(p.duration[i]) - int(p.heads[j])
 
 
+def pairs(problem: Problem) -> list[tuple[int, int]]:
+    """Tasks i < j that share a crossbar."""
+    return sorted({pair for members in problem.resources for pair in combinations(sorted(members.tolist()), 2)})
+
+
+def size(problem: Problem) -> int:
+    """Variables of the model."""
+    return problem.tasks + len(pairs(problem)) + 1
+
+
 def make_variables(model: Any, problem: Problem, lower: int, upper: int) -> Variables:
     """Create all variables."""
     latest = (upper - problem.tails).tolist()
@@ -50,8 +60,7 @@ def make_variables(model: Any, problem: Problem, lower: int, upper: int) -> Vari
         model.add_variable(f"start_{i}", head, last, cat="Integer")
         for i, (head, last) in enumerate(zip(problem.heads.tolist(), latest, strict=True))
     ]
-    pairs = sorted({pair for members in problem.resources for pair in combinations(sorted(members.tolist()), 2)})
-    first = {(i, j): model.add_variable(f"first_{i}_{j}", cat="Binary") for i, j in pairs}
+    first = {(i, j): model.add_variable(f"first_{i}_{j}", cat="Binary") for i, j in pairs(problem)}
     return Variables(problem, lower, upper, start, first, model.add_variable("makespan", 0, upper, cat="Integer"))
 
 
@@ -97,8 +106,8 @@ def add_order(model: Any, y: Variables) -> None:
     """
     p, tight = y.problem, ordered(y.problem)
     new = slice(len(p.lag), None)
-    pairs = zip(tight.before[new].tolist(), tight.after[new].tolist(), tight.lag[new].tolist(), strict=True)
-    for k, (i, j, lag) in enumerate(pairs):
+    orders = zip(tight.before[new].tolist(), tight.after[new].tolist(), tight.lag[new].tolist(), strict=True)
+    for k, (i, j, lag) in enumerate(orders):
         model.addConstraint(y.start[j] - y.start[i] >= lag, name=f"order[{i},{j},{k}]")
 
 
