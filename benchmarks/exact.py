@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from spatem_opt import bounds
 from spatem_opt.cli.solve import STEP_HEADS, step_cells
 from spatem_opt.network import load
-from spatem_opt.pipeline import Evaluated, prove, search
+from spatem_opt.pipeline import prove
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import gap
+from spatem_opt.search import Evaluated, search
 from spatem_opt.stop import Interrupted
 
 CASES = ("lenet5@ou-isaac-4x4", "cifar10@ou-isaac-4x4", "resnet18@ou-isaac", "googlenet@ou-isaac")

@@ -11,7 +11,7 @@ import json
 
 from formulations.scheduling import cpsat
 from spatem_opt.evaluator import evaluate
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import load
 from spatem_opt.plan import assemble, problem_of
 from spatem_opt.presets import load_architecture
@@ -22,7 +22,7 @@ from spatem_opt.scheduling.expansion import build
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
     """Everything about one network."""
     candidates = Candidates(load(name), load_architecture(args.arch), "latency")
-    plan = candidates.segmented(args.price)
+    plan = candidates.segmented(Setting(args.price))
     if plan is None:
         return {"network": name, "plan": None}
     source = problem_of(plan, candidates.network, candidates.architecture)

@@ -40,10 +40,10 @@ from spatem_opt.heuristic import SLACK_PERCENT, Candidates
 from spatem_opt.mapping.problem import build as build_mapping
 from spatem_opt.network import load
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import Evaluated
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import Status
 from spatem_opt.scheduling.expansion import build as build_chunks
+from spatem_opt.search import Evaluated, search
 from spatem_opt.testing import TINY, tiny_instance
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
@@ -67,7 +67,7 @@ def instances(kinds_: list[str], count: int) -> Iterator[tuple[Network, Architec
 
 def best_of(network: Network, chip: Architecture) -> Evaluated:
     """The heuristic's best solution with its plan."""
-    return min(pipeline.search(network, chip, "latency", "heuristic"), key=lambda found: found.value)
+    return min(search(network, chip, "latency", "heuristic"), key=lambda found: found.value)
 
 
 def mapping(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:

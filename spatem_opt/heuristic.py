@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -19,8 +17,8 @@ from spatem_opt.replication import pipeline, segments
 from spatem_opt.solution import MappingOption
 
 PRICES = {
-    "latency": (0.03, 0.3),
-    "throughput": (0.03, 0.3),
+    "latency": (0.03, 0.1),
+    "throughput": (0.03, 0.1),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
     "balanced": (0.3, 0.1, 1.0, 3.0),
@@ -30,75 +28,76 @@ SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
+FILLS = (0.97, 0.9, 1.0, 0.8)
+"""Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the segment search is told: price of communication, and share of the routers that a segment may use."""
+    """What the segment search is told.
+
+    Parameters
+    ----------
+    price : float
+        Of communication, in units of (latency bound) / (communication bound).
+    router_share : float
+        Share of its routers' capacity that a segment may use.
+    side_by_side : bool
+        Whether segments may have parts of the chip to themselves.
+    """
 
     price: float
     router_share: float = 0.4
+    side_by_side: bool = False
 
     def vary(self, rng: np.random.Generator) -> Setting:
         """A setting nearby."""
         price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, 0.7)))
         share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.4)), 0.1, 1.5))
-        return Setting(price if rng.random() > 0.1 else 0.0, share)
+        return Setting(price if rng.random() > 0.1 else 0.0, share, self.side_by_side)
 
 
 class Candidates:
     """Plans for one network, chip and objective; what they share is computed once, on first use.
 
-    ``best`` is the setting around which :meth:`variations` looks; whoever evaluates the plans moves it.
+    ``best`` is the setting of the best plan so far, the first one before; whoever evaluates the plans moves it.
     """
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
-        self.best = Setting(PRICES[objective][0])
-        self._seen: set[bytes] = set()
+        self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
         """Settings to begin with; a single one for networks whose tables are large."""
         prices = PRICES[self.objective]
-        return [Setting(price) for price in (prices if len(self.nodes) <= MANY_LAYERS else prices[:1])]
-
-    def variations(self, seed: int) -> Iterator[Setting]:
-        """Settings around the best one, without end; the same seed makes the same ones."""
-        rng = np.random.default_rng(seed)
-        while True:
-            yield self.best.vary(rng)
+        beside = self.objective not in ("latency", "throughput") and len(self.nodes) <= MANY_LAYERS
+        few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
+        return [Setting(price, side_by_side=beside) for price in few]
 
     @property
     def effort(self) -> int:
         """Variations that belong to the first answer."""
         return SMALL_EFFORT if sum(node.windows for node in self.nodes) <= SMALL_NETWORK else 0
 
-    def fresh(self, setting: Setting) -> Plan | None:
-        """The plan of a setting, None if another setting led to it before (or none does)."""
-        plan = self.segmented(setting.price, setting.router_share)
-        if plan is None:
-            return None
-        parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment) for a in plan.allocations]
-        key = repr([(grid.option, *part) for grid, part in zip(plan.grids, parts, strict=True)]).encode()
-        digest = hashlib.sha256(key).digest()
-        if digest in self._seen:
-            return None
-        self._seen.add(digest)
-        return plan
-
-    def segmented(self, price: float, router_share: float = 0.4, side_by_side: bool = False) -> Plan | None:
-        """Segments that take turns on the whole chip."""
-        worth = price * latency(self.network, self.architecture).value
-        worth /= max(1, communication(self.network, self.architecture).value)
-        runs = segments.Runs(self.ways, self.network, self.architecture, worth, self.slots, router_share, side_by_side)
-        for fill in (0.97, 0.9, 1.0, 0.8):
+    def segmented(self, setting: Setting) -> Plan | None:
+        """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
+        runs = self.runs(setting)
+        for fill in FILLS:
             cuts = segments.cut(runs, fill=fill)
             plan = None if cuts is None else self.place(cuts)
             if plan is not None:
                 return plan
         return None
+
+    def runs(self, setting: Setting) -> segments.Runs:
+        """Prices of all runs of layers."""
+        worth = setting.price * latency(self.network, self.architecture).value
+        worth /= max(1, communication(self.network, self.architecture).value)
+        return segments.Runs(
+            self.ways, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side
+        )
 
     def place(self, cuts: segments.Cuts) -> Plan | None:
         """The plan of given cuts; None if copies do not fit tile by tile."""
@@ -114,16 +113,6 @@ class Candidates:
     def may_win(self, baseline: str) -> bool:
         """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""
         return baseline != "layer-serial" or self.objective in ("communication", "energy")
-
-    def promising(self, plan: Plan | None, best: int | None) -> Plan | None:
-        """The plan, unless its slowest layer alone takes longer than the best latency known."""
-        if plan is None or best is None or self.objective != "latency":
-            return plan
-        slowest = max(
-            -(-grid.windows // len(allocation.position)) * grid.phases * allocation.shape.serial
-            for grid, allocation in zip(plan.grids, plan.allocations, strict=True)
-        )
-        return plan if slowest < best else None
 
     @cached_property
     def grids(self) -> list[tuple[Grid, ...]]:

@@ -22,12 +22,12 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.files import write_atomically
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.io import write_solution
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import finish
-from spatem_opt.plan import Plan
+from spatem_opt.plan import Plan, improved, problem_of
 from spatem_opt.result import Shortage
+from spatem_opt.search import finish
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
 from spatem_opt.stop import catch_interrupt
@@ -145,8 +145,11 @@ def front(
                 progress(f"{name}, {len(undominated(found, _values))} points so far")
             plan = make()
             made = None if plan is None else finish(plan, network, architecture)
-            if made is not None:
+            if plan is not None and made is not None:
                 found = _pruned([*found, _point(name, *made)])
+                if found[-1].solution is not None:
+                    made = finish(improved(plan, problem_of(plan, network, architecture)), network, architecture)
+                    found = found if made is None else _pruned([*found, _point(f"{name}, moved", *made)])
             late = time_limit is not None and time.monotonic() - begun > time_limit
             if interrupted(0) or (late and found):
                 break
@@ -226,7 +229,9 @@ def _planners(
 ) -> Iterator[tuple[str, Callable[[], Plan | None]]]:
     candidates = Candidates(network, architecture, "balanced")
     for price in prices:
-        yield f"segments (price {price:g})", partial(candidates.segmented, price)
+        beside = price >= 1
+        name = f"segments (price {price:g}{', side by side' if beside else ''})"
+        yield name, partial(candidates.segmented, Setting(price, side_by_side=beside))
     yield "pipeline", candidates.one_segment
     for name, baseline in BASELINES.items():
         yield name, partial(baseline, network, architecture)

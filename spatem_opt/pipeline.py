@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
-from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.errors import InstanceError
 from spatem_opt.network import Network
 from spatem_opt.result import Result, Status, Step
 from spatem_opt.search import Evaluated, Progress, search

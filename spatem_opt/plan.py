@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +44,12 @@ class Plan:
     serial: bool = False
     regions: IntArray | None = None
     moves: IntArray | None = None
+
+    def digest(self) -> bytes:
+        """The same for plans that decide alike."""
+        parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment) for a in self.allocations]
+        key = repr([(grid.option, *part) for grid, part in zip(self.grids, parts, strict=True)])
+        return hashlib.sha256(f"{self.serial} {key}".encode()).digest()
 
     @property
     def segment(self) -> IntArray:

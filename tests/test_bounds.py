@@ -13,15 +13,15 @@ from spatem_opt import bounds, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.evaluator import Evaluation
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.mapping.problem import layer_options
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import finish, measure
 from spatem_opt.plan import Plan
 from spatem_opt.replication.layout import Allocation, bands, interleaved
 from spatem_opt.replication.shapes import filled_shape, shape_for_serial
+from spatem_opt.search import finish, measure
 from spatem_opt.testing import assert_confirmed, random_chip, random_network, random_plan, scheduled
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -48,7 +48,7 @@ def evaluated(planner: str, network: str, preset: str) -> Evaluation | None:
         plan = BASELINES[planner](net, chip)
     else:
         candidates = Candidates(net, chip, "latency")
-        plan = candidates.segmented(0.0) if planner == "segments" else candidates.one_segment()
+        plan = candidates.segmented(Setting(0.0)) if planner == "segments" else candidates.one_segment()
     found = None if plan is None else finish(plan, net, chip)
     return None if found is None else found[1]
 

@@ -8,8 +8,8 @@ from spatem_opt.heuristic import SLACK_PERCENT
 from spatem_opt.mapping import heuristic
 from spatem_opt.mapping.problem import Solution, build
 from spatem_opt.mapping.referee import check
-from spatem_opt.pipeline import Evaluated
 from spatem_opt.result import Step
+from spatem_opt.search import Evaluated
 
 
 def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:

@@ -17,8 +17,8 @@ SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.4, "scheduling": 1.0
 it goes before grouping and scheduling, which start from a plan."""
 TASKS, CHUNKS = 170, 32
 """Chunks of a schedule that CP-SAT begins with, at most, and most chunks of one layer."""
-FINEST = 1_000
-"""Most chunks of a schedule, where fewer have been proven and there is time left."""
+FINEST, LISTED = 1_000, 4_000
+"""Most chunks that CP-SAT is given, where fewer have been proven and there is time left; most of a list schedule."""
 
 
 def chunks_per_layer(layers: int) -> int:

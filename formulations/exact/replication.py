@@ -12,10 +12,10 @@ from formulations.replication.runs import objective as cost_of
 from formulations.solver import Limits, Result, concluded, versions
 from spatem_opt.bounds import communication, latency
 from spatem_opt.heuristic import Candidates, Setting
-from spatem_opt.pipeline import Evaluated, finish, measure
 from spatem_opt.plan import Plan
 from spatem_opt.replication import segments
 from spatem_opt.result import Status, Step
+from spatem_opt.search import Evaluated, finish, measure
 
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that a run of several layers may plan with, tried in turn as the heuristic does."""

@@ -12,8 +12,8 @@ from formulations.exact import conflicts, grouping, mapping, reach, replication,
 from formulations.solver import Limits
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import Evaluated
 from spatem_opt.result import Status, Step
+from spatem_opt.search import Evaluated
 
 RunStep = Callable[[Evaluated, str, Limits], tuple[Evaluated, Step]]
 RUN: dict[str, RunStep] = {

@@ -14,14 +14,14 @@ from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, Result
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.pipeline import CONTENTION, Evaluated, measure
 from spatem_opt.plan import assemble
 from spatem_opt.result import Status, Step
 from spatem_opt.scheduling import chunk_heuristic, chunks
 from spatem_opt.scheduling.expansion import Expansion, build
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.stretch import stretch
-from spatem_opt.solution import Solution
+from spatem_opt.search import CONTENTION, Evaluated, measure
+from spatem_opt.solution import IntArray, Solution
 
 ROUNDS = 6
 """Times a chunk schedule is slowed down where routers cannot follow, before it is given up."""
@@ -38,37 +38,40 @@ class Round:
 
 
 def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
-    """Order the chunks of the best solution's windows, at its copies, places and paces; finer ones while proven."""
+    """Order the chunks of the best solution's windows, at its copies, places and paces.
+
+    While few chunks are proven, more are tried; then a list schedule of ever finer chunks follows the order found.
+    """
     begin = time.monotonic()
     layers = len(found.solution.network.layers)
+    problem = source(found)
     try:
-        last = _round(source(found), reach.chunks_per_layer(layers), limits.left(begin, 0.8))
+        last = _round(problem, reach.chunks_per_layer(layers), limits.left(begin, 0.5))
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
-    best, used = _use(last, found, objective)
-    while last.result.status is Status.OPTIMAL and layers <= reach.TASKS and _finer(last, layers, limits.left(begin)):
-        finer = _round(source(found), 2 * last.count, limits.left(begin, 0.8))
-        best, better = _use(finer, best, objective)
-        used = better or used
-        if finer.result.status is not Status.OPTIMAL:
-            break
-        last = finer
+    rounds, best = [last], _use(last, found, objective)
+    while rounds[-1].result.status is Status.OPTIMAL and _finer(rounds[-1], layers, limits.left(begin)):
+        rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5)))
+        best = _use(rounds[-1], best, objective)
+    best = _refine(rounds[-1], best, objective, limits.left(begin))
+    last = next((one for one in reversed(rounds) if one.result.status is Status.OPTIMAL), last)
     result = last.result
     note = f"makespan of {last.count} chunks a layer at the solution's places and paces, routers left out"
     if layers > reach.TASKS:
         note += f"; beyond reach: {layers} layers, at most {reach.TASKS} chunks"
+    better = best.value < found.value
+    note += f"; used: {objective} {found.value} -> {best.value}" if better else "; not used: the whole is no better"
     return best, Step(
         "scheduling", result.engine, result.status, result.objective, result.bound, round(time.monotonic() - begin, 3),
-        last.heuristic, "cycles", result.versions, limits.seed,
-        f"{note}; {used or 'not used: window by window it is no better'}",
+        last.heuristic, "cycles", result.versions, limits.seed, note,
     )  # fmt: skip
 
 
 def _finer(last: Round, layers: int, limits: Limits) -> bool:
     """Whether twice as many chunks are worth a try."""
     room = 2 * last.count <= reach.CHUNKS and 2 * last.count * layers <= reach.FINEST
-    return room and limits.time_limit > 2 * last.result.seconds + 1
+    return layers <= reach.TASKS and room and limits.time_limit > 2 * last.result.seconds + 1
 
 
 def _round(problem: Problem, count: int, limits: Limits) -> Round:
@@ -98,27 +101,61 @@ def source(found: Evaluated) -> Problem:
     return Problem(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
-def _use(last: Round, found: Evaluated, objective: str) -> tuple[Evaluated, str]:
-    """The better of the solution so far and that of the chunks; a text if it is the latter."""
+def _refine(last: Round, found: Evaluated, objective: str, limits: Limits) -> Evaluated:
+    """The best of list schedules of twice, four times ... as many chunks, in the order of those solved."""
+    begin, tasks, count = time.monotonic(), last.expansion.problem.tasks, 2 * last.count
+    while limits.left(begin).time_limit > 0:
+        finer = build(last.expansion.source, count)
+        if not tasks < finer.problem.tasks <= reach.LISTED:
+            break
+        own = chunk_heuristic.solve(finer.problem)
+        same = chunks.Solution(chunk_heuristic.list_schedule(finer.problem, _order(last, finer)))
+        start = min(same, own, key=lambda one: chunks.makespan(finer.problem, one.start))
+        found = _settled(finer, count, start, found, objective)
+        tasks, count = finer.problem.tasks, 2 * count
+    return found
+
+
+def _order(coarse: Round, finer: Expansion) -> IntArray:
+    """Place of every finer chunk in the order in which the coarse ones, cut evenly, would begin."""
+    if coarse.result.solution is None:
+        return np.arange(finer.problem.tasks)
+    start, duration = coarse.result.solution.start, coarse.expansion.problem.duration
+    time_of = np.zeros(finer.problem.tasks)
+    for team in np.unique(finer.team):
+        parts, whole = np.flatnonzero(finer.team == team), np.flatnonzero(coarse.expansion.team == team)
+        place = np.arange(len(parts)) * len(whole) / len(parts)
+        part = place.astype(np.int64)
+        time_of[parts] = start[whole[part]] + (place - part) * duration[whole[part]]
+    return np.asarray(np.argsort(np.argsort(time_of, kind="stable")))
+
+
+def _use(last: Round, found: Evaluated, objective: str) -> Evaluated:
+    """The better of the solution so far and that of the chunks."""
     if last.result.solution is None:
-        return found, ""
-    done = settle(last, last.result.solution, found, found.value if objective == "latency" else None)
+        return found
+    return _settled(last.expansion, last.count, last.result.solution, found, objective)
+
+
+def _settled(
+    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str
+) -> Evaluated:
+    """The better of the solution so far and that of some starts of chunks."""
+    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None)
     if done is None or measure(done[1], objective) >= found.value:
-        return found, ""
-    value = measure(done[1], objective)
-    name = f"{found.name}, order of {last.count} chunks a layer"
-    text = f"used: {objective} {found.value} -> {value}"
-    return replace(found, name=name, solution=done[0], evaluation=done[1], value=value), text
+        return found
+    name = f"{found.name.partition(', order of')[0]}, order of {count} chunks a layer"
+    return replace(found, name=name, solution=done[0], evaluation=done[1], value=measure(done[1], objective))
 
 
 def settle(
-    last: Round, solution: chunks.Solution, found: Evaluated, limit: int | None
+    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, limit: int | None
 ) -> tuple[Solution, Evaluation] | None:
     """Windows for given starts of chunks, in this order slowed down until routers and ports can follow.
 
     None if they never can, if a buffer is too small, or as soon as the latency is not below ``limit``.
     """
-    order, expansion = np.argsort(np.argsort(solution.start, kind="stable")), last.expansion
+    order = np.argsort(np.argsort(solution.start, kind="stable"))
     for attempt in range(ROUNDS):
         cut, times = expansion.timetable(solution)
         if limit is not None and times.latency >= limit:
@@ -131,6 +168,6 @@ def settle(
         if families - CONTENTION or evaluation.arrays is None:
             return None
         arrays = evaluation.arrays
-        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), last.count)
+        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)
         solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, order))
     return None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from formulations.scheduling import cpsat
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import load
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.presets import load_architecture
@@ -29,7 +29,7 @@ CONTENTION = {"router", "port"}
 def placed(network: str, chip: str) -> tuple[Plan, Problem]:
     """Plan and scheduling problem of a shipped network."""
     net, architecture = load(network), load_architecture(chip)
-    plan = Candidates(net, architecture, "latency").segmented(0.03)
+    plan = Candidates(net, architecture, "latency").segmented(Setting(0.03))
     assert plan is not None
     return plan, problem_of(plan, net, architecture)
 

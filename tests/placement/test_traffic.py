@@ -10,7 +10,7 @@ import pytest
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.placement import improve, traffic
 from spatem_opt.plan import assemble, improved, problem_of
 from spatem_opt.scheduling import list_schedule
@@ -29,7 +29,7 @@ def mesh(architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:
 def test_bits_times_hops_are_what_the_evaluator_counts(name: str, preset: str, price: float) -> None:
     """Exactly so for chains: no tile reads one node for two readers. Tiles of one router are one hop apart."""
     chip = load_architecture(preset, {"adc_bits": 5})
-    plan = Candidates(load_network(name), chip, "latency").segmented(price)
+    plan = Candidates(load_network(name), chip, "latency").segmented(Setting(price))
     assert plan is not None
     problem = problem_of(plan, load_network(name), chip)
     found = evaluate(assemble(plan, problem, list_schedule.solve(problem))).communication

@@ -10,7 +10,7 @@ import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import bounds, referee, segments
@@ -97,7 +97,7 @@ CASES = [("lenet5", "ou-isaac-2x2"), ("lenet5", "ou-isaac-4x4"), ("cifar10", "ou
 @pytest.mark.parametrize(("name", "preset"), CASES)
 def test_the_referee_accepts_the_allocation(name: str, preset: str, price: float) -> None:
     made = candidates(name, preset)
-    plan = made.segmented(price)
+    plan = made.segmented(Setting(price))
     assert plan is not None
     problem = Problem(made.architecture, tuple(made.grids))
     verdict = referee.check(problem, solution_of(problem, plan.grids, plan.allocations))

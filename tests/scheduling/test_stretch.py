@@ -14,7 +14,6 @@ from spatem_opt.baselines import dense_pipeline
 from spatem_opt.evaluator import evaluate
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network.builder import Builder
-from spatem_opt.pipeline import finish
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.replication.layout import Allocation, Split
 from spatem_opt.replication.shapes import Shape
@@ -22,6 +21,7 @@ from spatem_opt.scheduling import list_schedule, referee
 from spatem_opt.scheduling.list_schedule import in_turn
 from spatem_opt.scheduling.problem import Problem, Solution
 from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.search import finish
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_plan
 

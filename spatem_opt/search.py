@@ -1,0 +1,256 @@
+"""The heuristic search: candidate plans, each scheduled and evaluated; what it learns steers what it tries next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.baselines import BASELINES
+from spatem_opt.errors import ModelError
+from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.network import Network
+from spatem_opt.plan import Plan, assemble, improved, problem_of
+from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling.problem import Problem
+from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.solution import Solution
+
+STRETCHES = 12
+"""Times a schedule is slowed down before its plan is given up."""
+CONTENTION = {"port", "router"}
+PRICED = ("communication", "energy", "balanced")
+"""Objectives for which a shorter way of the data is worth a longer latency."""
+HALVINGS = 7
+"""Prices tried to meet a latency limit as closely as possible."""
+NEARBY = 4
+"""Variations of the best of these that belong to the first answer."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """A solution that the evaluator accepts, its numbers, when it was found, and what it came from.
+
+    ``setting`` is what the segment search was told; None for plans of other makers.
+    """
+
+    name: str
+    solution: Solution
+    evaluation: Evaluation
+    value: int
+    seconds: float
+    plan: Plan
+    setting: Setting | None = None
+
+
+def search(
+    network: Network,
+    architecture: Architecture,
+    objective: str,
+    method: str,
+    progress: Progress | None = None,
+    *,
+    seed: int = 0,
+    stop: Callable[[], bool] | None = None,
+    latency_limit: int | None = None,
+) -> Iterator[Evaluated]:
+    """Evaluated solutions, one after the other as they are found; not necessarily better and better.
+
+    Parameters
+    ----------
+    network, architecture
+    objective : str
+        What is to be small (:func:`measure`).
+    method : str
+        A baseline; anything else: all candidates.
+    progress : callable, optional
+        Told in a few words what is going on.
+    seed : int
+        Of the variations.
+    stop : callable, optional
+        With it the search goes on, varying what led to the best solution so far, until it is true and there is a
+        solution.
+    latency_limit : int, optional
+        Cycles; slower solutions do not count.
+    """
+    begun = time.monotonic()
+    run = _Search(network, architecture, objective, method, seed, latency_limit)
+    for name, make, setting in run.planners(endless=stop is not None):
+        if stop is not None and run.best is not None and stop():
+            return
+        if progress is not None:
+            progress(name + (f", best so far {run.best}" if run.best is not None else ""))
+        plan = make()
+        made = None if plan is None else finish(plan, network, architecture, run.limit)
+        better = run.tell(setting, made)
+        if plan is None or made is None:
+            continue
+        yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, plan, setting)
+        if better and objective in PRICED:
+            moved = improved(plan, problem_of(plan, network, architecture))
+            made = finish(moved, network, architecture, run.limit)
+            if run.tell(setting, made) and made is not None:
+                name = f"{name}, moved"
+                yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, moved, setting)
+
+
+Planner = Callable[[], Plan | None]
+
+
+class _Search:
+    """What is to be tried next, and what is known so far.
+
+    ``best`` is the best value so far; ``fits`` whether the last plan led to a solution (within the latency limit).
+    """
+
+    def __init__(
+        self, network: Network, architecture: Architecture, objective: str, method: str, seed: int, limit: int | None
+    ) -> None:
+        self.network, self.architecture, self.objective, self.method = network, architecture, objective, method
+        self.candidates = Candidates(network, architecture, objective)
+        self.random = np.random.default_rng(seed)
+        self.latency_limit = limit
+        self.best: int | None = None
+        self.fits = False
+        self._verdicts: dict[bytes, bool] = {}
+        self._key = b""
+
+    @property
+    def limit(self) -> int | None:
+        """Latency [cycles] from which on a solution is of no use."""
+        if self.objective == "latency":
+            return self.best
+        return None if self.latency_limit is None else self.latency_limit + 1
+
+    def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
+        """Learn what became of the last plan; True if it is the best so far."""
+        self.fits = self._verdicts.setdefault(self._key, made is not None)
+        value = None if made is None else measure(made[1], self.objective)
+        if value is None or (self.best is not None and value >= self.best):
+            return False
+        self.best = value
+        if setting is not None:
+            self.candidates.best = setting
+        return True
+
+    def planners(self, *, endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
+        """Names and makers of plans, and settings of the segment search."""
+        if self.method in BASELINES:
+            yield self.method, partial(BASELINES[self.method], self.network, self.architecture), None
+            return
+        first = self.candidates.settings() if self.latency_limit is None else self._halvings()
+        for setting in first:
+            yield _name(setting), partial(self._fresh, setting), setting
+        yield "pipeline", self._one_segment, None
+        for name in BASELINES:
+            if self.candidates.may_win(name):
+                yield name, partial(self._baseline, name), None
+        effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
+        while endless or effort > 0:
+            effort -= 1
+            setting = self.candidates.best.vary(self.random)
+            yield _name(setting), partial(self._fresh, setting), setting
+
+    def _halvings(self) -> Iterator[Setting]:
+        """Prices closer and closer to the highest that meets the latency limit."""
+        setting = self.candidates.settings()[0]
+        fast = slow = None
+        price = setting.price
+        for _ in range(HALVINGS):
+            yield replace(setting, price=price)
+            if self.fits:
+                fast = price
+            else:
+                slow = price
+            if fast is not None and slow is not None:
+                price = (fast * slow) ** 0.5
+            else:
+                price = price / 5 if fast is None else price * 5
+
+    def _fresh(self, setting: Setting) -> Plan | None:
+        """The plan of a setting, None if another setting led to it before (or none does)."""
+        plan = self.candidates.segmented(setting)
+        self._key = b"" if plan is None else plan.digest()
+        return None if self._key in self._verdicts else plan
+
+    def _one_segment(self) -> Plan | None:
+        return self._promising(self.candidates.one_segment())
+
+    def _baseline(self, name: str) -> Plan | None:
+        return self._promising(BASELINES[name](self.network, self.architecture))
+
+    def _promising(self, plan: Plan | None) -> Plan | None:
+        """The plan, unless its slowest layer alone takes too long."""
+        self._key = b"" if plan is None else plan.digest()
+        if plan is None or self.limit is None:
+            return plan
+        slowest = max(
+            -(-grid.windows // len(allocation.position)) * grid.phases * allocation.shape.serial
+            for grid, allocation in zip(plan.grids, plan.allocations, strict=True)
+        )
+        return plan if slowest < self.limit else None
+
+
+def _name(setting: Setting) -> str:
+    beside = ", side by side" if setting.side_by_side else ""
+    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{beside})"
+
+
+def finish(
+    plan: Plan,
+    network: Network,
+    architecture: Architecture,
+    limit: int | None = None,
+    problem: Problem | None = None,
+) -> tuple[Solution, Evaluation] | None:
+    """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
+
+    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
+    replaces that of the plan, where the plan's copies are placed another way.
+
+    Raises
+    ------
+    ModelError
+        If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
+    """
+    problem = problem_of(plan, network, architecture) if problem is None else problem
+    for attempt in range(STRETCHES):
+        times = list_schedule.solve(problem)
+        if limit is not None and times.latency >= limit:
+            return None
+        solution = assemble(plan, problem, times)
+        found = evaluate(solution)
+        families = {violation.family for violation in found.violations}
+        if not families:
+            return solution, found
+        if families - CONTENTION:
+            bad = next(v for v in found.violations if v.family not in CONTENTION)
+            if bad.family == "buffer":
+                return None
+            raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
+        if found.arrays is None:
+            raise ModelError(f"{plan.name} on {network.name!r}: no replay")
+        load = found.arrays.bin_load
+        problem = stretch(problem, times, found.arrays.bins, load, 1 + 0.02 * attempt, stagger=attempt == 0)
+    return None
+
+
+def measure(found: Evaluation, objective: str) -> int:
+    """Objective value of an evaluated solution."""
+    if found.latency_cycles is None or found.communication is None or found.energy is None:
+        raise ModelError("a solution without violations could not be replayed")
+    values = {
+        "latency": found.latency_cycles,
+        "throughput": found.period_cycles or 0,
+        "communication": found.communication.total,
+        "energy": found.energy.total,
+        "balanced": found.latency_cycles * found.communication.total,
+    }
+    return values[objective]
