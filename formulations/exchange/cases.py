@@ -13,15 +13,13 @@ from formulations.replication.runs import Problem as Runs
 from formulations.replication.runs import Solution as Cuts
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
-from spatem_opt.heuristic import SLACK_PERCENT, Candidates
+from spatem_opt.heuristic import FILLS, SLACK_PERCENT, Candidates
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan, problem_of
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 CHUNKS = 8
 """Chunks per copy unless told otherwise."""
-FILLS = (0.97, 0.9, 1.0, 0.8)
-"""Shares of the crossbars that cuts may plan with, in the order in which the heuristic tries them."""
 Value = Callable[[Any], int]
 
 
@@ -211,13 +209,10 @@ def grouping(network: Network, architecture: Architecture, options: Options) -> 
 def replication(network: Network, architecture: Architecture, options: Options) -> Case:
     """Cuts into runs on the heuristic's tables (``replication/EXACT.md``): all of it, or one run of the heuristic."""
     from formulations.replication.runs import from_cuts, from_runs
-    from spatem_opt.bounds import communication, latency
     from spatem_opt.replication import segments
 
     candidates = Candidates(network, architecture, "latency")
-    price = candidates.best.price * latency(network, architecture).value
-    price /= max(1, communication(network, architecture).value)
-    runs = segments.Runs(candidates.ways, network, architecture, price, candidates.slots)
+    runs = candidates.runs(candidates.best)
     for fill in FILLS:
         cuts = segments.cut(runs, fill=fill)
         if cuts is not None:
