@@ -25,10 +25,10 @@ from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.mapping.problem import build
 from spatem_opt.network import load
 from spatem_opt.network.builder import chain
-from spatem_opt.pipeline import Evaluated, search
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import DEMAND_OF, Status, Step
 from spatem_opt.scheduling.expansion import build as expand
+from spatem_opt.search import Evaluated, search
 
 LIMITS = Limits(20.0, seed=1, workers=1)
 CASES = [("lenet5", "ou-isaac-2x2"), ("cifar10", "ou-isaac-4x4")]
@@ -253,10 +253,29 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
     found = first("lenet5", "ou-isaac-2x2")
     last = scheduling._round(scheduling.source(found), 2, LIMITS)
     assert last.result.solution is not None
-    assert scheduling.settle(last, last.result.solution, found, 1) is None
-    settled = scheduling.settle(last, last.result.solution, found, None)
+    assert scheduling.settle(last.expansion, last.count, last.result.solution, found, 1) is None
+    settled = scheduling.settle(last.expansion, last.count, last.result.solution, found, None)
     assert settled is not None
     assert settled[1].valid
+
+
+def test_finer_chunks_follow_the_order_of_the_coarse() -> None:
+    """Cut in two, a chunk's parts begin at its start and half of its duration later."""
+    found = first("cifar10", "ou-isaac-4x4")
+    coarse = scheduling._round(scheduling.source(found), 2, LIMITS)
+    finer = expand(scheduling.source(found), 4)
+    order = scheduling._order(coarse, finer)
+    assert sorted(order.tolist()) == list(range(finer.problem.tasks))
+    assert coarse.result.solution is not None
+    start, duration = coarse.result.solution.start, coarse.expansion.problem.duration
+    begin = {}
+    for team in set(finer.team.tolist()):
+        parts, whole = np.flatnonzero(finer.team == team), np.flatnonzero(coarse.expansion.team == team)
+        for k, part in enumerate(parts.tolist()):
+            place = k * len(whole) / len(parts)
+            one = whole[int(place)]
+            begin[part] = start[one] + (place - int(place)) * duration[one]
+    assert sorted(begin, key=lambda task: (begin[task], task)) == np.argsort(order).tolist()
 
 
 def test_chunks_per_layer_are_as_many_as_fit() -> None:
