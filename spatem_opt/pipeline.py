@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -28,6 +28,8 @@ EXACT_SECONDS = 120.0
 EXACT_SHARE = 0.5
 """Share of a time limit that is kept for the exact steps."""
 STEPS = ("mapping", "grouping", "replication", "scheduling")
+Trace = list[tuple[float, int, str]]
+"""Seconds, value and name of every solution that was better than those before."""
 
 
 def solve(
@@ -96,18 +98,12 @@ def solve(
         for text in beyond_reach(network, architecture, time_limit):
             tell(f"beyond reach: {text}")
         time_limit = EXACT_SECONDS if time_limit is None else time_limit
-    best: Evaluated | None = None
     steps: tuple[Step, ...] = ()
-    trace: list[tuple[float, int, str]] = []
     with catch_interrupt() as interrupted:
         stop = _stop(method, time_limit, interrupted)
-        for found in search(network, architecture, objective, method, progress, seed=seed, stop=stop):
-            if best is None or found.value < best.value:
-                best = found
-                trace.append((round(found.seconds, 3), found.value, found.name))
-            late = method == "exact" and time.monotonic() - begun > (time_limit or 0.0) * (1 - EXACT_SHARE)
-            if interrupted(best.value) or best.value == bound.value or late:
-                break
+        late = partial(_late, method, time_limit, begun)
+        solutions = search(network, architecture, objective, method, progress, seed=seed, stop=stop)
+        best, trace = _best(solutions, lambda value: interrupted(value) or value == bound.value or late())
         if best is not None and time_limit is not None and method in ("auto", "exact") and not interrupted.pressed:
             left = max(0.0, time_limit - (time.monotonic() - begun))
             before, (best, steps) = best, prove(best, objective, left, seed, workers, tell, interrupted)
@@ -122,6 +118,24 @@ def solve(
         status, objective, replace(best.solution, claims=claims), best.value, bound.value, seconds,
         evaluation=best.evaluation, steps=steps,
     )  # fmt: skip
+
+
+def _best(solutions: Iterator[Evaluated], enough: Callable[[int], bool]) -> tuple[Evaluated | None, Trace]:
+    """The best of the solutions until one is enough, and when each better one was found."""
+    best: Evaluated | None = None
+    trace: Trace = []
+    for found in solutions:
+        if best is None or found.value < best.value:
+            best = found
+            trace.append((round(found.seconds, 3), found.value, found.name))
+        if enough(best.value):
+            break
+    return best, trace
+
+
+def _late(method: str, time_limit: float | None, begun: float) -> bool:
+    """Whether the exact steps must begin, whatever candidates are left."""
+    return method == "exact" and time.monotonic() - begun > (time_limit or 0.0) * (1 - EXACT_SHARE)
 
 
 def beyond_reach(network: Network, architecture: Architecture, time_limit: float | None = None) -> list[str]:
@@ -208,7 +222,7 @@ def _claims(
     method: str,
     seed: int,
     seconds: float,
-    trace: list[tuple[float, int, str]],
+    trace: Trace,
     steps: tuple[Step, ...],
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""

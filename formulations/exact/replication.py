@@ -10,15 +10,10 @@ from formulations.replication import master
 from formulations.replication.runs import UNIT, Problem, Solution, from_cuts, from_runs
 from formulations.replication.runs import objective as cost_of
 from formulations.solver import Limits, Result, concluded, versions
-from spatem_opt.bounds import communication, latency
-from spatem_opt.heuristic import Candidates, Setting
-from spatem_opt.plan import Plan
+from spatem_opt.heuristic import FILLS, Candidates, Setting
 from spatem_opt.replication import segments
 from spatem_opt.result import Status, Step
 from spatem_opt.search import Evaluated, finish, measure
-
-FILLS = (0.97, 0.9, 1.0, 0.8)
-"""Shares of the crossbars that a run of several layers may plan with, tried in turn as the heuristic does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,17 +30,20 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     solution = found.solution
     candidates = Candidates(solution.network, solution.architecture, objective)
     setting = found.setting if found.setting is not None else candidates.best
-    start = prepare(candidates, setting)
+    turns = replace(setting, side_by_side=False)
+    start = prepare(candidates, turns)
     known = None if start.hint is None else cost_of(start.problem, start.hint)
     result = _solve(start, known, limits.left(begin))
     value, bound = _cycles(result.objective), _cycles(result.bound)
     note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
+    if setting.side_by_side:
+        note += ", of segments that take turns (the best plan so far has some side by side)"
     if result.engine == "combinatorial":
         note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
     if result.status is Status.INFEASIBLE:
         note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
     if result.solution is not None and (known is None or _must(result.objective) < known):
-        better, why = _use(result.solution.cuts(start.problem), candidates, found, setting)
+        better, why = _use(result.solution.cuts(start.problem), candidates, found, turns)
         found, note = better, f"{note}; {why}"
     status = result.status if value is None else concluded(value, bound)
     return found, Step(
@@ -56,21 +54,13 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
 
 def prepare(candidates: Candidates, setting: Setting) -> Start:
     """The problem of a setting, with the first share of crossbars for which the heuristic's cuts can be placed."""
-    network, chip = candidates.network, candidates.architecture
-    worth = setting.price * latency(network, chip).value / max(1, communication(network, chip).value)
-    runs = segments.Runs(candidates.ways, network, chip, worth, candidates.slots, setting.router_share)
+    runs = candidates.runs(setting)
     for fill in FILLS:
         cuts = segments.cut(runs, fill=fill)
-        if cuts is not None and place(cuts, candidates) is not None:
+        if cuts is not None and candidates.place(cuts) is not None:
             problem = from_runs(runs, fill=fill)
             return Start(problem, from_cuts(problem, cuts))
     return Start(from_runs(runs, fill=1.0), None)
-
-
-def place(cuts: segments.Cuts, candidates: Candidates) -> Plan | None:
-    """The plan of cuts; None if its copies do not fit tile by tile."""
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
-    return None if placed is None else Plan("segments", *placed)
 
 
 def combinatorial(problem: Problem) -> int:
@@ -103,7 +93,7 @@ def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
 
 def _use(cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting) -> tuple[Evaluated, str]:
     """The better of the solution so far and that of the cuts, and which it is."""
-    plan = place(cuts, candidates)
+    plan = candidates.place(cuts)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
     limit = found.value if candidates.objective == "latency" else None
