@@ -12,7 +12,7 @@ seconds (``formulations/grouping/README.md``)."""
 RUNS_PER_SECOND = 2_000_000
 """Runs, layers i..j-1 x slots x pace, that the bounds of the replication step price in a second on one core."""
 PACES = segments.PACES + segments.SLOW_PACES
-SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.4, "scheduling": 1.0}
+SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.25, "scheduling": 1.0}
 """Share of the time left that each step may take, in the order in which they run. Replication may make a new plan, so
 it goes before grouping and scheduling, which start from a plan."""
 TASKS, CHUNKS = 170, 32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 
@@ -50,11 +51,12 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
-    rounds, best = [last], _use(last, found, objective)
+    end = begin + limits.time_limit
+    rounds, best = [last], _use(last, found, objective, end)
     while rounds[-1].result.status is Status.OPTIMAL and _finer(rounds[-1], layers, limits.left(begin)):
         rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5)))
-        best = _use(rounds[-1], best, objective)
-    best = _refine(rounds[-1], best, objective, limits.left(begin))
+        best = _use(rounds[-1], best, objective, end)
+    best = _refine(rounds[-1], best, objective, end)
     last = next((one for one in reversed(rounds) if one.result.status is Status.OPTIMAL), last)
     result = last.result
     note = f"makespan of {last.count} chunks a layer at the solution's places and paces, routers left out"
@@ -101,17 +103,17 @@ def source(found: Evaluated) -> Problem:
     return Problem(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
-def _refine(last: Round, found: Evaluated, objective: str, limits: Limits) -> Evaluated:
+def _refine(last: Round, found: Evaluated, objective: str, end: float) -> Evaluated:
     """The best of list schedules of twice, four times ... as many chunks, in the order of those solved."""
-    begin, tasks, count = time.monotonic(), last.expansion.problem.tasks, 2 * last.count
-    while limits.left(begin).time_limit > 0:
+    tasks, count = last.expansion.problem.tasks, 2 * last.count
+    while time.monotonic() < end:
         finer = build(last.expansion.source, count)
         if not tasks < finer.problem.tasks <= reach.LISTED:
             break
         own = chunk_heuristic.solve(finer.problem)
         same = chunks.Solution(chunk_heuristic.list_schedule(finer.problem, _order(last, finer)))
         start = min(same, own, key=lambda one: chunks.makespan(finer.problem, one.start))
-        found = _settled(finer, count, start, found, objective)
+        found = _settled(finer, count, start, found, objective, end)
         tasks, count = finer.problem.tasks, 2 * count
     return found
 
@@ -130,18 +132,18 @@ def _order(coarse: Round, finer: Expansion) -> IntArray:
     return np.asarray(np.argsort(np.argsort(time_of, kind="stable")))
 
 
-def _use(last: Round, found: Evaluated, objective: str) -> Evaluated:
+def _use(last: Round, found: Evaluated, objective: str, end: float) -> Evaluated:
     """The better of the solution so far and that of the chunks."""
     if last.result.solution is None:
         return found
-    return _settled(last.expansion, last.count, last.result.solution, found, objective)
+    return _settled(last.expansion, last.count, last.result.solution, found, objective, end)
 
 
 def _settled(
-    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str
+    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str, end: float
 ) -> Evaluated:
     """The better of the solution so far and that of some starts of chunks."""
-    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None)
+    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None, end)
     if done is None or measure(done[1], objective) >= found.value:
         return found
     name = f"{found.name.partition(', order of')[0]}, order of {count} chunks a layer"
@@ -149,11 +151,17 @@ def _settled(
 
 
 def settle(
-    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, limit: int | None
+    expansion: Expansion,
+    count: int,
+    solution: chunks.Solution,
+    found: Evaluated,
+    limit: int | None = None,
+    end: float = math.inf,
 ) -> tuple[Solution, Evaluation] | None:
     """Windows for given starts of chunks, in this order slowed down until routers and ports can follow.
 
-    None if they never can, if a buffer is too small, or as soon as the latency is not below ``limit``.
+    None if they never can, if a buffer is too small, as soon as the latency is not below ``limit``, or if they still
+    cannot at the time ``end`` (of :func:`time.monotonic`).
     """
     order = np.argsort(np.argsort(solution.start, kind="stable"))
     for attempt in range(ROUNDS):
@@ -165,7 +173,7 @@ def settle(
         families = {violation.family for violation in evaluation.violations}
         if not families:
             return complete, evaluation
-        if families - CONTENTION or evaluation.arrays is None:
+        if families - CONTENTION or evaluation.arrays is None or time.monotonic() > end:
             return None
         arrays = evaluation.arrays
         expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)

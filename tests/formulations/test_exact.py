@@ -254,7 +254,7 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
     last = scheduling._round(scheduling.source(found), 2, LIMITS)
     assert last.result.solution is not None
     assert scheduling.settle(last.expansion, last.count, last.result.solution, found, 1) is None
-    settled = scheduling.settle(last.expansion, last.count, last.result.solution, found, None)
+    settled = scheduling.settle(last.expansion, last.count, last.result.solution, found)
     assert settled is not None
     assert settled[1].valid
 
