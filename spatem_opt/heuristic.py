@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,8 @@ SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
+RUN_FREED, HEAVIEST = 0.5, 2
+"""How often a variation changes the weight of a run of layers only; largest weight."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer."""
 
@@ -46,17 +48,25 @@ class Setting:
         Share of its routers' capacity that a segment may use.
     side_by_side : bool
         Whether segments may have parts of the chip to themselves.
+    weights : tuple of int
+        Per layer, the power of two by which its communication is priced higher; empty: all 0.
     """
 
     price: float
     router_share: float = 0.4
     side_by_side: bool = False
+    weights: tuple[int, ...] = ()
 
-    def vary(self, rng: np.random.Generator) -> Setting:
-        """A setting nearby."""
+    def vary(self, rng: np.random.Generator, layers: int) -> Setting:
+        """A setting nearby: another price and share, or another weight of a run of layers."""
+        if self.price > 0 and rng.random() < RUN_FREED:
+            first, last = np.sort(rng.integers(0, layers, 2))
+            weights = np.array(self.weights if self.weights else (0,) * layers)
+            weights[first : last + 1] = np.clip(weights[first : last + 1] + rng.choice((-1, 1)), -HEAVIEST, HEAVIEST)
+            return replace(self, weights=tuple(weights.tolist()))
         price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, 0.7)))
         share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.4)), 0.1, 1.5))
-        return Setting(price if rng.random() > 0.1 else 0.0, share, self.side_by_side)
+        return replace(self, price=price if rng.random() > 0.1 else 0.0, router_share=share)
 
 
 class Candidates:
@@ -95,8 +105,13 @@ class Candidates:
         """Prices of all runs of layers."""
         worth = setting.price * latency(self.network, self.architecture).value
         worth /= max(1, communication(self.network, self.architecture).value)
+        weights = setting.weights or (0,) * len(self.nodes)
+        made: dict[tuple[int, int], segments.Ways] = {}
+        for ways, weight in zip(self.ways, weights, strict=True):
+            made.setdefault((id(ways), weight), replace(ways, bits=ways.bits * 2.0**weight) if weight else ways)
+        priced = [made[id(ways), weight] for ways, weight in zip(self.ways, weights, strict=True)]
         return segments.Runs(
-            self.ways, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side
+            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side
         )
 
     def place(self, cuts: segments.Cuts) -> Plan | None:

@@ -28,7 +28,7 @@ PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
 HALVINGS = 7
 """Prices tried to meet a latency limit as closely as possible."""
-NEARBY = 4
+NEARBY = 8
 """Variations of the best of these that belong to the first answer."""
 
 Progress = Callable[[str], None]
@@ -155,7 +155,7 @@ class _Search:
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         while endless or effort > 0:
             effort -= 1
-            setting = self.candidates.best.vary(self.random)
+            setting = self.candidates.best.vary(self.random, len(self.network.layers))
             yield _name(setting), partial(self._fresh, setting), setting
 
     def _halvings(self) -> Iterator[Setting]:
@@ -199,8 +199,9 @@ class _Search:
 
 
 def _name(setting: Setting) -> str:
-    beside = ", side by side" if setting.side_by_side else ""
-    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{beside})"
+    more = ", side by side" if setting.side_by_side else ""
+    more += ", layers weighted" if any(setting.weights) else ""
+    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 
 
 def finish(
