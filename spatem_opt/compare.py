@@ -12,6 +12,7 @@ from typing import Any
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
+from spatem_opt.bounds import Bound
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.network.layers import Network
@@ -53,8 +54,12 @@ class Row:
         Parts of the communication.
     ou_occupancy, crossbars_used, cells_used : float or None
         Shares of the chip, 0 .. 1.
+    busiest_router : float or None
+        Load of the busiest router over its capacity, mean over the latency.
     bound, gap
         Proven bound of the latency [cycles]; relative distance from it.
+    binding : str or None
+        Term of the bound that is the largest (:class:`~spatem_opt.bounds.Bound`).
     seconds : float
         Wall time; that of our rows includes the baselines in their portfolio.
     note : str
@@ -74,8 +79,10 @@ class Row:
     ou_occupancy: float | None = None
     crossbars_used: float | None = None
     cells_used: float | None = None
+    busiest_router: float | None = None
     bound: int | None = None
     gap: float | None = None
+    binding: str | None = None
     seconds: float = 0.0
     note: str = ""
 
@@ -218,14 +225,14 @@ def compare(
     missing = shortage(network, architecture)
     if missing is not None:
         return Comparison(network.name, architecture.name, shortage=missing)
-    bound = bounds.latency(network, architecture).value
+    bound = bounds.latency(network, architecture)
     done: list[tuple[Row, Evaluation | None]] = []
     for name in BASELINES:
         tell(f"{network.name}: {name}")
         done.append(_baseline(name, network, architecture, bound))
     pool = [(row.method, found) for row, found in done if found is not None]
     fastest = min((found.latency_cycles or 0 for _, found in pool), default=None)
-    ours, fastest_of_ours = [], _Fastest()
+    seconds, fastest_of_ours = {}, _Fastest()
     for name, objective in OURS.items():
         begun = time.monotonic()
         limit = fastest // 2 if name == HALF and fastest is not None else None
@@ -233,11 +240,12 @@ def compare(
             stop = None if time_limit is None else partial(MaxRuntime(time_limit), 0.0)
             search = _found(network, architecture, objective, seed, stop, limit, tell)
             pool += [fastest_of_ours.seen(found) for found in search]
-        ours.append(_ours(name, pool, fastest, bound, time.monotonic() - begun))
+        seconds[name] = time.monotonic() - begun
+    ours = [_ours(name, pool, fastest, bound, spent) for name, spent in seconds.items()]
     steps: tuple[Step, ...] = ()
     if exact and fastest_of_ours.best is not None:
-        seconds = EXACT_SECONDS if time_limit is None else time_limit
-        row, steps = _exact(fastest_of_ours.best, bound, seconds, seed, workers, tell)
+        exact_seconds = EXACT_SECONDS if time_limit is None else time_limit
+        row, steps = _exact(fastest_of_ours.best, bound, exact_seconds, seed, workers, tell)
         ours.append(row)
     return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours), steps=steps)
 
@@ -282,16 +290,16 @@ def _reduction(ours: Row, base: Row) -> Reduction:
     )  # fmt: skip
 
 
-def _baseline(name: str, network: Network, architecture: Architecture, bound: int) -> tuple[Row, Evaluation | None]:
+def _baseline(name: str, network: Network, architecture: Architecture, bound: Bound) -> tuple[Row, Evaluation | None]:
     begun = time.monotonic()
     plan = BASELINES[name](network, architecture)
     if plan is None:
-        return Row(name, bound=bound, note="does not fit the chip"), None
+        return Row(name, bound=bound.value, note="does not fit the chip"), None
     found = finish(plan, network, architecture)
     seconds = time.monotonic() - begun
     if found is None:
         note = "no schedule that ports, routers and buffers can follow"
-        return Row(name, bound=bound, seconds=seconds, note=note), None
+        return Row(name, bound=bound.value, seconds=seconds, note=note), None
     return _row(name, name, found[1], bound, seconds), found[1]
 
 
@@ -331,7 +339,7 @@ class _Fastest:
 
 
 def _exact(
-    best: Evaluated, bound: int, seconds: float, seed: int, workers: int, tell: Progress
+    best: Evaluated, bound: Bound, seconds: float, seed: int, workers: int, tell: Progress
 ) -> tuple[Row, tuple[Step, ...]]:
     """The row of the exact steps, and what they prove."""
     begun = time.monotonic()
@@ -344,7 +352,7 @@ def _exact(
     return _row(EXACT, found.name, found.evaluation, bound, time.monotonic() - begun), steps
 
 
-def _ours(name: str, pool: Sequence[tuple[str, Evaluation]], fastest: int | None, bound: int, seconds: float) -> Row:
+def _ours(name: str, pool: Sequence[tuple[str, Evaluation]], fastest: int | None, bound: Bound, seconds: float) -> Row:
     """Best of all found so far, the baselines among them: they are in the heuristic's portfolio."""
     objective = OURS[name]
 
@@ -354,18 +362,18 @@ def _ours(name: str, pool: Sequence[tuple[str, Evaluation]], fastest: int | None
         return (1, latency) if slow else (0, measure(entry[1], objective))
 
     if not pool:
-        return Row(name, bound=bound, seconds=seconds, note="no solution found")
+        return Row(name, bound=bound.value, seconds=seconds, note="no solution found")
     plan, evaluation = min(pool, key=rank)
     return _row(name, plan, evaluation, bound, seconds)
 
 
-def _row(method: str, plan: str, found: Evaluation, bound: int, seconds: float) -> Row:
-    c, u, e = found.communication, found.utilization, found.energy
-    if found.latency_cycles is None or found.latency_ns is None or c is None or u is None or e is None:
+def _row(method: str, plan: str, found: Evaluation, bound: Bound, seconds: float) -> Row:
+    c, u, e, r = found.communication, found.utilization, found.energy, found.routers
+    if found.latency_cycles is None or found.latency_ns is None or not (c and u and e and r):
         raise ModelError(f"{method}: a solution without violations could not be replayed")
     return Row(
         method, plan, found.latency_cycles, found.latency_ns / 1e6, found.period_cycles, c.total,
         c.buffer_read_bits, c.feature_map_bit_hops, c.partial_sum_bit_hops, e.total,
         u.ou_occupancy, u.crossbars_used / u.crossbars, u.cells_used / u.cells,
-        bound, gap(found.latency_cycles, bound), round(seconds, 3),
+        r.busiest_mean, bound.value, gap(found.latency_cycles, bound.value), bound.binding, round(seconds, 3),
     )  # fmt: skip

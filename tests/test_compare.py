@@ -17,7 +17,7 @@ from spatem_opt.evaluator import evaluate
 from spatem_opt.io import read_solution
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
-from spatem_opt.report.compare import HEADS, markdown, to_csv
+from spatem_opt.report.compare import GAP_HEADS, HEADS, markdown, to_csv
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +116,13 @@ def test_baselines_that_do_not_fit_say_so(chip: Architecture) -> None:
 
 
 def test_markdown_tables_are_rectangular(compared: Comparison) -> None:
-    lines = [line for line in markdown(summarize([compared])).splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in lines[: len(compared.rows) + 2]} == {len(HEADS) + 1}
-    assert len({line.count("|") for line in lines[len(compared.rows) + 2 :]}) == 1
-    assert "29.24 %" in lines[-1]
+    parts = [part.splitlines() for part in markdown(summarize([compared])).split("\n\n") if part.startswith("|")]
+    methods, reductions, gaps = parts
+    assert {line.count("|") for line in methods} == {len(HEADS) + 1}
+    assert len({line.count("|") for line in reductions}) == 1
+    assert "29.24 %" in reductions[-1]
+    assert {line.count("|") for line in gaps} == {len(GAP_HEADS) + 1}
+    assert len(gaps) == 4
 
 
 def test_front_is_undominated_and_valid(chip: Architecture, tmp_path: Path) -> None:

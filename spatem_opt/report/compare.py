@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from statistics import median
 
 from rich import box
 from rich.table import Table
@@ -14,6 +15,7 @@ from spatem_opt.compare import COMPARABLE, OURS, PAPER, Comparison, Row, Summary
 from spatem_opt.report.tables import joules
 
 Lines = list[tuple[str, ...]]
+GAP_HEADS = ("network", "gap of heuristic", "binding term of the bound", "crossbars at work", "busiest router, mean")
 HEADS = (
     "method", "cycles", "ms", "communication, bits", "energy", "occupancy", "cells", "bound, cycles", "gap", "seconds",
 )  # fmt: skip
@@ -70,6 +72,7 @@ def markdown(summary: Summary, *, rows: bool = True) -> str:
             parts.append(_markdown_table(HEADS, lines, 1))
     heads, lines, means = _summary(summary)
     parts.append(_markdown_table(heads, lines + [tuple(f"**{x}**" if x else "" for x in mean) for mean in means], 2))
+    parts.append(_markdown_table(GAP_HEADS, _gaps(summary), 1))
     return "\n\n".join([*parts, remark(summary).replace("*", "\\*")]) + "\n"
 
 
@@ -124,6 +127,17 @@ def _summary(summary: Summary) -> tuple[tuple[str, ...], Lines, Lines]:
         mean[1] = mean[1] if known is None else f"{known.networks} network" + "s" * (known.networks > 1)
     paper = ["paper, its average", "", _percent_of_paper("latency"), _percent_of_paper("communication"), ""]
     return tuple(heads), lines, [tuple(mean), tuple(paper + [""] * (len(heads) - len(paper)))]
+
+
+def _gaps(summary: Summary) -> Lines:
+    """What stands between the solution of least latency and its bound, network by network; a median last."""
+    rows = [(c.network, row) for c in summary.comparisons for row in c.rows if row.method == "heuristic" and row.solved]
+    lines: Lines = [
+        (name, _percent(row.gap), row.binding or "", _percent(row.ou_occupancy), _percent(row.busiest_router))
+        for name, row in rows
+    ]
+    gaps = [row.gap for _, row in rows if row.gap is not None]
+    return [*lines, ("**median**", f"**{_percent(median(gaps))}**", "", "", "")] if gaps else lines
 
 
 def _percent_of_paper(name: str) -> str:
