@@ -88,25 +88,27 @@ def build(
     return model, y
 
 
-def completed(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 10.0) -> Run:
-    """The model solved with all decisions fixed: its latency for them, and values of all variables."""
+def completed(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 60.0) -> Run:
+    """The model solved with all decisions fixed, in ``time_limit`` s: its latency for them, values of all variables."""
     fixed = model.clone()
     for index, value in literals(y, decisions).items():
         fixed.add(fixed.get_int_var_from_proto_index(index) == value)
     return run_cpsat(fixed, Limits(time_limit, workers=1))
 
 
-def add_hint(model: cp_model.CpModel, y: Variables, decisions: Decisions) -> None:
-    """Hint every variable.
+def add_hint(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 60.0) -> None:
+    """Hint every variable; none if there is no time to complete the decisions.
 
     Raises
     ------
     ModelError
         If the decisions violate the model.
     """
-    run = completed(model, y, decisions)
+    run = completed(model, y, decisions, time_limit)
+    if run.status is Status.INFEASIBLE:
+        raise ModelError("joint: the hint violates the model")
     if not run.solved:
-        raise ModelError(f"joint: the hint violates the model ({run.status})")
+        return
     for index in range(len(model.proto.variables)):
         variable = model.get_int_var_from_proto_index(index)
         model.add_hint(variable, run.value(variable))
@@ -163,7 +165,7 @@ def solve(
         if best is not None:
             inside = from_solution(problem, best)
             if inside is not None:
-                add_hint(model, y, inside)
+                add_hint(model, y, inside, limits.left(begin, 0.5).time_limit)
         run = run_cpsat(model, limits.left(begin), log=log)
         text = run.log
         if run.status is Status.INFEASIBLE:

@@ -94,7 +94,7 @@ def test_fixed_decisions_have_the_evaluators_latency() -> None:
 
 @pytest.mark.slow
 def test_fixed_decisions_have_the_evaluators_latency_often() -> None:
-    assert confirmed(range(110, 1500)) >= 50
+    assert confirmed(range(80, 800)) >= 30
 
 
 def every_decision(problem: Problem) -> Iterator[Decisions]:
@@ -251,7 +251,7 @@ def test_without_other_families_the_optimum_stays(family: str, optimum: dict[int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, 4, 7, 20, 30, 38])
+@pytest.mark.parametrize("seed", [0, 4, 9, 14, 16, 18])
 def test_without_all_other_families_the_optimum_stays(seed: int) -> None:
     network, chip = tiny_instance(seed)
     whole = cpsat.solve(make(network, chip), time_limit=60)
@@ -380,7 +380,7 @@ def test_price_beyond_reach_says_why() -> None:
 
 def test_price_needs_a_solution_of_least_latency() -> None:
     network, chip = tiny_instance(9)
-    found = price(network, chip, pipeline.solve(network, chip, objective="communication"), 1.0)
+    found = price(network, chip, replace(pipeline.solve(network, chip), objective="communication"), 1.0)
     assert found.joint is None
     assert "least latency" in found.reason
 
