@@ -70,37 +70,46 @@ def best_of(network: Network, chip: Architecture) -> Evaluated:
     return min(search(network, chip, "latency", "heuristic"), key=lambda found: found.value)
 
 
-def mapping(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:
+def alone(args: argparse.Namespace) -> tuple[str, ...]:
+    """Families to leave out: the combinatorial bounds, if the solvers have to prove everything themselves."""
+    return ("bound",) if args.alone else ()
+
+
+def mapping(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, Solve]]:
     """Solvers of the mapping step: least communication within the slack of operations."""
     p = build_mapping(found.solution.network, found.solution.architecture, slack_percent=SLACK_PERCENT)
     return [(
-        lambda t: mapping_cpsat.solve(p, time_limit=t, workers=workers),
-        lambda t: mapping_ilp.solve(p, time_limit=t, workers=workers),
+        lambda t: mapping_cpsat.solve(p, time_limit=t, workers=args.workers),
+        lambda t: mapping_ilp.solve(p, time_limit=t, workers=args.workers),
     )]  # fmt: skip
 
 
-def grouping(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:
+def grouping(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, Solve]]:
     """Solvers of the grouping step, one pair for every kind of layer."""
     return [
         (
-            lambda t, k=kind: grouping_cpsat.solve(k.problem, time_limit=t, workers=workers, hint=k.chosen),
-            lambda t, k=kind: grouping_ilp.solve(k.problem, time_limit=t, workers=workers, hint=k.chosen),
+            lambda t, k=kind: grouping_cpsat.solve(
+                k.problem, time_limit=t, workers=args.workers, hint=k.chosen, without=alone(args)
+            ),
+            lambda t, k=kind: grouping_ilp.solve(
+                k.problem, time_limit=t, workers=args.workers, hint=k.chosen, without=alone(args)
+            ),
         )
         for kind in kinds(found)[0]
     ]
 
 
-def replication(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:
+def replication(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, Solve]]:
     """Solvers of the replication step at the setting that led to the solution."""
     candidates = Candidates(found.solution.network, found.solution.architecture, "latency")
     start = exact_replication.prepare(candidates, found.setting or candidates.best)
     return [(
-        lambda t: master.solve(start.problem, time_limit=t, workers=workers, hint=start.hint),
-        lambda t: master.solve(start.problem, time_limit=t, workers=workers, hint=start.hint, engine="ilp"),
+        lambda t: master.solve(start.problem, time_limit=t, workers=args.workers, hint=start.hint),
+        lambda t: master.solve(start.problem, time_limit=t, workers=args.workers, hint=start.hint, engine="ilp"),
     )]  # fmt: skip
 
 
-def scheduling(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:
+def scheduling(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, Solve]]:
     """Solvers of the scheduling step, with as fine chunks as the ILP can take."""
     problem = source(found)
     windows = int(np.bincount(problem.chunks.layer, problem.chunks.last - problem.chunks.first + 1).max())
@@ -115,21 +124,21 @@ def scheduling(found: Evaluated, workers: int) -> list[tuple[Solve, Solve]]:
                 raise
             chunks = -(-chunks // 2)
     return [(
-        lambda t: scheduling_cpsat.solve(p, time_limit=t, workers=workers),
-        lambda t: scheduling_ilp.solve(p, time_limit=t, workers=workers),
+        lambda t: scheduling_cpsat.solve(p, time_limit=t, workers=args.workers, without=alone(args)),
+        lambda t: scheduling_ilp.solve(p, time_limit=t, workers=args.workers, without=alone(args)),
     )]  # fmt: skip
 
 
 PROBLEMS = {"mapping": mapping, "grouping": grouping, "replication": replication, "scheduling": scheduling}
 
 
-def measure_step(name: str, found: Evaluated, time_limit: float, workers: int) -> dict[str, Any]:
+def measure_step(name: str, found: Evaluated, args: argparse.Namespace) -> dict[str, Any]:
     """Both engines on all problems of a step: proven, equal, longest time of one problem."""
     try:
-        pairs = PROBLEMS[name](found, workers)
+        pairs = PROBLEMS[name](found, args)
     except InstanceError as error:
         return {"problems": 0, "error": str(error)}
-    results = [(first(time_limit), second(time_limit)) for first, second in pairs]
+    results = [(first(args.time_limit), second(args.time_limit)) for first, second in pairs]
     out: dict[str, Any] = {"problems": len(results)}
     for engine, column in zip(("cpsat", "ilp"), zip(*results, strict=True), strict=True):
         out[engine] = {
@@ -147,7 +156,19 @@ def measure_step(name: str, found: Evaluated, time_limit: float, workers: int) -
 def measure(network: Network, chip: Architecture, args: argparse.Namespace) -> dict[str, Any]:
     """Everything about one instance."""
     found = best_of(network, chip)
-    steps = {name: measure_step(name, found, args.time_limit, args.workers) for name in STEPS}
+    steps = {name: measure_step(name, found, args) for name in STEPS}
+    if args.alone:
+        return {
+            "network": network.name,
+            "chip": chip.name,
+            "layers": len(network.layers),
+            "tiles": chip.tiles,
+            "crossbars": chip.crossbars,
+            "steps": steps,
+            "heuristic": found.value,
+            "stepwise": None,
+            "joint": None,
+        }
     heuristic = pipeline.solve(network, chip)
     stepwise = pipeline.solve(network, chip, method="exact", time_limit=args.time_limit, workers=args.workers)
     better = stepwise if (stepwise.value or math.inf) < (heuristic.value or math.inf) else heuristic
@@ -170,7 +191,7 @@ def row(line: dict[str, Any]) -> str:
     cells += [str(line["heuristic"]), str(line["stepwise"])]
     joint = line["joint"]
     if joint is None:
-        cells += ["beyond reach", "", ""]
+        cells += ["beyond reach" if "reason" in line else "", "", ""]
     else:
         proven = joint["status"] == "optimal"
         shown = str(joint["objective"]) if proven else f"{joint['bound']} .. {joint['objective']}"
@@ -197,6 +218,8 @@ def summary(lines: list[dict[str, Any]], limit: float) -> Iterator[str]:
         whole = [s for s in steps if s["problems"] == s.get("equal", 0)]
         longest = max((s[e]["seconds"] for s in whole for e in ("cpsat", "ilp") if s["problems"]), default=0.0)
         yield f"- {name}: both engines prove the same optimum on {len(whole)} of {len(steps)}, at most {longest} s"
+    if any("reason" not in line for line in lines):
+        return
     tried = [line for line in lines if line["joint"] is not None]
     proven = [line for line in tried if line["joint"]["status"] == "optimal"]
     beyond = len(lines) - len(tried)
@@ -217,6 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", choices=["tiny", "shipped"], default=["tiny", "shipped"])
     parser.add_argument("--count", type=int, default=TINY, help="generated instances")
+    parser.add_argument("--alone", action="store_true", help="steps only, without combinatorial bounds: solvers prove")
     parser.add_argument("--time-limit", type=float, default=60.0, help="of every problem, and of the joint model [s]")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, help="file of JSON lines, appended to")
