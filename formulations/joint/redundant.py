@@ -6,6 +6,8 @@ from collections import defaultdict
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from formulations.joint.problem import Problem, Way
 from formulations.joint.variables import Frame, Variables, full_load_bits, worst_case
 
@@ -85,7 +87,7 @@ def _least_interval(problem: Problem, layer: int, way: Way, crossbars: int) -> i
     """Shortest interval of a copy on so many crossbars."""
     a = problem.architecture
     compute = way.grid.phases * -(-len(way.row) // crossbars)
-    bits = int(way.row_height.sum()) * way.grid.activation_bits
+    bits = int(way.row_height[np.unique(way.row)].sum()) * way.grid.activation_bits  # rows between windows do not exist
     load = -(-bits // (a.buffer_bits_per_cycle * min(crossbars, a.tiles)))
     if a.input_load == "full":
         load = -(-full_load_bits(problem, layer) // a.buffer_bits_per_cycle)

@@ -250,6 +250,19 @@ def test_without_other_families_the_optimum_stays(family: str, optimum: dict[int
     assert solved(*tiny_instance(seed), without=(family,)) == (optimum[4] if seed == 4 else solved(*tiny_instance(9)))
 
 
+def test_work_counts_only_matrix_rows_that_exist() -> None:
+    """Stride 3 over kernel 1: a patch of two windows has input rows that neither reads."""
+    b = Builder("gaps", "made by hand for tests")
+    b.fc(b.conv(b.input(1, 4, 2), 2, (1, 2), (3, 1)), 1)
+    chip = replace(CHIP, mesh_cols=1, crossbars_per_pe=2, crossbar_rows=12, crossbar_cols=8, buffer_bits_per_cycle=1)
+    problem = make(b.build(), chip)
+    patch = next(way for way in problem.ways[0] if way.frame == (2, 1))
+    assert set(patch.row.tolist()) == {0, 3}
+    problem = replace(problem, ways=((patch,), problem.ways[1]))
+    with_work, without = (run_cpsat(cpsat.build(problem, f)[0], LIMITS).objective for f in ((), ("work",)))
+    assert with_work == without
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 4, 9, 14, 16, 18])
 def test_without_all_other_families_the_optimum_stays(seed: int) -> None:
