@@ -17,8 +17,8 @@ from spatem_opt.replication import pipeline, segments
 from spatem_opt.solution import MappingOption
 
 PRICES = {
-    "latency": (0.03, 0.1),
-    "throughput": (0.03, 0.1),
+    "latency": (0.03, 0.1, 0.3),
+    "throughput": (0.03, 0.1, 0.3),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
     "balanced": (0.3, 0.1, 1.0, 3.0),

@@ -19,6 +19,7 @@ from spatem_opt.plan import Plan, assemble, improved, problem_of
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
 STRETCHES = 12
@@ -148,10 +149,11 @@ class _Search:
         first = self.candidates.settings() if self.latency_limit is None else self._halvings()
         for setting in first:
             yield _name(setting), partial(self._fresh, setting), setting
-        yield "pipeline", self._one_segment, None
+        yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
             if self.candidates.may_win(name):
-                yield name, partial(self._baseline, name), None
+                make = partial(BASELINES[name], self.network, self.architecture)
+                yield name, partial(self._plain, make), None
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         while endless or effort > 0:
             effort -= 1
@@ -180,22 +182,11 @@ class _Search:
         self._key = b"" if plan is None else plan.digest()
         return None if self._key in self._verdicts else plan
 
-    def _one_segment(self) -> Plan | None:
-        return self._promising(self.candidates.one_segment())
-
-    def _baseline(self, name: str) -> Plan | None:
-        return self._promising(BASELINES[name](self.network, self.architecture))
-
-    def _promising(self, plan: Plan | None) -> Plan | None:
-        """The plan, unless its slowest layer alone takes too long."""
+    def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
+        """A plan of another maker."""
+        plan = make()
         self._key = b"" if plan is None else plan.digest()
-        if plan is None or self.limit is None:
-            return plan
-        slowest = max(
-            -(-grid.windows // len(allocation.position)) * grid.phases * allocation.shape.serial
-            for grid, allocation in zip(plan.grids, plan.allocations, strict=True)
-        )
-        return plan if slowest < self.limit else None
+        return plan
 
 
 def _name(setting: Setting) -> str:
@@ -222,8 +213,11 @@ def finish(
         If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
     """
     problem = problem_of(plan, network, architecture) if problem is None else problem
+    if limit is not None and problem.longest >= limit:
+        return None
+    known = routes(problem)
     for attempt in range(STRETCHES):
-        times = list_schedule.solve(problem)
+        times = list_schedule.solve(problem, known)
         if limit is not None and times.latency >= limit:
             return None
         solution = assemble(plan, problem, times)

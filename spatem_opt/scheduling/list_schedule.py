@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem, Solution, rows_by_layer
 from spatem_opt.scheduling.transport import (
-    Site,
-    Subscription,
+    Routes,
     delays,
     expand,
-    sites,
-    subscriptions,
+    routes,
     target_tiles,
     window_of_pixel,
 )
@@ -23,13 +21,19 @@ _BLOCK = 4_000_000
 """Taps looked up at once: bounds the memory of a layer with large windows."""
 
 
-def solve(problem: Problem) -> Solution:
+def solve(problem: Problem, known: Routes | None = None) -> Solution:
     """Start everything as soon as its inputs are there and its crossbars are free of earlier layers.
 
     Layers that share crossbars run there in topological order; copies that share none of their crossbars overlap
     wherever the data allow it. Exact replay of M5-M7 for this order: the evaluator finds the same latency.
+
+    Parameters
+    ----------
+    problem : Problem
+    known : Routes, optional
+        Of the problem, if they are known from an earlier schedule of the same chunks.
     """
-    run = _Run(problem)
+    run = _Run(problem, routes(problem) if known is None else known)
     layers = {node: number for number, node in enumerate(problem.network.layers)}
     for index, node in enumerate(problem.network.nodes):
         if node.kind == "input":
@@ -45,10 +49,9 @@ def solve(problem: Problem) -> Solution:
 class _Run:
     """State of one pass over the network."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, known: Routes) -> None:
         self.problem = problem
-        self.sites: list[Site] = sites(problem)
-        self.used: list[Subscription] = subscriptions(problem, self.sites)
+        self.sites, self.used = known.sites, known.used
         self.rows = rows_by_layer(problem.chunks.layer, len(problem.grids))
         self.placements = rows_by_layer(problem.placement.layer, len(problem.grids))
         self.free = np.zeros(problem.architecture.crossbars, dtype=np.int64)

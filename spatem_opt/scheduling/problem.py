@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,21 @@ class Problem:
             place(grid, self.architecture, p.copy[rows], p.crossbar[rows], rect[rows])
             for grid, rows in zip(self.grids, rows_by_layer(p.layer, len(self.grids)), strict=True)
         )
+
+    @cached_property
+    def longest(self) -> int:
+        """Cycles of the copy that takes longest for its windows, one after the other: no schedule is shorter."""
+        c = self.chunks
+        count = (c.last - c.first) // c.step + 1
+        cycles = np.concatenate([placed.interval for placed in self.placed])
+        first = np.cumsum([0, *(placed.copies for placed in self.placed)])[:-1]
+        return int((cycles * np.bincount(first[c.layer] + c.copy, count, len(cycles))).max())
+
+    def at_other_times(self, chunks: Chunks) -> Problem:
+        """The same problem with other paces or earliest starts of its chunks; keeps what does not depend on them."""
+        found = replace(self, chunks=chunks)
+        found.__dict__["placed"] = self.placed
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,4 +55,4 @@ def stretch(
     if stagger:
         copies = np.array([placed.copies for placed in problem.placed])[chunks.layer]
         first = first + np.maximum(pace, interval) * chunks.copy // copies
-    return replace(problem, chunks=replace(chunks, pace=pace, not_before=first))
+    return problem.at_other_times(replace(chunks, pace=pace, not_before=first))

@@ -122,6 +122,20 @@ def subscriptions(problem: Problem, where: list[Site]) -> list[Subscription]:
     return [_union(part, node) for part, node in zip(parts, nodes, strict=True)]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Routes:
+    """Site and subscriptions of every node: what depends on the place of windows, not on their time."""
+
+    sites: list[Site]
+    used: list[Subscription]
+
+
+def routes(problem: Problem) -> Routes:
+    """Where all nodes run, and which tiles read them."""
+    where = sites(problem)
+    return Routes(where, subscriptions(problem, where))
+
+
 def readers(problem: Problem, site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolArray]:
     """Tiles that a node runs on, ascending, and which channels of an edge they read; (tiles,), (tiles, channels)."""
     if node.kind != "crossbar":
