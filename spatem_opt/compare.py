@@ -16,8 +16,8 @@ from spatem_opt.bounds import Bound
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.network.layers import Network
-from spatem_opt.pipeline import EXACT_SECONDS, prove
-from spatem_opt.result import Shortage, Step, gap
+from spatem_opt.pipeline import EXACT_SECONDS, decoupling, prove
+from spatem_opt.result import Decoupling, Shortage, Step, gap
 from spatem_opt.search import Evaluated, finish, measure, search
 from spatem_opt.shortage import shortage
 from spatem_opt.stop import MaxRuntime, catch_interrupt
@@ -106,7 +106,8 @@ class Reduction:
 class Comparison:
     """All methods on one network and chip; `shortage` if its weights provably do not fit (then there are no rows).
 
-    ``steps`` is what was proven step by step, if that was asked for.
+    ``steps`` is what was proven step by step, and ``decoupling`` what solving them one by one costs, if that was asked
+    for.
     """
 
     network: str
@@ -114,6 +115,7 @@ class Comparison:
     rows: tuple[Row, ...] = ()
     shortage: Shortage | None = None
     steps: tuple[Step, ...] = ()
+    decoupling: Decoupling | None = None
 
     @property
     def best(self) -> Row | None:
@@ -140,6 +142,7 @@ class Comparison:
             "best_baseline": None if best is None else best.method,
             "reductions": [asdict(reduction) for reduction in self.reductions],
             "steps": [step.to_dict() for step in self.steps],
+            "decoupling": None if self.decoupling is None else asdict(self.decoupling),
         }
 
     @classmethod
@@ -151,7 +154,9 @@ class Comparison:
                 missing = Shortage.from_dict(missing)
             rows = tuple(Row(**row) for row in data["rows"])
             steps = tuple(Step.from_dict(step) for step in data.get("steps", ()))
-            return cls(data["network"], data["architecture"], rows, missing, steps)
+            price = data.get("decoupling")
+            decoupled = None if price is None else Decoupling(**price)
+            return cls(data["network"], data["architecture"], rows, missing, steps, decoupled)
         except (KeyError, TypeError) as error:
             raise InstanceError("comparison", "", str(error), "expected what to_dict writes") from error
 
@@ -243,11 +248,13 @@ def compare(
         seconds[name] = time.monotonic() - begun
     ours = [_ours(name, pool, fastest, bound, spent) for name, spent in seconds.items()]
     steps: tuple[Step, ...] = ()
+    price: Decoupling | None = None
     if exact and fastest_of_ours.best is not None:
         exact_seconds = EXACT_SECONDS if time_limit is None else time_limit
-        row, steps = _exact(fastest_of_ours.best, bound, exact_seconds, seed, workers, tell)
+        row, steps, price = _exact(fastest_of_ours.best, bound, exact_seconds, seed, workers, tell)
         ours.append(row)
-    return Comparison(network.name, architecture.name, (*(row for row, _ in done), *ours), steps=steps)
+    rows = (*(row for row, _ in done), *ours)
+    return Comparison(network.name, architecture.name, rows, steps=steps, decoupling=price)
 
 
 def summarize(comparisons: Iterable[Comparison]) -> Summary:
@@ -340,8 +347,8 @@ class _Fastest:
 
 def _exact(
     best: Evaluated, bound: Bound, seconds: float, seed: int, workers: int, tell: Progress
-) -> tuple[Row, tuple[Step, ...]]:
-    """The row of the exact steps, and what they prove."""
+) -> tuple[Row, tuple[Step, ...], Decoupling | None]:
+    """The row of the exact steps, what they prove, and what solving them one by one costs (None after Ctrl-C)."""
     begun = time.monotonic()
 
     def note(text: str) -> None:
@@ -349,7 +356,10 @@ def _exact(
 
     with catch_interrupt() as interrupted:
         found, steps = prove(best, "latency", seconds, seed, workers, note, interrupted)
-    return _row(EXACT, found.name, found.evaluation, bound, time.monotonic() - begun), steps
+    spent = time.monotonic() - begun
+    note("all steps at once")
+    price = None if interrupted.pressed else decoupling(found, seconds, seed, workers)
+    return _row(EXACT, found.name, found.evaluation, bound, spent), steps, price
 
 
 def _ours(name: str, pool: Sequence[tuple[str, Evaluation]], fastest: int | None, bound: Bound, seconds: float) -> Row:

@@ -15,8 +15,8 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError
 from spatem_opt.network import Network
-from spatem_opt.result import Result, Status, Step
-from spatem_opt.search import Evaluated, Progress, search
+from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
+from spatem_opt.search import Evaluated, Progress, measure, search
 from spatem_opt.shortage import shortage
 from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 
@@ -38,6 +38,7 @@ def solve(
     *,
     objective: str = "latency",
     method: str = "auto",
+    latency_limit: int | None = None,
     time_limit: float | None = None,
     seed: int = 0,
     workers: int = 1,
@@ -55,6 +56,8 @@ def solve(
         answers used where they are better; ``auto``: with a time limit half of it for the heuristic and the rest for
         the exact steps, without one the heuristic alone; or the name of a baseline
         (:data:`spatem_opt.baselines.BASELINES`).
+    latency_limit : int, optional
+        Cycles; slower solutions do not count. The exact steps do not know it and are left out.
     time_limit : float, optional
         Seconds for everything; a first solution, and what each exact step begins with, are always finished. Without it
         only the first candidates are tried, and ``exact`` takes :data:`EXACT_SECONDS`.
@@ -68,7 +71,8 @@ def solve(
     Returns
     -------
     Result
-        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit. ``steps`` says
+        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
+        bound is above the limit. ``steps`` says
         what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and the steps done so far.
 
     Raises
@@ -85,7 +89,7 @@ def solve(
     >>> str(result.status), result.bound <= result.value
     ('feasible', True)
     """
-    _check(objective, method)
+    _check(objective, method, latency_limit)
     begun = time.monotonic()
     missing = shortage(network, architecture)
     if missing is not None:
@@ -93,6 +97,9 @@ def solve(
         return Result(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
+    if latency_limit is not None and (least := bounds.latency(network, architecture).value) > latency_limit:
+        late = Shortage("latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}")
+        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=late)
     bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):
@@ -102,9 +109,12 @@ def solve(
     with catch_interrupt() as interrupted:
         stop = _stop(method, time_limit, interrupted)
         late = partial(_late, method, time_limit, begun)
-        solutions = search(network, architecture, objective, method, progress, seed=seed, stop=stop)
+        solutions = search(
+            network, architecture, objective, method, progress, seed=seed, stop=stop, latency_limit=latency_limit
+        )
         best, trace = _best(solutions, lambda value: interrupted(value) or value == bound.value or late())
-        if best is not None and time_limit is not None and method in ("auto", "exact") and not interrupted.pressed:
+        steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
+        if best is not None and time_limit is not None and steps_wanted and not interrupted.pressed:
             left = max(0.0, time_limit - (time.monotonic() - begun))
             before, (best, steps) = best, prove(best, objective, left, seed, workers, tell, interrupted)
             if best.value < before.value:
@@ -177,6 +187,20 @@ def prove(
     return best, tuple(done[name] for name in STEPS if name in done)
 
 
+def decoupling(best: Evaluated, seconds: float, seed: int, workers: int) -> Decoupling:
+    """The price of solving the steps one by one, where all of them at once are within reach of one model."""
+    from formulations import joint
+
+    network, chip = best.solution.network, best.solution.architecture
+    found = Result(Status.FEASIBLE, "latency", best.solution, measure(best.evaluation, "latency"))
+    price = joint.price(network, chip, found, seconds, seed=seed, workers=workers)
+    solved = price.joint
+    return Decoupling(
+        measure(best.evaluation, "latency"), None if solved is None else solved.objective,
+        None if solved is None else solved.bound, str(price),
+    )  # fmt: skip
+
+
 def _stop(method: str, time_limit: float | None, interrupted: Interrupted) -> Callable[[], bool] | None:
     """When the search ends, from now on; None: after its first candidates, as for ``exact``."""
     if time_limit is None or method == "exact":
@@ -195,11 +219,14 @@ def _over(limit: MaxRuntime, interrupted: Interrupted) -> bool:
     return limit(0.0) or interrupted(0.0)
 
 
-def _check(objective: str, method: str) -> None:
+def _check(objective: str, method: str, latency_limit: int | None) -> None:
     if objective not in OBJECTIVES:
         raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
     if method not in METHODS:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
+    if latency_limit is not None and (latency_limit < 1 or method == "exact"):
+        rule = "expected at least 1 cycle" if latency_limit < 1 else "expected none with method 'exact'"
+        raise InstanceError("solve", "latency_limit", latency_limit, rule)
 
 
 def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:

@@ -31,6 +31,26 @@ DEMAND_OF = {"capacity": "assignment", "size": "cover", "slots": "cover", "cross
 
 
 @dataclass(frozen=True, slots=True)
+class Decoupling:
+    """What solving the steps one after the other costs against solving all at once.
+
+    Parameters
+    ----------
+    latency : int
+        Of the solution found step by step [cycles].
+    joint, bound : int or None
+        Latency and proven bound of all steps at once [cycles]; None if the instance is beyond reach.
+    text : str
+        The price in words, or why it is unknown.
+    """
+
+    latency: int
+    joint: int | None
+    bound: int | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shortage:
     """Why an input is infeasible, in numbers.
 

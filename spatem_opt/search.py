@@ -76,15 +76,15 @@ def search(
     seed : int
         Of the variations.
     stop : callable, optional
-        With it the search goes on, varying what led to the best solution so far, until it is true and there is a
-        solution.
+        With it the search goes on, varying what led to the best solution so far, until it is true; before there is a
+        solution, all first candidates are tried.
     latency_limit : int, optional
         Cycles; slower solutions do not count.
     """
     begun = time.monotonic()
     run = _Search(network, architecture, objective, method, seed, latency_limit)
     for name, make, setting in run.planners(endless=stop is not None):
-        if stop is not None and run.best is not None and stop():
+        if stop is not None and (run.best is not None or run.varied) and stop():
             return
         if progress is not None:
             progress(name + (f", best so far {run.best}" if run.best is not None else ""))
@@ -108,7 +108,8 @@ Planner = Callable[[], Plan | None]
 class _Search:
     """What is to be tried next, and what is known so far.
 
-    ``best`` is the best value so far; ``fits`` whether the last plan led to a solution (within the latency limit).
+    ``best`` is the best value so far; ``fits`` whether the last plan led to a solution (within the latency limit);
+    ``varied`` whether the first candidates are all tried.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class _Search:
         self.random = np.random.default_rng(seed)
         self.latency_limit = limit
         self.best: int | None = None
-        self.fits = False
+        self.fits = self.varied = False
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
 
@@ -154,6 +155,7 @@ class _Search:
             if self.candidates.may_win(name):
                 make = partial(BASELINES[name], self.network, self.architecture)
                 yield name, partial(self._plain, make), None
+        self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         while endless or effort > 0:
             effort -= 1

@@ -18,6 +18,7 @@ from spatem_opt.io import read_solution
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
 from spatem_opt.report.compare import GAP_HEADS, HEADS, markdown, to_csv
+from spatem_opt.testing import tiny_instance
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +180,13 @@ def test_bad_suites_are_refused(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "suite.toml").write_text(text)
     with pytest.raises(InstanceError, match=message):
         bench.load_suite(tmp_path / "suite.toml")
+
+
+def test_the_price_of_decoupling_where_one_model_can_say() -> None:
+    network, chip = tiny_instance(9)
+    found = compare(network, chip, exact=True, time_limit=3, workers=2)
+    assert found.decoupling is not None
+    assert found.decoupling.joint is not None
+    assert found.decoupling.bound is not None
+    assert found.decoupling.bound <= found.decoupling.joint <= found.decoupling.latency == found.rows[-1].latency_cycles
+    assert Comparison.from_dict(found.to_dict()) == found

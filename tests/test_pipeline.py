@@ -16,6 +16,7 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.io import read_solution, write_solution
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import OBJECTIVES
+from spatem_opt.testing import TINY, tiny_instance
 
 QUICK = [("latency", "lenet5", "ou-isaac-4x4"), ("balanced", "lenet5", "ou-isaac-4x4")]
 REST = [(o, n, "ou-isaac-4x4") for o in OBJECTIVES for n in ("lenet5", "cifar10")]
@@ -183,3 +184,48 @@ def test_squeezenet_is_never_worse_than_a_baseline(baseline: str) -> None:
     assert ours.value is not None
     assert theirs.value is not None
     assert ours.value <= theirs.value
+
+
+def test_least_communication_within_a_latency_limit() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-4x4")
+    fastest, limit = solved("lenet5", "ou-isaac-4x4").value, 2000
+    found = solve(network, chip, objective="communication", latency_limit=limit)
+    free = solved("lenet5", "ou-isaac-4x4", "communication")
+    assert found.evaluation is not None
+    assert found.value is not None
+    assert free.value is not None
+    assert fastest is not None
+    assert fastest <= (found.evaluation.latency_cycles or 0) <= limit
+    assert free.value <= found.value
+
+
+def test_a_latency_limit_below_the_bound_is_infeasible() -> None:
+    found = solve(load_network("lenet5"), load_architecture("ou-isaac-4x4"), latency_limit=10)
+    assert found.status is Status.INFEASIBLE
+    assert found.shortage is not None
+    assert found.shortage.family == "latency"
+
+
+def test_a_latency_limit_that_nothing_meets_ends_with_the_time() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-4x4")
+    bound = solved("lenet5", "ou-isaac-4x4").bound
+    assert bound is not None
+    found = solve(network, chip, objective="communication", method="heuristic", latency_limit=bound, time_limit=0.1)
+    assert found.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(("limit", "method"), [(0, "auto"), (1000, "exact")])
+def test_latency_limits_that_make_no_sense(limit: int, method: str) -> None:
+    with pytest.raises(InstanceError, match="latency_limit"):
+        solve(load_network("lenet5"), load_architecture("ou-isaac-4x4"), method=method, latency_limit=limit)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("seed", range(0, TINY, 8))
+def test_tiny_instances_of_all_kinds(seed: int, objective: str) -> None:
+    network, chip = tiny_instance(seed)
+    found = solve(network, chip, objective=objective)
+    assert found.solution is not None
+    assert found.value is not None
+    assert evaluate(found.solution).violations == ()
+    assert (found.bound or 0) <= found.value

@@ -47,7 +47,7 @@ def compare(
     `half-latency` has least communication at no more than half of the best baseline's latency. A star
     marks the best baseline of a network, the one of lowest latency: both reductions are against that one. The bound is
     that of the latency. With --exact also a row `exact`, 120 s unless --time-limit says else, and per step heuristic
-    against exact: objective, bound, gap, time.
+    against exact: objective, bound, gap, time; on tiny instances all steps in one model, and the price of decoupling.
 
     \b
     spatem compare resnet18
@@ -102,6 +102,8 @@ def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markd
     for comparison in summary.comparisons:
         show(report.table(comparison))
         show_steps(comparison.steps)
+        if comparison.decoupling is not None:
+            show(comparison.decoupling.text)
     show(report.summary_table(summary), report.remark(summary))
 
 
@@ -115,3 +117,5 @@ def _echo_steps(comparison: Comparison) -> None:
     lines = [STEP_HEADS, rule, *(step_cells(step) for step in comparison.steps)]
     title = f"\n**{comparison.network} on {comparison.architecture}: each step's own problem**\n"
     typer.echo("\n".join([title, *("| " + " | ".join(line) + " |" for line in lines)]))
+    if comparison.decoupling is not None:
+        typer.echo(f"\n{comparison.decoupling.text}")

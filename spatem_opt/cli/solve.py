@@ -74,6 +74,14 @@ def solve(
             metavar="METHOD",
         ),
     ] = "auto",
+    latency_limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Slower solutions do not count: what is the least communication within this time?",
+            min=1,
+            metavar="CYCLES",
+        ),
+    ] = None,
     time_limit: Annotated[
         float | None,
         typer.Option(help="Seconds; without it the first answer, for exact 120 s.", min=0.0, metavar="S"),
@@ -105,6 +113,7 @@ def solve(
     spatem solve model.onnx --input-shape 1x3x320x320
     spatem solve vgg19 --arch ou-isaac-24x24 --objective throughput
     spatem solve resnet18 --set ou_rows=16 --set adc_bits=6 --layers
+    spatem solve resnet50 --objective communication --latency-limit 200000
     spatem solve lenet5 --method layer-serial --json
     spatem solve resnet18 --method exact --time-limit 300 --workers 8
 
@@ -135,8 +144,8 @@ def solve(
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
     with progress_line() as progress:
-        result = run(graph, chip, objective=objective.value, method=method, time_limit=time_limit, seed=seed,
-                     workers=workers, progress=progress)  # fmt: skip
+        result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
+                     time_limit=time_limit, seed=seed, workers=workers, progress=progress)  # fmt: skip
     found = result.evaluation
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)

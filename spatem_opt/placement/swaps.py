@@ -49,6 +49,8 @@ def improve(bits: FloatArray, architecture: Architecture, allowed: BoolArray) ->
         gained = 0.0
         for segment, region in enumerate(allowed):
             mine = segment * routers + np.flatnonzero(region)
+            if len(mine) < 2:
+                continue
             other = np.ones(len(place), dtype=np.bool_)
             other[mine] = False
             pull = fixed[mine] + both[np.ix_(mine, other)] @ distance[place[other]]

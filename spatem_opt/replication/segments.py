@@ -254,7 +254,7 @@ class Runs:
         work = sum(float((way.crossbars * way.cycles).min()) for way in self.options) / self.architecture.crossbars
         turn = min(max(20.0 * work, 2 * fastest), slowest)
         usual = np.geomspace(max(fastest, work / 300), turn, PACES, endpoint=False)
-        return np.concatenate([usual, np.geomspace(turn, slowest, SLOW_PACES)])
+        return np.unique(np.concatenate([usual, np.geomspace(turn, slowest, SLOW_PACES)]))
 
     def pick(self, way: Ways, slots: int, pace: float, width: int = 0) -> int | None:
         """Cheapest way within slots and pace: its shares of crossbars and routers, and its communication."""

@@ -235,10 +235,14 @@ def test_solve_passes_the_options_on(run: Run, solver: Fake, tiny_solution: Solu
 
     solver(solve)
     options = "--objective energy --method heuristic --time-limit 2.5 --seed 7 --workers 2 --set ou_rows=8"
+    options += " --latency-limit 900"
     run("solve", "lenet5", *options.split())
     assert seen.pop("progress") is None  # stderr is no terminal
     assert seen.pop("network").startswith("lenet")
-    assert seen == {"chip": 8, "objective": "energy", "method": "heuristic", "time_limit": 2.5, "seed": 7, "workers": 2}
+    assert seen == {
+        "chip": 8, "objective": "energy", "method": "heuristic", "latency_limit": 900, "time_limit": 2.5, "seed": 7,
+        "workers": 2,
+    }  # fmt: skip
 
 
 def test_infeasible_says_what_is_missing(run: Run, solver: Fake, tmp_path: Path) -> None:

@@ -89,6 +89,14 @@ def test_no_exchange_of_two_is_left_and_the_optimum_is_near(seed: int) -> None:
     assert found <= 1.15 * best
 
 
+@pytest.mark.parametrize("allowed", [[[True, False], [True, True]], [[False, False], [True, False]]])
+def test_a_lone_router_stays(allowed: list[list[bool]]) -> None:
+    chip = Architecture(name="mesh", mesh_rows=1, mesh_cols=2, tiles_per_router=1, adc_bits=5)
+    place = improve(np.ones((5, 5)), chip, np.array(allowed))
+    assert sorted(place[1].tolist()) == [0, 1]
+    assert place[0].tolist() == [0, 1]
+
+
 def test_routers_outside_the_region_stay_empty() -> None:
     chip = Architecture(name="mesh", mesh_rows=1, mesh_cols=4, tiles_per_router=1, adc_bits=5)
     bits = np.zeros((9, 9))
