@@ -117,7 +117,9 @@ class Candidates:
     def place(self, cuts: segments.Cuts) -> Plan | None:
         """The plan of given cuts; None if copies do not fit tile by tile."""
         placed = segments.allocate(cuts, self.ways, self.grids, self.network, self.architecture)
-        return None if placed is None else Plan("segments", *placed, regions=segments.regions(cuts, self.architecture))
+        if placed is None:
+            return None
+        return Plan("segments", *placed, regions=segments.regions(cuts, self.architecture), estimate=cuts.cycles)
 
     def one_segment(self) -> Plan | None:
         """All layers at once, the slowest as fast as the chip allows."""

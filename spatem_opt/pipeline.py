@@ -98,8 +98,10 @@ def solve(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
     if latency_limit is not None and (least := bounds.latency(network, architecture).value) > latency_limit:
-        late = Shortage("latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}")
-        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=late)
+        missing = Shortage(
+            "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"
+        )
+        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
     bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):

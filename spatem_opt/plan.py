@@ -36,6 +36,8 @@ class Plan:
         First and last place on the walk of the crossbars that each segment may use; without it all of the chip.
     moves : int64 array, shape (segments, routers), optional
         Router to which what a segment keeps at each router goes; without it everything stays.
+    estimate : float, optional
+        Latency that its maker expects [cycles].
     """
 
     name: str
@@ -44,6 +46,7 @@ class Plan:
     serial: bool = False
     regions: IntArray | None = None
     moves: IntArray | None = None
+    estimate: float | None = None
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""

@@ -16,7 +16,7 @@ from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, improved, problem_of
-from spatem_opt.scheduling import list_schedule
+from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.scheduling.transport import routes
@@ -29,6 +29,8 @@ PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
 HALVINGS = 7
 """Prices tried to meet a latency limit as closely as possible."""
+HOPELESS = 1.15
+"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high."""
 NEARBY = 8
 """Variations of the best of these that belong to the first answer."""
 
@@ -182,7 +184,10 @@ class _Search:
         """The plan of a setting, None if another setting led to it before (or none does)."""
         plan = self.candidates.segmented(setting)
         self._key = b"" if plan is None else plan.digest()
-        return None if self._key in self._verdicts else plan
+        if plan is None or self._key in self._verdicts:
+            return None
+        hopeless = self.limit is not None and plan.estimate is not None and plan.estimate > HOPELESS * self.limit
+        return None if hopeless else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker."""
@@ -215,7 +220,7 @@ def finish(
         If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
     """
     problem = problem_of(plan, network, architecture) if problem is None else problem
-    if limit is not None and problem.longest >= limit:
+    if limit is not None and max(bounds.path(problem)[1]) >= limit:
         return None
     known = routes(problem)
     for attempt in range(STRETCHES):

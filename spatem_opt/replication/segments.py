@@ -193,12 +193,15 @@ class Cuts:
     cells : int64 array, shape (segments, 2)
         First and last of the :data:`~spatem_opt.replication.shelves.CELLS` parts of the chip that each segment may use.
         Empty: all of them have the whole chip.
+    cycles : float, optional
+        The part of the cost that is latency.
     """
 
     segment: IntArray
     way: IntArray
     cost: float
     cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    cycles: float | None = None
 
 
 class Runs:
@@ -374,7 +377,8 @@ def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, u
         for layer in range(first, stop):
             way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace, width) or 0
     segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
-    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]))
+    priced = runs.price * sum(float(option.bits[k]) for option, k in zip(runs.options, way, strict=True))
+    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), cost - priced)
 
 
 def regions(cuts: Cuts, architecture: Architecture) -> IntArray:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.network.layers import Edge, Node
-from spatem_opt.scheduling.problem import Problem
+from spatem_opt.scheduling.problem import Problem, rows_by_layer
 
 IntArray = NDArray[np.int64]
 
@@ -30,8 +29,15 @@ def latency(problem: Problem) -> dict[str, int]:
     of one crossbar take turns, after the earliest begin of any of them and before the shortest way from there to the
     end. Transfers between tiles count as nothing.
     """
+    begin, end = path(problem)
+    return {"path": int(end.max(initial=0)), "crossbar": _crossbar(problem, begin)}
+
+
+def path(problem: Problem) -> tuple[IntArray, IntArray]:
+    """Least times at which each node's first window can begin and all of its windows are done; shape (nodes,) each."""
     nodes = problem.network.nodes
-    times = [_times(problem, index) for index in range(len(nodes))]
+    windows = _windows(problem)
+    times = [_times(problem, index, windows) for index in range(len(nodes))]
     begin, end = np.zeros(len(nodes), dtype=np.int64), np.zeros(len(nodes), dtype=np.int64)
     first_done = np.zeros(len(nodes), dtype=np.int64)
     for i, node in enumerate(nodes):
@@ -41,14 +47,14 @@ def latency(problem: Problem) -> dict[str, int]:
         first_done[i] = begin[i] + times[i].window
         after = [int(end[p]) + times[i].window for edge, p in _reads(node) if _reads_all(edge, nodes[p])]
         end[i] = max([int(begin[i]) + times[i].all_windows, *after])
-    return {"path": int(end.max(initial=0)), "crossbar": _crossbar(problem, begin)}
+    return begin, end
 
 
 def _reads(node: Node) -> list[tuple[Edge, int]]:
     return [(edge, int(p)) for edge in node.edges for p in edge.producers]
 
 
-def _times(problem: Problem, index: int) -> _Times:
+def _times(problem: Problem, index: int, windows: list[IntArray]) -> _Times:
     node = problem.network.nodes[index]
     if node.kind == "input":
         return _Times(0, 0)
@@ -57,19 +63,19 @@ def _times(problem: Problem, index: int) -> _Times:
         return _Times(cycles, cycles)
     layer = problem.network.layers.index(index)
     placed, tail = problem.placed[layer], problem.architecture.pipeline_tail_cycles
-    windows = _windows(problem)
-    work = [windows[layer, copy] * int(placed.interval[copy]) for copy in range(placed.copies)]
-    return _Times(int((placed.interval + placed.sum_delay).min()) + tail, int((work + placed.sum_delay).max()) + tail)
+    longest = (windows[layer] * placed.interval + placed.sum_delay).max()
+    return _Times(int((placed.interval + placed.sum_delay).min()) + tail, int(longest) + tail)
 
 
-def _windows(problem: Problem) -> Counter[tuple[int, int]]:
-    """Windows that each (layer, copy) runs."""
+def _windows(problem: Problem) -> list[IntArray]:
+    """Windows that each copy runs, layer by layer."""
     c = problem.chunks
     count = (c.last - c.first) // c.step + 1
-    found: Counter[tuple[int, int]] = Counter()
-    for layer, copy, n in zip(c.layer.tolist(), c.copy.tolist(), count.tolist(), strict=True):
-        found[layer, copy] += n
-    return found
+    rows = rows_by_layer(c.layer, len(problem.placed))
+    return [
+        np.bincount(c.copy[mine], count[mine], placed.copies).astype(np.int64)
+        for mine, placed in zip(rows, problem.placed, strict=True)
+    ]
 
 
 def _wait(edge: Edge, producer: int, node: Node, first_done: IntArray, end: IntArray) -> int:
@@ -89,15 +95,12 @@ def _reads_all(edge: Edge, node: Node) -> bool:
 
 def _crossbar(problem: Problem, begin: IntArray) -> int:
     """Largest sum of reservations on one crossbar, from the earliest begin there to the shortest way to the end."""
-    windows, layers, p = _windows(problem), problem.network.layers, problem.placement
-    tail = problem.architecture.pipeline_tail_cycles
-    tenants: dict[int, set[tuple[int, int]]] = defaultdict(set)
-    for layer, copy, crossbar in zip(p.layer.tolist(), p.copy.tolist(), p.crossbar.tolist(), strict=True):
-        tenants[crossbar].add((layer, copy))
-    best = 0
-    for here in tenants.values():
-        work = sum(windows[key] * int(problem.placed[key[0]].interval[key[1]]) for key in here)
-        first = min(int(begin[layers[layer]]) for layer, _ in here)
-        last = min(int(problem.placed[layer].sum_delay[copy]) for layer, copy in here)
-        best = max(best, first + work + last + tail)
-    return best
+    p, windows = problem.placement, _windows(problem)
+    first_copy = np.cumsum([0, *(placed.copies for placed in problem.placed)])
+    work = np.concatenate([w * placed.interval for w, placed in zip(windows, problem.placed, strict=True)])
+    delay = np.concatenate([placed.sum_delay for placed in problem.placed])
+    here = np.unique(np.stack([p.crossbar, first_copy[p.layer] + p.copy, p.layer]), axis=1)
+    start = np.flatnonzero(np.r_[True, np.diff(here[0]) > 0])
+    total = np.add.reduceat(work[here[1]], start) + np.minimum.reduceat(delay[here[1]], start)
+    total += np.minimum.reduceat(begin[np.array(problem.network.layers)[here[2]]], start)
+    return int(total.max()) + problem.architecture.pipeline_tail_cycles

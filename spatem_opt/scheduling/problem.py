@@ -66,15 +66,6 @@ class Problem:
             for grid, rows in zip(self.grids, rows_by_layer(p.layer, len(self.grids)), strict=True)
         )
 
-    @cached_property
-    def longest(self) -> int:
-        """Cycles of the copy that takes longest for its windows, one after the other: no schedule is shorter."""
-        c = self.chunks
-        count = (c.last - c.first) // c.step + 1
-        cycles = np.concatenate([placed.interval for placed in self.placed])
-        first = np.cumsum([0, *(placed.copies for placed in self.placed)])[:-1]
-        return int((cycles * np.bincount(first[c.layer] + c.copy, count, len(cycles))).max())
-
     def at_other_times(self, chunks: Chunks) -> Problem:
         """The same problem with other paces or earliest starts of its chunks; keeps what does not depend on them."""
         found = replace(self, chunks=chunks)
