@@ -156,11 +156,12 @@ class Candidates:
         """Ways to run every layer."""
         made: dict[object, segments.Ways] = {}
         found: list[segments.Ways] = []
-        for node, grids in zip(self.nodes, self.grids, strict=True):
+        gathered = _gathered(self.network, self.architecture)
+        for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
-            key = (_kind(node), outside)
+            key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = segments.ways(grids, node, self.architecture, self.slots, outside)
+                made[key] = segments.ways(grids, node, self.architecture, self.slots, *key[1:])
             found.append(made[key])
         return found
 
@@ -168,6 +169,19 @@ class Candidates:
     def nodes(self) -> list[Node]:
         """Crossbar layers."""
         return [self.network.nodes[i] for i in self.network.layers]
+
+
+def _gathered(network: Network, architecture: Architecture) -> dict[int, int]:
+    """Bits that digital nodes of one window bring together, by the layer that hosts them."""
+    host: list[int] = []
+    found: dict[int, int] = {}
+    for index, node in enumerate(network.nodes):
+        primary = int(node.edges[0].source[0]) if node.kind == "digital" else index
+        host.append(index if node.kind == "crossbar" else host[primary] if node.kind == "digital" else -1)
+        if node.kind == "digital" and node.windows == 1 and network.nodes[primary].windows > 1:
+            bits = network.nodes[primary].windows * len(node.edges[0].channel) * architecture.activation_bits
+            found[host[index]] = max(found.get(host[index], 0), bits)
+    return found
 
 
 def _kind(node: Node) -> object:

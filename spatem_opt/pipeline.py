@@ -270,7 +270,7 @@ def _claims(
             **how,
             "seconds": round(seconds, 3),
             "versions": _versions(),
-            "trace": [list(step) for step in trace],
+            "trace": [[seconds, value, bound.value, name] for seconds, value, name in trace],
         },
     }
 

@@ -94,10 +94,28 @@ def blocks(length: int) -> IntArray:
     return np.unique(-(-length // size))
 
 
-def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots: IntArray, outside: bool) -> Ways:
+def ways(
+    grids: tuple[Grid, ...],
+    node: Node,
+    architecture: Architecture,
+    slots: IntArray,
+    outside: bool = False,
+    gathered: int = 0,
+) -> Ways:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
 
-    ``outside``: the layer reads a network input, which comes from the corner of the mesh.
+    Parameters
+    ----------
+    grids : tuple of Grid
+        Of the mapping options.
+    node : Node
+    architecture : Architecture
+    slots : int64 array
+        Limits on serial OUs.
+    outside : bool
+        Whether the layer reads a network input, which comes from the corner of the mesh.
+    gathered : int
+        Bits of its outputs that a digital node brings together at one of its copies (global pooling).
     """
     parts: list[FloatArray] = []
     shapes: list[Shape] = []
@@ -111,7 +129,7 @@ def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots:
             if shape is None or shape in known or shape.crossbars > architecture.crossbars:
                 continue
             known.add(shape)
-            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside)
+            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered)
             head = np.tile([[option], [len(shapes)]], keep.sum())
             parts.append(np.concatenate([head, body]))
             shapes.append(shape)
@@ -122,35 +140,41 @@ def ways(grids: tuple[Grid, ...], node: Node, architecture: Architecture, slots:
 
 
 def _estimate(
-    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray, input_bits: int, outside: bool
-) -> FloatArray:
+    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray,
+    input_bits: int, outside: bool, gathered: int,
+) -> FloatArray:  # fmt: skip
     """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows.
 
     Distances: a copy fills a square of the mesh; partial sums cross a third of its height and width, inputs come from
-    beside it (``BESIDE``). The partial sums of a strip all go to one tile, whose router must take them in within the
-    interval.
+    beside it (``BESIDE``). The partial sums of a strip go to its first tiles, whose routers (doors) must take them in
+    within the interval; so must they with what is gathered at one copy, and the corner with the network's inputs.
     """
     per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    tiles, repeats, sums, homes = max(1.0, shape.crossbars / per_tile), 1.0, 0.0, 1.0
+    tiles, repeats, sums, doors = max(1.0, shape.crossbars / per_tile), 1.0, 0.0, 1.0
+    routers = max(1.0, tiles / architecture.tiles_per_router)
     if shape.row_parts * shape.col_parts > per_tile:
         width = strip_width(grid, shape, per_tile)
         repeats, sums = (float(value[0]) for value in window_traffic(grid, shape, per_tile, np.array([width])))
-        homes = shape.bundles * -(-shape.col_parts // width) * max(1.0, width / per_tile)
-    side = max(1.0, tiles / architecture.tiles_per_router) ** 0.5
+        blocks_across = shape.bundles * -(-shape.col_parts // width)
+        doors = min(routers, blocks_across * max(1.0, width / per_tile / architecture.tiles_per_router))
+    side = routers**0.5
     between = _to_outside(architecture) if outside else BESIDE[0] + BESIDE[1] * side
     within = 1 + 2 / 3 * side
     together = np.minimum(copies, max(1, per_tile // shape.crossbars))
     load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
     compute = grid.phases * shape.serial
     interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
-    interval = np.maximum(interval, np.ceil(sums / homes / architecture.router_bits_per_cycle))
+    interval = np.maximum(interval, np.ceil(sums / doors / architecture.router_bits_per_cycle))
     windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
     pixels = copies / together * _block_pixels(grid, cols, rows, together)
-    hop_bits = pixels * input_bits * repeats * between + grid.windows * sums * within
+    moved = gathered * (1 - together / copies)
+    hop_bits = pixels * input_bits * repeats * between + grid.windows * sums * within + moved * BESIDE[0]
     reads = float(grid.windows * grid.window_input_bits * repeats)
     one = np.ones(len(cols))
-    crossbars = copies * shape.crossbars
-    return np.stack([cols, rows, shape.serial * one, crossbars, windows * interval, hop_bits, hop_bits + reads])
+    crossbars, cycles = copies * shape.crossbars, windows * interval
+    through = np.maximum(moved / doors, pixels * input_bits * repeats if outside else 0.0)
+    cycles = np.maximum(cycles, np.ceil(through / architecture.router_bits_per_cycle))
+    return np.stack([cols, rows, shape.serial * one, crossbars, cycles, hop_bits, hop_bits + reads])
 
 
 def _to_outside(architecture: Architecture) -> float:
