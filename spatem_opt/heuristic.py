@@ -32,6 +32,8 @@ FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 RUN_FREED, HEAVIEST = 0.5, 2
 """How often a variation changes the weight of a run of layers only; largest weight."""
+FEW_BINS = 8
+"""Bins of contention that the latency bound may have for a bin's burst to matter."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer."""
 
@@ -86,6 +88,12 @@ class Candidates:
         few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
         return [Setting(price, side_by_side=beside) for price in few]
 
+    @cached_property
+    def burst(self) -> float:
+        """Cycles of traffic that segments may count on beyond their paces: a bin (M8), if there are few in all."""
+        width = self.architecture.contention_cycles
+        return float(width) if latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
+
     @property
     def effort(self) -> int:
         """Variations that belong to the first answer."""
@@ -111,8 +119,9 @@ class Candidates:
             made.setdefault((id(ways), weight), replace(ways, bits=ways.bits * 2.0**weight) if weight else ways)
         priced = [made[id(ways), weight] for ways, weight in zip(self.ways, weights, strict=True)]
         return segments.Runs(
-            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side
-        )
+            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
+            self.burst,
+        )  # fmt: skip
 
     def place(self, cuts: segments.Cuts) -> Plan | None:
         """The plan of given cuts; None if copies do not fit tile by tile."""
@@ -161,7 +170,7 @@ class Candidates:
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = segments.ways(grids, node, self.architecture, self.slots, *key[1:])
+                made[key] = segments.ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
             found.append(made[key])
         return found
 

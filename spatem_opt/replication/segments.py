@@ -101,6 +101,7 @@ def ways(
     slots: IntArray,
     outside: bool = False,
     gathered: int = 0,
+    burst: float = 0.0,
 ) -> Ways:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
 
@@ -116,6 +117,8 @@ def ways(
         Whether the layer reads a network input, which comes from the corner of the mesh.
     gathered : int
         Bits of its outputs that a digital node brings together at one of its copies (global pooling).
+    burst : float
+        Cycles of traffic that a router takes in on top of what it serves (M8).
     """
     parts: list[FloatArray] = []
     shapes: list[Shape] = []
@@ -129,7 +132,7 @@ def ways(
             if shape is None or shape in known or shape.crossbars > architecture.crossbars:
                 continue
             known.add(shape)
-            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered)
+            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered, burst)
             head = np.tile([[option], [len(shapes)]], keep.sum())
             parts.append(np.concatenate([head, body]))
             shapes.append(shape)
@@ -141,7 +144,7 @@ def ways(
 
 def _estimate(
     grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray,
-    input_bits: int, outside: bool, gathered: int,
+    input_bits: int, outside: bool, gathered: int, burst: float,
 ) -> FloatArray:  # fmt: skip
     """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows.
 
@@ -173,7 +176,7 @@ def _estimate(
     one = np.ones(len(cols))
     crossbars, cycles = copies * shape.crossbars, windows * interval
     through = np.maximum(moved / doors, pixels * input_bits * repeats if outside else 0.0)
-    cycles = np.maximum(cycles, np.ceil(through / architecture.router_bits_per_cycle))
+    cycles = np.maximum(cycles, np.ceil(through / architecture.router_bits_per_cycle - burst))
     return np.stack([cols, rows, shape.serial * one, crossbars, cycles, hop_bits, hop_bits + reads])
 
 
@@ -244,6 +247,8 @@ class Runs:
         Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
     side_by_side : bool
         Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.shelves`).
+    burst : float
+        Cycles of traffic that routers take in on top of what they serve within a pace (M8).
     """
 
     def __init__(
@@ -255,12 +260,14 @@ class Runs:
         slots: IntArray | None = None,
         router_share: float = 0.4,
         side_by_side: bool = False,
+        burst: float = 0.0,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
         self.slots = menu(architecture.ou_slots) if slots is None else slots
         self.widths = range(len(WIDTHS) if side_by_side else 1)
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
+        self.burst = burst
         self.paces = self._paces()[:: COARSER if side_by_side else 1]
         self.before, self.lag = lags(network)
         self.needs = [self._table(width) for width in self.widths]
@@ -289,15 +296,16 @@ class Runs:
         if not len(fits):
             return None
         share = way.crossbars[fits] / (SHARES[width] * self.architecture.crossbars)
-        traffic = way.hop_bits[fits] / (SHARES[width] * self.router) + way.bits[fits] * self.price
-        return int(fits[(share + traffic / pace).argmin()])
+        traffic = way.hop_bits[fits] / (SHARES[width] * self.router * (pace + self.burst))
+        return int(fits[(share + traffic + way.bits[fits] * self.price / pace).argmin()])
 
     def _needs(self, way: Ways, width: int) -> FloatArray:
         """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
         need = np.zeros((3, len(self.slots), len(self.paces)))
         need[0] = IMPOSSIBLE
         share = (way.crossbars / (SHARES[width] * self.architecture.crossbars))[:, None]
-        price = (way.hop_bits / (SHARES[width] * self.router) + way.bits * self.price)[:, None] / self.paces
+        price = (way.bits * self.price)[:, None] / self.paces
+        price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / (self.paces + self.burst)
         cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
         columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
         for s, slots in enumerate(self.slots):
@@ -315,7 +323,7 @@ class Runs:
         room = np.full(last - first, fill)
         room[0] = 1.0
         fits = need <= (room * SHARES[width] * self.architecture.crossbars)[:, None, None]
-        fits &= sent <= SHARES[width] * self.router * self.paces
+        fits &= sent <= SHARES[width] * self.router * (self.paces + self.burst)
         trail = np.maximum.accumulate(self.lag[first:last]) - self.lag[first]
         cycles = self.paces * (1 + np.maximum(trail, 0))[:, None, None] + self.price * bits
         return np.where(fits, cycles, np.inf)

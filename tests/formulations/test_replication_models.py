@@ -84,7 +84,7 @@ def allowed(problem: Problem, first: int, slots: int, pace: int, way: tuple[int,
     return (
         all(m.serial[w] <= problem.slots[slots] and m.cycles[w] <= problem.paces[pace] for m, w in pairs)
         and sum(int(m.crossbars[w]) for m, w in pairs) <= problem.room(len(way))
-        and sum(int(m.hop_bits[w]) for m, w in pairs) <= int(problem.router * problem.paces[pace])
+        and sum(int(m.hop_bits[w]) for m, w in pairs) <= problem.traffic(pace)
     )
 
 
