@@ -154,7 +154,8 @@ def test_front_of_what_does_not_fit(chip: Architecture) -> None:
 
 
 def test_time_limit_still_gives_a_first_point(chip: Architecture) -> None:
-    assert len(pareto.front(load("lenet5"), chip, time_limit=0).points) == 1
+    names = {point.name.removesuffix(", moved") for point in pareto.front(load("lenet5"), chip, time_limit=0).points}
+    assert len(names) == 1
 
 
 @pytest.mark.parametrize("name", bench.suites())

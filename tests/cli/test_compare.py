@@ -41,7 +41,16 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(data) == ["format", "version", "architecture", "time_limit", "seed", "comparisons", "geometric_means",
                           "paper"]  # fmt: skip
     (comparison,) = data["comparisons"]
-    assert list(comparison) == ["network", "architecture", "shortage", "rows", "best_baseline", "reductions", "steps"]
+    assert list(comparison) == [
+        "network",
+        "architecture",
+        "shortage",
+        "rows",
+        "best_baseline",
+        "reductions",
+        "steps",
+        "decoupling",
+    ]
     assert comparison["best_baseline"] in BASELINES
     assert list(comparison["rows"][0]) == [field.name for field in fields(Row)]
     assert list(comparison["reductions"][0]) == ["method", "baseline", "latency", "communication"]

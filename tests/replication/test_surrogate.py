@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "preset", "price"), CASES)
 def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: float) -> None:
-    """Latency before routers slow it down: -15 to +10 %. Communication: -45 to +25 %, mostly too little."""
+    """Latency before routers slow it down: -15 to +10 %. Communication: -45 to +30 %, mostly too little."""
     chip = load_architecture(preset, {"adc_bits": 5})
     made = Candidates(load_network(name), chip, "latency")
     runs = made.runs(Setting(price))
@@ -38,5 +38,6 @@ def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: f
     times = list_schedule.solve(problem)
     found = evaluate(assemble(plan, problem, times)).communication
     assert found is not None
-    assert 0.85 <= (cuts.cost - runs.price * bits) / times.latency <= 1.10
-    assert 0.55 <= bits / found.total <= 1.25
+    assert cuts.cycles is not None
+    assert 0.85 <= cuts.cycles / times.latency <= 1.10
+    assert 0.55 <= bits / found.total <= 1.30
