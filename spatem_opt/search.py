@@ -239,7 +239,8 @@ def finish(
             raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
         if found.arrays is None:
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
-        load = found.arrays.bin_load
+        whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
+        load = np.maximum(found.arrays.bin_load, whole)
         problem = stretch(problem, times, found.arrays.bins, load, 1 + 0.02 * attempt, stagger=attempt == 0)
     return None
 

@@ -159,7 +159,7 @@ def solve(
         return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
     best = _start(problem, hint, seed)
     bound = bounds.latency(problem.network, problem.architecture).value if "bound" not in without else 0
-    objective, text = None if best is None else accepted(best), ""
+    objective, text = None if best is None else accepted(best), ""  # the heuristic's: never overruns anything
     if objective != bound:
         model, y = build(problem, without, lower=bound, upper=objective)
         if best is not None:
@@ -178,7 +178,7 @@ def solve(
         if run.solved:
             found = to_solution(problem, read(y, run.value), {})
             value = accepted(found, run)
-            if objective is None or value < objective:
+            if value is not None and (objective is None or value < objective):
                 best, objective = found, value
     return _result(best, objective, bound, time.monotonic() - begin, seed, text)
 
@@ -190,8 +190,10 @@ def _start(problem: Problem, hint: Solution | None, seed: int) -> Solution | Non
     return hint if hint is not None and from_solution(problem, hint) is not None else None
 
 
-def accepted(solution: Solution, run: Run | None = None) -> int:
-    """Latency of a solution as the evaluator finds it [cycles].
+def accepted(solution: Solution, run: Run | None = None) -> int | None:
+    """Latency of a solution as the evaluator finds it [cycles]; None if it overruns a port or a router.
+
+    The model does not count their bits over a whole inference (M8), so its bound holds, but its solution need not.
 
     Raises
     ------
@@ -199,6 +201,8 @@ def accepted(solution: Solution, run: Run | None = None) -> int:
         If it is not valid, or `run` claims less, or has proven another latency optimal.
     """
     found = evaluate(solution)
+    if found.violations and {violation.family for violation in found.violations} <= {"port", "router"}:
+        return None
     if found.violations or found.latency_cycles is None:
         first = found.violations[0]
         raise ModelError(f"joint: {len(found.violations)} violations, the first: {first.family}: {first.message}")

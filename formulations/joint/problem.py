@@ -328,8 +328,9 @@ def _way(grid: Grid) -> Way:
 def check_contention(problem: Problem) -> None:
     """Raise :class:`InstanceError` unless no solution whatever can overrun a port, a router or a buffer (M8).
 
-    A bin serves ``c * D`` bits and as many may wait, so a resource that never sees more than ``2 * c * D`` bits in a
-    whole inference is safe. Most bits of a port: every window reads all its matrix rows there. Of a router: every
+    A bin serves ``c * D`` bits and as many may wait, so no bin overruns a resource that never sees more than
+    ``2 * c * D`` bits in a whole inference; whether the latency is long enough for them, only the evaluator finds.
+    Most bits of a port: every window reads all its matrix rows there. Of a router: every
     datum goes to every tile and the outside, every partial sum to every tile, all past it. Of a buffer: all data.
     """
     a, network = problem.architecture, problem.network

@@ -165,9 +165,10 @@ def _replayed(
     routers = total_load(
         router_flows(mesh, network, placed, runs), mesh.routers, arch.router_bits_per_cycle * arch.contention_cycles
     )
+    latency = max(int(run.done.max()) for run in runs)
     if ports is not None:
-        found += check_load("port", ports, arch.buffer_bits_per_cycle * arch.contention_cycles)
-    found += check_load("router", routers, arch.router_bits_per_cycle * arch.contention_cycles)
+        found += check_load("port", ports, arch.buffer_bits_per_cycle, arch.contention_cycles, latency)
+    found += check_load("router", routers, arch.router_bits_per_cycle, arch.contention_cycles, latency)
     buffers = buffer_use(arch, network, runs)
     found += check_buffers(arch, buffers)
     held = reserved(solution.schedule, placed)

@@ -182,13 +182,22 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
     return Load(bits, peak, waiting, bins, fullest)
 
 
-def check_load(family: str, load: Load, capacity: int) -> list[Violation]:
-    """Ports or routers where more than one bin's bits ever wait."""
+def check_load(family: str, load: Load, rate: int, width: int, latency: int) -> list[Violation]:
+    """Ports or routers where more bits ever wait than a bin of ``width`` cycles serves, or the latency is too short.
+
+    ``rate``: bits served per cycle.
+    """
+    capacity = rate * width
     bad = np.flatnonzero(load.waiting > capacity + SLACK)
+    late = np.flatnonzero(load.bits > rate * latency)
     what = "port of tile" if family == "port" else "router"
+
+    def describe_late(i: int) -> str:
+        return f"{what} {late[i]}: {load.bits[late[i]]} bits, {latency} cycles serve {rate * latency}"
 
     def describe(i: int) -> str:
         at = bad[i]
         return f"{what} {at}: {load.waiting[at]:.0f} bits wait, one bin serves {capacity}"
 
-    return listed(family, load.waiting[bad], capacity, "bits", describe)
+    found = listed(family, load.waiting[bad], capacity, "bits", describe)
+    return found + listed(family, load.bits[late], rate * latency, "bits", describe_late)

@@ -155,6 +155,15 @@ def test_leaky_bucket_lets_one_bin_wait() -> None:
     assert (result.routers.peak_waiting, result.routers.peak_bin) == (1.0, 2.0)
 
 
+def test_an_inference_shorter_than_a_bin_leaves_time_for_all_of_its_bits() -> None:
+    # One bit per cycle, pixels of 8 bits: router 0 passes 8 x 16 bits of input and 8 x 8 of pooled pixels. Bins of 4096
+    # cycles would let all of them wait; but the last node is done at cycle 175.
+    result = evaluate(with_chip(pipeline(), router_bits_per_cycle=1, activation_bits=8))
+    late = [v for v in result.violations if v.family == "router"]
+    assert [(v.message, v.amount, v.limit) for v in late] == [("router 0: 192 bits, 175 cycles serve 175", 192, 175)]
+    assert not [v for v in evaluate(with_chip(pipeline(), router_bits_per_cycle=1)).violations if v.family == "router"]
+
+
 def test_digital_node_of_an_input_runs_outside() -> None:
     # The input itself is pooled outside: no subscriber tile but the outside port, which moves no bits.
     base = pipeline()
