@@ -96,7 +96,7 @@ def search(
         if plan is None or made is None:
             continue
         yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, plan, setting)
-        if better and objective in PRICED:
+        if better and objective in PRICED and method not in BASELINES:
             moved = improved(plan, problem_of(plan, network, architecture))
             made = finish(moved, network, architecture, run.limit)
             if run.tell(setting, made) and made is not None:
@@ -129,9 +129,10 @@ class _Search:
     @property
     def limit(self) -> int | None:
         """Latency [cycles] from which on a solution is of no use."""
-        if self.objective == "latency":
-            return self.best
-        return None if self.latency_limit is None else self.latency_limit + 1
+        allowed = [] if self.latency_limit is None else [self.latency_limit + 1]
+        if self.objective == "latency" and self.best is not None:
+            allowed.append(self.best)
+        return min(allowed, default=None)
 
     def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
@@ -190,10 +191,10 @@ class _Search:
         return None if hopeless else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
-        """A plan of another maker."""
+        """A plan of another maker, None if it was made before."""
         plan = make()
         self._key = b"" if plan is None else plan.digest()
-        return plan
+        return None if self._key in self._verdicts else plan
 
 
 def _name(setting: Setting) -> str:

@@ -199,6 +199,26 @@ def test_least_communication_within_a_latency_limit() -> None:
     assert free.value <= found.value
 
 
+def test_the_latency_objective_heeds_a_limit_too() -> None:
+    network, chip = load_network("lenet5"), load_architecture("ou-isaac-4x4")
+    fastest = solved("lenet5", "ou-isaac-4x4").value
+    assert fastest is not None
+    found = solve(network, chip, latency_limit=fastest)
+    assert found.value is None or found.value <= fastest
+    assert solve(network, chip, method="dense-pipeline", latency_limit=fastest).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_baseline_is_the_same_for_every_objective(objective: str) -> None:
+    one, other = (
+        solved("cifar10", "ou-isaac-4x4", objective, "woho"),
+        solved("cifar10", "ou-isaac-4x4", "latency", "woho"),
+    )
+    assert one.solution is not None
+    assert other.solution is not None
+    assert np.array_equal(one.solution.placement.crossbar, other.solution.placement.crossbar)
+
+
 def test_a_latency_limit_below_the_bound_is_infeasible() -> None:
     found = solve(load_network("lenet5"), load_architecture("ou-isaac-4x4"), latency_limit=10)
     assert found.status is Status.INFEASIBLE
