@@ -26,7 +26,7 @@ OUTSIDE = -1
 class Feed:
     """Data that go from one crossbar layer, or from outside, to another, perhaps through digital nodes.
 
-    ``weight``: bits per image, if every datum went once.
+    ``weight``: data per image, if every one went once.
     """
 
     source: int
