@@ -11,33 +11,29 @@ import json
 
 from formulations.replication import master
 from formulations.replication.runs import UNIT, from_cuts, from_runs
-from spatem_opt.bounds import communication, latency
-from spatem_opt.heuristic import Candidates
+from spatem_opt.heuristic import FILLS, Candidates, Setting
 from spatem_opt.network import load
-from spatem_opt.plan import Plan, problem_of
+from spatem_opt.plan import problem_of
 from spatem_opt.presets import load_architecture
 from spatem_opt.replication import segments
 from spatem_opt.scheduling import list_schedule
 
 NETWORKS = ("resnet50", "vgg16", "googlenet", "densenet121")
-FILLS = (0.97, 0.9, 1.0, 0.8)
 
 
 def scheduled(candidates: Candidates, cuts: segments.Cuts) -> int | None:
     """Latency of cuts [cycles]; None if the copies do not fit tile by tile."""
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
-    if placed is None:
+    plan = candidates.place(cuts)
+    if plan is None:
         return None
-    problem = problem_of(Plan("segments", *placed), candidates.network, candidates.architecture)
+    problem = problem_of(plan, candidates.network, candidates.architecture)
     return list_schedule.solve(problem).latency
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
     """Everything about one network."""
     candidates = Candidates(load(name), load_architecture(args.arch), "latency")
-    network, chip = candidates.network, candidates.architecture
-    price = args.price * latency(network, chip).value / communication(network, chip).value
-    runs = segments.Runs(candidates.ways, network, chip, price, candidates.slots)
+    runs = candidates.runs(Setting(args.price))
     tried = ((fill, segments.cut(runs, fill=fill)) for fill in FILLS)
     fill, cuts = next(((fill, cuts) for fill, cuts in tried if cuts is not None), (1.0, None))
     problem = from_runs(runs, fill=fill)
