@@ -14,11 +14,12 @@ from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication import pipeline, segments
+from spatem_opt.replication.ways import Ways, ways
 from spatem_opt.solution import MappingOption
 
 PRICES = {
-    "latency": (0.03, 0.1, 0.3),
-    "throughput": (0.03, 0.1, 0.3),
+    "latency": (0.003, 0.01, 0.03),
+    "throughput": (0.003, 0.01, 0.1),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
     "balanced": (0.3, 0.1, 1.0, 3.0),
@@ -55,7 +56,7 @@ class Setting:
     """
 
     price: float
-    router_share: float = 0.4
+    router_share: float = 0.6
     side_by_side: bool = False
     weights: tuple[int, ...] = ()
 
@@ -117,10 +118,10 @@ class Candidates:
         worth = setting.price * latency(self.network, self.architecture).value
         worth /= max(1, communication(self.network, self.architecture).value)
         weights = setting.weights or (0,) * len(self.nodes)
-        made: dict[tuple[int, int], segments.Ways] = {}
-        for ways, weight in zip(self.ways, weights, strict=True):
-            made.setdefault((id(ways), weight), replace(ways, bits=ways.bits * 2.0**weight) if weight else ways)
-        priced = [made[id(ways), weight] for ways, weight in zip(self.ways, weights, strict=True)]
+        made: dict[tuple[int, int], Ways] = {}
+        for way, weight in zip(self.ways, weights, strict=True):
+            made.setdefault((id(way), weight), replace(way, bits=way.bits * 2.0**weight) if weight else way)
+        priced = [made[id(way), weight] for way, weight in zip(self.ways, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
             self.burst,
@@ -164,16 +165,16 @@ class Candidates:
         return segments.menu_for(self.architecture, self.grids)
 
     @cached_property
-    def ways(self) -> list[segments.Ways]:
+    def ways(self) -> list[Ways]:
         """Ways to run every layer."""
-        made: dict[object, segments.Ways] = {}
-        found: list[segments.Ways] = []
+        made: dict[object, Ways] = {}
+        found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = segments.ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
+                made[key] = ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
             found.append(made[key])
         return found
 

@@ -38,6 +38,8 @@ class Plan:
         Router to which what a segment keeps at each router goes; without it everything stays.
     estimate : float, optional
         Latency that its maker expects [cycles].
+    across : bool
+        The walk's lanes go across the mesh (:func:`~spatem_opt.replication.layout.walk`).
     """
 
     name: str
@@ -47,12 +49,13 @@ class Plan:
     regions: IntArray | None = None
     moves: IntArray | None = None
     estimate: float | None = None
+    across: bool = False
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
         parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment) for a in self.allocations]
         key = repr([(grid.option, *part) for grid, part in zip(self.grids, parts, strict=True)])
-        return hashlib.sha256(f"{self.serial} {key}".encode()).digest()
+        return hashlib.sha256(f"{self.serial} {self.across} {key}".encode()).digest()
 
     @property
     def segment(self) -> IntArray:
@@ -62,19 +65,19 @@ class Plan:
 
 def problem_of(plan: Plan, network: Network, architecture: Architecture) -> Problem:
     """The scheduling problem of a plan."""
-    placed = placement(architecture, plan.grids, plan.allocations)
+    placed = placement(architecture, plan.grids, plan.allocations, across=plan.across)
     if plan.moves is not None:
         per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
         router, inside = np.divmod(placed.crossbar, per_router)
         placed = replace(placed, crossbar=plan.moves[plan.segment[placed.layer], router] * per_router + inside)
-    return Problem(architecture, network, plan.grids, placed, chunks(plan.allocations), plan.serial)
+    return Problem(architecture, network, plan.grids, placed, chunks(plan.grids, plan.allocations), plan.serial)
 
 
 def improved(plan: Plan, problem: Problem) -> Plan:
     """The same plan with routers of a segment exchanged so that its data go shorter ways; the latency may change."""
     chip, segment = problem.architecture, plan.segment
     per_router = chip.crossbars_per_tile * chip.tiles_per_router
-    router = walk(chip)[::per_router] // per_router
+    router = walk(chip, across=plan.across)[::per_router] // per_router
     allowed = np.ones((int(segment.max()) + 1, len(router)), dtype=np.bool_)
     if plan.regions is not None:
         place = np.arange(len(router)) * per_router
@@ -99,16 +102,27 @@ def _table(c: Chunks, times: Times) -> Schedule:
     return Schedule(c.layer, c.copy, c.first, c.last, c.step, c.pace, times.start, times.end)
 
 
-def chunks(allocations: list[Allocation]) -> Chunks:
+def chunks(grids: tuple[Grid, ...], allocations: list[Allocation]) -> Chunks:
     """Window chunks of all layers."""
     splits = [allocation.split for allocation in allocations]
     layer = np.repeat(np.arange(len(splits)), [len(split.copy) for split in splits])
+    pace = [_pace(grid, allocation) for grid, allocation in zip(grids, allocations, strict=True)]
     return Chunks(
         layer,
         np.concatenate([split.copy for split in splits]),
         np.concatenate([split.first for split in splits]),
         np.concatenate([split.last for split in splits]),
         np.concatenate([split.step for split in splits]),
-        np.zeros(len(layer), dtype=np.int64),
+        np.concatenate(pace),
         np.zeros(len(layer), dtype=np.int64),
     )
+
+
+def _pace(grid: Grid, allocation: Allocation) -> IntArray:
+    """Pace inside chunks that keeps a copy's pace across them: its last window is not held back, nor the next chunk."""
+    split = allocation.split
+    windows = (split.last - split.first) // split.step + 1
+    if not allocation.pace:
+        return np.zeros_like(windows)
+    lost = allocation.pace - grid.phases * allocation.shape.serial
+    return np.asarray(allocation.pace + lost // np.maximum(windows - 1, 1))

@@ -22,8 +22,8 @@ from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
-STRETCHES = 12
-"""Times a schedule is slowed down before its plan is given up."""
+STRETCHES, QUEUE = 12, 0.9
+"""Times a schedule is slowed down before its plan is given up; queue that the first time may leave, of a full bin."""
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
@@ -148,7 +148,7 @@ class _Search:
     def planners(self, *, endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
         """Names and makers of plans, and settings of the segment search."""
         if self.method in BASELINES:
-            yield self.method, partial(BASELINES[self.method], self.network, self.architecture), None
+            yield from self._baseline(self.method)
             return
         first = self.candidates.settings() if self.latency_limit is None else self._halvings()
         for setting in first:
@@ -156,14 +156,20 @@ class _Search:
         yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
             if self.candidates.may_win(name):
-                make = partial(BASELINES[name], self.network, self.architecture)
-                yield name, partial(self._plain, make), None
+                yield from self._baseline(name)
         self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         while endless or effort > 0:
             effort -= 1
             setting = self.candidates.best.vary(self.random, len(self.network.layers))
             yield _name(setting), partial(self._fresh, setting), setting
+
+    def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
+        """A baseline laid out both ways: what suits it better counts."""
+        plan = BASELINES[name](self.network, self.architecture)
+        if plan is not None:
+            yield name, partial(self._plain, lambda: plan), None
+            yield name, partial(self._plain, lambda: replace(plan, across=True)), None
 
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit."""
@@ -241,8 +247,10 @@ def finish(
         if found.arrays is None:
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
         whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
-        load = np.maximum(found.arrays.bin_load, whole)
-        problem = stretch(problem, times, found.arrays.bins, load, 1 + 0.02 * attempt, stagger=attempt == 0)
+        allowed = QUEUE * (1 - attempt / STRETCHES)
+        factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
+        bins, queue = found.arrays.bins, found.arrays.bin_queue
+        problem = stretch(problem, times, bins, queue, allowed, factor, stagger=attempt == 0)
     return None
 
 

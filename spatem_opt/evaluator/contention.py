@@ -55,8 +55,8 @@ class Load:
         Bits of the fullest bin.
     waiting : float64 array, shape (resources,)
         Most bits waiting after any bin.
-    bins, fullest : int64 and float64 arrays, shape (bins that occur,)
-        Bin numbers, and the load of the fullest resource in each over what one bin serves.
+    bins, fullest, queue : int64 and float64 arrays, shape (bins that occur,)
+        Bin numbers; load of the fullest resource in each, and most bits waiting after it, over what one bin serves.
     """
 
     bits: IntArray
@@ -64,6 +64,7 @@ class Load:
     waiting: FloatArray
     bins: IntArray
     fullest: FloatArray
+    queue: FloatArray
 
 
 def histogram(group: IntArray, groups: int, time: IntArray, width: int) -> tuple[IntArray, FloatArray]:
@@ -157,11 +158,11 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
     """
     bits, peak, waiting = np.zeros(resources, np.int64), np.zeros(resources), np.zeros(resources)
     if not flows:
-        return Load(bits, peak, waiting, np.zeros(0, np.int64), np.zeros(0))
+        return Load(bits, peak, waiting, np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
     for flow in flows:
         bits[flow.resource] += np.rint(flow.weight.T * flow.share.sum(1)).astype(np.int64).sum(1)
     bins = np.unique(np.concatenate([flow.bins for flow in flows]))
-    fullest = np.zeros(len(bins))
+    fullest, queue = np.zeros(len(bins)), np.zeros(len(bins))
     block = max(CHUNK // len(bins), 1)
     used = np.flatnonzero(bits)
     for first in range(0, len(used), block):
@@ -178,8 +179,10 @@ def total_load(flows: list[Flow], resources: int, capacity: int) -> Load:
         arrived = load.cumsum(1)
         served = capacity * bins.astype(np.float64)
         empty = np.minimum.accumulate(arrived - load - (served - capacity), axis=1)
-        waiting[part] = np.maximum(arrived - served - empty, 0).max(1)
-    return Load(bits, peak, waiting, bins, fullest)
+        left = np.maximum(arrived - served - empty, 0)
+        waiting[part] = left.max(1)
+        np.maximum(queue, left.max(0) / capacity, out=queue)
+    return Load(bits, peak, waiting, bins, fullest, queue)
 
 
 def check_load(family: str, load: Load, rate: int, width: int, latency: int) -> list[Violation]:

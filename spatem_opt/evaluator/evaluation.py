@@ -131,7 +131,8 @@ class NodeTable:
 class Arrays:
     """For plots and for stretching: one entry per tile, per router, or per bin of ``contention_cycles`` that occurs.
 
-    ``bin_load`` is the load of the fullest router or port in a bin over what it serves in one.
+    ``bin_load`` is the load of the fullest router or port in a bin over what it serves in one; ``bin_queue`` the most
+    that waits at one after the bin (M8), likewise.
     """
 
     tile_crossbars: IntArray
@@ -142,6 +143,7 @@ class Arrays:
     router_bits: IntArray
     bins: IntArray
     bin_load: NDArray[np.float64]
+    bin_queue: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

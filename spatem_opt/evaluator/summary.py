@@ -212,15 +212,16 @@ def _arrays(facts: Facts) -> Arrays:
     )
 
 
-def _bins(facts: Facts) -> tuple[IntArray, NDArray[np.float64]]:
-    """Bins that occur, and the load of the fullest router or port in each."""
+def _bins(facts: Facts) -> tuple[IntArray, NDArray[np.float64], NDArray[np.float64]]:
+    """Bins that occur, the load of the fullest router or port in each, and the longest queue after it."""
     loads = [facts.routers] if facts.ports is None else [facts.routers, facts.ports]
     bins = np.unique(np.concatenate([load.bins for load in loads]))
-    fullest = np.zeros(len(bins))
+    fullest, queue = np.zeros(len(bins)), np.zeros(len(bins))
     for load in loads:
         place = np.searchsorted(bins, load.bins)
         fullest[place] = np.maximum(fullest[place], load.fullest)
-    return bins, fullest
+        queue[place] = np.maximum(queue[place], load.queue)
+    return bins, fullest, queue
 
 
 def check_claims(claims: dict[str, dict[str, Any]], found: Evaluation) -> list[Violation]:

@@ -16,22 +16,25 @@ IntArray = NDArray[np.int64]
 
 
 LANE = 4.7
-"""Rows of routers in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
+"""Routers side by side in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
 
 
-def walk(architecture: Architecture) -> IntArray:
+def walk(architecture: Architecture, *, across: bool = False) -> IntArray:
     """Crossbars in the order of a space-filling walk over the mesh: neighbours on the walk are near each other.
 
-    The mesh is cut into lanes of a few rows, walked back and forth; inside a lane, column by column, up and down. The
-    tiles of a router and the crossbars of a tile stay together.
+    The mesh is cut into lanes of a few columns (``across``: of rows), walked to and fro; inside a lane, row by row
+    (column by column), back and forth. The tiles of a router and the crossbars of a tile stay together. Data go along x
+    first (M1), and partial sums meet in the first tiles of a run: with lanes across, all of these would be in one row,
+    and share its routers.
     """
-    rows, cols = architecture.mesh_rows, architecture.mesh_cols
-    edge = np.round(np.linspace(0, rows, max(1, round(rows / LANE)) + 1)).astype(np.int64)
-    y, x = np.divmod(np.arange(rows * cols), cols)
-    lane = np.searchsorted(edge, y, side="right") - 1
-    along = np.where(lane % 2 == 0, x, cols - 1 - x)
-    across = np.where((along + lane) % 2 == 0, y, -y)
-    router = np.lexsort((across, along, lane))
+    y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
+    (side, wide), (down, long) = (x, architecture.mesh_cols), (y, architecture.mesh_rows)
+    if across:
+        (side, wide), (down, long) = (down, long), (side, wide)
+    edge = np.round(np.linspace(0, wide, max(1, round(wide / LANE)) + 1)).astype(np.int64)
+    lane = np.searchsorted(edge, side, side="right") - 1
+    along = np.where(lane % 2 == 0, down, long - 1 - down)
+    router = np.lexsort((np.where((along + lane) % 2 == 0, side, -side), along, lane))
     per_router = architecture.tiles_per_router * architecture.crossbars_per_tile
     return np.asarray((router[:, None] * per_router + np.arange(per_router)).ravel())
 
@@ -92,45 +95,90 @@ class Allocation:
         Which copy runs which windows.
     segment : int
         Segment the layer belongs to.
+    pace : int
+        Cycles from one window of a copy to the next that routers need for its traffic; 0: they need no more than the
+        windows take anyway.
     """
 
     shape: Shape
     position: IntArray
     split: Split
     segment: int = 0
+    pace: int = 0
 
 
-def pack(architecture: Architecture, size: IntArray, first: int, last: int) -> IntArray | None:
-    """Places on the walk of copies in the given order; None if they do not fit.
+LOST = 1 / 16
+"""Part of its tiles that a unit may leave idle to have them for itself."""
 
-    Copies that fit in a tile do not straddle two, as long as there are spare crossbars to skip.
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Copies of a layer that are laid down as one: one copy larger than a tile, or as many as fit in a tile.
+
+    Parameters
+    ----------
+    copies : int
+    crossbars : int
+        That they use.
+    room : int
+        Crossbars that they take up: whole tiles where that leaves few idle, else just what they use.
+    whole : bool
+        Whether they have tiles for themselves. Where copies of a layer meet in a tile it needs the inputs of both.
+    """
+
+    copies: int
+    crossbars: int
+    room: int
+    whole: bool
+
+
+def unit(crossbars: int, per_tile: int) -> Unit:
+    """The unit of copies of ``crossbars`` each."""
+    copies = max(1, per_tile // crossbars)
+    used = copies * crossbars
+    tiles = -(-used // per_tile) * per_tile
+    whole = tiles <= (1 + LOST) * used
+    return Unit(copies, used, tiles if whole else used, whole)
+
+
+def pack(architecture: Architecture, size: IntArray, room: IntArray, first: int, last: int) -> IntArray | None:
+    """Places on the walk of units in the given order; None if they do not fit.
+
+    Units that take up whole tiles begin with a tile; others that fit in a tile do not straddle two, as long as there
+    are spare crossbars to skip.
 
     Parameters
     ----------
     architecture : Architecture
-    size : int64 array, shape (copies,)
-        Crossbars of each copy.
+    size, room : int64 arrays, shape (units,)
+        Crossbars that each unit uses, and takes up.
     first, last : int
         They may lie from place ``first`` to before ``last``.
     """
     per_tile = architecture.crossbars_per_tile
     spare = last - first - int(size.sum())
+    kept = int((room - size).sum())
     if spare < 0:
         return None
     places = np.empty(len(size), dtype=np.int64)
     place = first
-    for i, crossbars in enumerate(size.tolist()):
-        left = per_tile - place % per_tile
-        if left < crossbars <= per_tile and left <= spare:
-            place, spare = place + left, spare - left
+    for i, (crossbars, taken) in enumerate(zip(size.tolist(), room.tolist(), strict=True)):
+        left = -place % per_tile
+        kept -= taken - crossbars
+        whole = taken % per_tile == 0
+        if whole or left < crossbars <= per_tile:
+            skip = left if left <= spare - (0 if whole else kept) else 0
+            place, spare = place + skip, spare - skip
         places[i] = place
         place += crossbars
     return places
 
 
-def placement(architecture: Architecture, grids: tuple[Grid, ...], allocations: list[Allocation]) -> Placement:
+def placement(
+    architecture: Architecture, grids: tuple[Grid, ...], allocations: list[Allocation], *, across: bool = False
+) -> Placement:
     """Placement rows of all layers."""
-    order = walk(architecture)
+    order = walk(architecture, across=across)
     columns: list[tuple[IntArray, ...]] = []
     for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
         rect = rectangles(grid, allocation.shape, architecture.crossbars_per_tile)

@@ -66,7 +66,7 @@ def balance(
     size = np.concatenate(
         [np.full(copies, c.shapes[i].crossbars) for c, (_, i, copies) in zip(choices, picked, strict=True)]
     )
-    place = pack(architecture, size, 0, architecture.crossbars)
+    place = pack(architecture, size, size, 0, architecture.crossbars)
     if place is None:
         return None
     edges = np.cumsum([copies for _, _, copies in picked])

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.layout import Allocation, column_blocks
-from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_width, window_traffic
+from spatem_opt.replication.shapes import shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
+from spatem_opt.replication.ways import Ways
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -32,38 +33,10 @@ SHARES = np.array(WIDTHS) / CELLS
 """Shares of the chip that a run may have to itself."""
 COARSER = 3
 """Of the paces, one in so many is tried where runs may lie side by side: there are as many tables as widths."""
-BESIDE = 2.5, 0.8
-"""Mean hops of an input, and how they grow with the side of the consuming copy [routers]: fitted to evaluated plans."""
+PACED = 1.1
+"""A layer is held back from the start if routers make its windows so many times longer than they compute."""
 LONGEST_RUN = 40
 """Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ways:
-    """Ways to run one layer: columns of equal length.
-
-    Parameters
-    ----------
-    option : int64 array
-        Mapping option, an index into the layer's grids.
-    shapes : tuple of Shape
-    col_blocks, row_blocks : int64 arrays
-        Copies = column blocks x interleaved rows of windows.
-    serial, crossbars, cycles : int64 arrays
-        OUs on the fullest crossbar, crossbars of all copies, cycles for all windows.
-    hop_bits, bits : float arrays
-        Estimated traffic between tiles [bit-hops], and all communication.
-    """
-
-    option: IntArray
-    shapes: tuple[Shape, ...]
-    col_blocks: IntArray
-    row_blocks: IntArray
-    serial: IntArray
-    crossbars: IntArray
-    cycles: IntArray
-    hop_bits: FloatArray
-    bits: FloatArray
 
 
 def menu(capacity: int) -> IntArray:
@@ -86,126 +59,6 @@ def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> I
             shapes = ((m, shape_for_serial(grid, m)) for m in range(-(-grid.ous // total), capacity + 1))
             slots.append(next((m for m, shape in shapes if shape and shape.crossbars <= total), capacity))
     return np.unique(slots)
-
-
-def blocks(length: int) -> IntArray:
-    """Numbers of blocks an axis is cut into: the least for every distinct block length."""
-    size = np.unique(-(-length // np.arange(1, length + 1)))
-    return np.unique(-(-length // size))
-
-
-def ways(
-    grids: tuple[Grid, ...],
-    node: Node,
-    architecture: Architecture,
-    slots: IntArray,
-    outside: bool = False,
-    gathered: int = 0,
-    burst: float = 0.0,
-) -> Ways:
-    """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
-
-    Parameters
-    ----------
-    grids : tuple of Grid
-        Of the mapping options.
-    node : Node
-    architecture : Architecture
-    slots : int64 array
-        Limits on serial OUs.
-    outside : bool
-        Whether the layer reads a network input, which comes from the corner of the mesh.
-    gathered : int
-        Bits of its outputs that a digital node brings together at one of its copies (global pooling).
-    burst : float
-        Cycles of traffic that a router takes in on top of what it serves (M8).
-    """
-    parts: list[FloatArray] = []
-    shapes: list[Shape] = []
-    input_bits = len(node.edges[0].channel) * architecture.activation_bits
-    for option, grid in enumerate(grids):
-        cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
-        keep = (rows == 1) | (cols == grid.window_cols)
-        known: set[Shape] = set()
-        for limit in slots:
-            shape = shape_for_serial(grid, int(limit))
-            if shape is None or shape in known or shape.crossbars > architecture.crossbars:
-                continue
-            known.add(shape)
-            body = _estimate(grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered, burst)
-            head = np.tile([[option], [len(shapes)]], keep.sum())
-            parts.append(np.concatenate([head, body]))
-            shapes.append(shape)
-    table = np.concatenate(parts, axis=1)
-    table = table[:, _useful(table[4:8])]
-    whole = table[:7].astype(np.int64)
-    return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
-
-
-def _estimate(
-    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray,
-    input_bits: int, outside: bool, gathered: int, burst: float,
-) -> FloatArray:  # fmt: skip
-    """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows.
-
-    Distances: a copy fills a square of the mesh; partial sums cross a third of its height and width, inputs come from
-    beside it (``BESIDE``). The partial sums of a strip go to its first tiles, whose routers (doors) must take them in
-    within the interval; so must they with what is gathered at one copy, and the corner with the network's inputs.
-    """
-    per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    tiles, repeats, sums, doors = max(1.0, shape.crossbars / per_tile), 1.0, 0.0, 1.0
-    routers = max(1.0, tiles / architecture.tiles_per_router)
-    if shape.row_parts * shape.col_parts > per_tile:
-        width = strip_width(grid, shape, per_tile)
-        repeats, sums = (float(value[0]) for value in window_traffic(grid, shape, per_tile, np.array([width])))
-        blocks_across = shape.bundles * -(-shape.col_parts // width)
-        doors = min(routers, blocks_across * max(1.0, width / per_tile / architecture.tiles_per_router))
-    side = routers**0.5
-    between = _to_outside(architecture) if outside else BESIDE[0] + BESIDE[1] * side
-    within = 1 + 2 / 3 * side
-    together = np.minimum(copies, max(1, per_tile // shape.crossbars))
-    load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
-    compute = grid.phases * shape.serial
-    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
-    interval = np.maximum(interval, np.ceil(sums / doors / architecture.router_bits_per_cycle))
-    windows = -(-grid.window_cols // cols) * -(-grid.window_rows // rows)
-    pixels = copies / together * _block_pixels(grid, cols, rows, together)
-    moved = gathered * (1 - together / copies)
-    hop_bits = pixels * input_bits * repeats * between + grid.windows * sums * within + moved * BESIDE[0]
-    reads = float(grid.windows * grid.window_input_bits * repeats)
-    one = np.ones(len(cols))
-    crossbars, cycles = copies * shape.crossbars, windows * interval
-    through = np.maximum(moved / doors, pixels * input_bits * repeats if outside else 0.0)
-    cycles = np.maximum(cycles, np.ceil(through / architecture.router_bits_per_cycle - burst))
-    return np.stack([cols, rows, shape.serial * one, crossbars, cycles, hop_bits, hop_bits + reads])
-
-
-def _to_outside(architecture: Architecture) -> float:
-    """Mean distance from the port to the outside."""
-    return 1 + (architecture.mesh_rows + architecture.mesh_cols) / 2
-
-
-def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:
-    """Input pixels that the copies in one tile need: a block of columns (wider with more copies), every rows-th row."""
-    (kh, kw), (sy, sx) = grid.weights.kernel, grid.weights.stride
-    beside = np.minimum(together, cols)
-    wide = (-(-grid.window_cols // cols) * beside - 1) * sx * grid.option.pw + kw
-    lines = np.where(rows > 1, -(-grid.window_rows // rows) * kh, (grid.window_rows - 1) * sy * grid.option.ph + kh)
-    high = np.minimum(lines * np.minimum(rows, -(-together // beside)), (grid.window_rows - 1) * sy + kh)
-    return np.asarray(np.minimum(wide, (grid.window_cols - 1) * sx + kw) * high, dtype=np.float64)
-
-
-def _useful(table: FloatArray) -> IntArray:
-    """Ways that no other way beats in serial OUs, crossbars, cycles and traffic at once (to 1 %)."""
-    order = np.lexsort(table[::-1])
-    kept: list[int] = []
-    front = np.empty((4, 0))
-    for i in order:
-        row = table[:, i : i + 1]
-        if not (front <= row * 1.01).all(axis=0).any():
-            kept.append(int(i))
-            front = np.concatenate([front, row], axis=1)
-    return np.array(kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +111,7 @@ class Runs:
         architecture: Architecture,
         price: float,
         slots: IntArray | None = None,
-        router_share: float = 0.4,
+        router_share: float = 0.6,
         side_by_side: bool = False,
         burst: float = 0.0,
     ) -> None:
@@ -439,13 +292,34 @@ def allocate(
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(options)
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
-        places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture)
+        free = _corner_free(layers, feeds, parts[segment], architecture)
+        places = strips.arrange(layers, counts, shapes, positions, feeds, free, architecture)
+        if places is None:
+            places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture)
         if places is None:
             return None
         for layer, place in zip(layers, places, strict=True):
             positions[layer] = place
+    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     allocations = [
-        Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment))
-        for shape, position, grid, count, segment in zip(shapes, positions, chosen, counts, plan.segment, strict=True)
+        Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)
+        for shape, position, grid, count, segment, pace in zip(
+            shapes, positions, chosen, counts, plan.segment, paces, strict=True
+        )
     ]
     return chosen, allocations
+
+
+def _pace(option: Ways, way: int, grid: Grid) -> int:
+    """Cycles from window to window of a copy, where routers allow no more than a way's compute time would."""
+    windows = -(-grid.window_cols // int(option.col_blocks[way])) * -(-grid.window_rows // int(option.row_blocks[way]))
+    pace = int(option.cycles[way]) // windows
+    return pace if pace > PACED * grid.phases * int(option.serial[way]) else 0
+
+
+def _corner_free(layers: IntArray, feeds: list[strips.Feed], region: IntArray, architecture: Architecture) -> IntArray:
+    """The region without the corner's router while network inputs come in there: it has enough to do with them."""
+    inside = set(layers.tolist())
+    reads = any(feed.source == strips.OUTSIDE and feed.target in inside for feed in feeds)
+    corner = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.maximum(region, [corner if reads else 0, 0])

@@ -27,12 +27,15 @@ class Shape:
         Cuts of a bundle's grid.
     serial : int
         OUs on the fullest crossbar, m.
+    strip : int
+        Blocks side by side in a strip, in which a copy larger than a tile is laid down; 0: :func:`strip_width`.
     """
 
     bundles: int
     row_parts: int
     col_parts: int
     serial: int
+    strip: int = 0
 
     @property
     def crossbars(self) -> int:
@@ -74,15 +77,24 @@ def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
     return Shape(groups, a, col_parts, -(-rows // a) * -(-cols // col_parts))
 
 
-def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
-    """Blocks side by side in a strip, so that a tile's run of blocks reads few inputs and adds up locally.
+STRIPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
+"""Numbers of strips that a copy may be laid down in."""
+
+
+def strip_widths(shape: Shape, per_tile: int) -> IntArray:
+    """Widths of strips that make a difference; all blocks side by side where a copy is not larger than a tile.
 
     The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips send every input to few
     tiles but spread a column's partial sums over many; narrow strips the other way round.
     """
     if shape.row_parts * shape.col_parts <= per_tile:
-        return shape.col_parts
-    width = np.arange(1, shape.col_parts + 1)
+        return np.array([shape.col_parts])
+    return np.unique(-(-shape.col_parts // np.array(STRIPS)))
+
+
+def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
+    """The width of strips at which a window moves least bits between tiles, all distances alike."""
+    width = strip_widths(shape, per_tile)
     repeats, sums = window_traffic(grid, shape, per_tile, width)
     weights, (sy, sx) = grid.weights, grid.weights.stride
     fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * weights.groups * grid.activation_bits
@@ -92,14 +104,19 @@ def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
 def window_traffic(grid: Grid, shape: Shape, per_tile: int, width: IntArray) -> tuple[FloatArray, FloatArray]:
     """In how many tiles of a copy every input is needed, and the bits per window that tiles send to be added up.
 
-    Inputs are needed once per strip (kernel-split: once per tile that holds some of a channel's kernel positions).
-    Partial sums count once per tile that a column of OUs goes through beyond the first.
+    Where copies begin with a tile, and strips anywhere: a row of ``w`` blocks (kernel-split: of all positions of the
+    kernel) touches ``1 + (w - gcd(w, P)) / P`` tiles of P crossbars on average, and needs its inputs in all of them; so
+    does a channel whose rows go on in the next tile. A column's partial sums go through ``min(1, w / P)`` tile borders
+    from one of its blocks to the next.
     """
-    side = np.minimum(width, shape.col_parts)
-    again = np.maximum(1.0, row_sections(grid, shape) * side / per_tile)
-    repeats = np.asarray(-(-shape.col_parts // width) * again, dtype=np.float64)
-    deep = np.maximum(0.0, shape.row_parts * side / per_tile - 1)
-    return repeats, shape.bundles * deep * float(grid.column_sums().sum()) * grid.partial_sum_bits
+    if shape.row_parts * shape.col_parts <= per_tile:
+        return np.ones(len(width)), np.zeros(len(width))
+    row = width * row_sections(grid, shape)
+    again = 1 + (row - np.gcd(row, per_tile)) / per_tile
+    again = np.maximum(again, 1 + shape.row_parts * width / per_tile / grid.weights.in_channels)
+    repeats = np.minimum(shape.col_parts / width * again, -(-shape.row_parts * shape.col_parts // per_tile))
+    deep = (shape.row_parts - 1) * np.minimum(1.0, width / per_tile)
+    return repeats, deep * shape.bundles * float(grid.column_sums().sum()) * grid.partial_sum_bits
 
 
 def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
@@ -114,7 +131,7 @@ def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1)
     sections = row_sections(grid, shape)
-    i, j = _strip_order(shape.row_parts, shape.col_parts, sections, strip_width(grid, shape, per_tile))
+    i, j = _strip_order(shape.row_parts, shape.col_parts, sections, shape.strip or strip_width(grid, shape, per_tile))
     row_edge = np.arange(shape.row_parts + 1) * rows // shape.row_parts
     col_edge = np.arange(shape.col_parts + 1) * cols // shape.col_parts
     one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)

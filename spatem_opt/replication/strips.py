@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network
-from spatem_opt.replication.layout import pack, walk
+from spatem_opt.replication.layout import pack, unit, walk
 from spatem_opt.replication.shapes import Shape
 
 IntArray = NDArray[np.int64]
@@ -74,31 +74,44 @@ def arrange(
         First and last place that the segment may take.
     architecture : Architecture
     """
-    copies = [counts[i][0] * counts[i][1] for i in layers]
-    owner = np.repeat(np.arange(len(layers)), copies)
-    rank = np.concatenate([(np.arange(count) + 0.5) / count for count in copies])
-    size = np.array([shapes[i].crossbars for i in layers])[owner]
-    if int(size.sum()) > region[1] - region[0]:
-        return None
+    parts = [_Units(shapes[i].crossbars, counts[i][0] * counts[i][1], architecture) for i in layers.tolist()]
+    owner = np.repeat(np.arange(len(parts)), [len(part.size) for part in parts])
+    rank = np.concatenate([(np.arange(len(part.size)) + 0.5) / len(part.size) for part in parts])
+    size, room = (np.concatenate([getattr(part, name) for part in parts]) for name in ("size", "room"))
+    inside = {int(layer): owner == k for k, layer in enumerate(layers)}
     way = _Way(architecture)
     spots = {i: way.middle(place, shapes[i].crossbars) for i, place in enumerate(positions) if len(place)}
-    inside = {int(layer): owner == k for k, layer in enumerate(layers)}
     here = [feed for feed in feeds if feed.target in inside and (feed.source in spots or feed.source in inside)]
-    best, least = np.arange(len(owner)), np.inf
-    for order in _orders(owner, rank, max(copies)):
+    best, least = None, np.inf
+    for order in _orders(owner, rank, max(len(part.size) for part in parts)):
+        packed = pack(architecture, size[order], room[order], int(region[0]), int(region[1]))
+        if packed is None:
+            return None
         place = np.empty(len(order), dtype=np.int64)
-        place[order] = region[0] + np.cumsum(size[order]) - size[order]
-        spots |= {layer: way.middle(place[mine], shapes[layer].crossbars) for layer, mine in inside.items()}
+        place[order] = packed
+        found = [part.copies(place[mine]) for part, mine in zip(parts, inside.values(), strict=True)]
+        spots |= {layer: way.middle(mine, shapes[layer].crossbars) for layer, mine in zip(inside, found, strict=True)}
         pairs = ((feed.weight, feed.source, feed.target) for feed in here)
         cost = sum(w * _distance(spots[i], spots[j], counts[i], counts[j]) for w, i, j in pairs)
         if cost < least:
-            best, least = order, cost
-    packed = pack(architecture, size[best], int(region[0]), int(region[1]))
-    if packed is None:
-        return None
-    place = np.empty(len(best), dtype=np.int64)
-    place[best] = packed
-    return [place[mine] for mine in inside.values()]
+            best, least = found, cost
+    return best
+
+
+class _Units:
+    """The units of a layer's copies: ``size`` and ``room`` in crossbars of each; the last one may be smaller."""
+
+    def __init__(self, crossbars: int, copies: int, architecture: Architecture) -> None:
+        own = unit(crossbars, architecture.crossbars_per_tile)
+        number = np.arange(copies)
+        self._unit, self._offset = number // own.copies, number % own.copies * crossbars
+        whole, rest = divmod(copies, own.copies)
+        last = np.full(int(rest > 0), rest * crossbars)
+        self.size, self.room = (np.append(np.full(whole, each), last) for each in (own.crossbars, own.room))
+
+    def copies(self, place: IntArray) -> IntArray:
+        """Places of the copies, given those of the units."""
+        return np.asarray(place[self._unit] + self._offset)
 
 
 def _orders(owner: IntArray, rank: FloatArray, most: int) -> Iterator[IntArray]:

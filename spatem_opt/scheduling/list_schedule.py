@@ -9,10 +9,8 @@ from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem, Solution, rows_by_layer
 from spatem_opt.scheduling.transport import (
     Routes,
-    delays,
     expand,
     routes,
-    target_tiles,
     window_of_pixel,
 )
 
@@ -51,7 +49,7 @@ class _Run:
 
     def __init__(self, problem: Problem, known: Routes) -> None:
         self.problem = problem
-        self.sites, self.used = known.sites, known.used
+        self.known, self.sites = known, known.sites
         self.rows = rows_by_layer(problem.chunks.layer, len(problem.grids))
         self.placements = rows_by_layer(problem.placement.layer, len(problem.grids))
         self.free = np.zeros(problem.architecture.crossbars, dtype=np.int64)
@@ -119,15 +117,12 @@ class _Run:
 
     def _ready(self, index: int, node: Node) -> IntArray:
         """When each output pixel's inputs have arrived; shape (pixels,)."""
-        site = self.sites[index]
-        placed = self.problem.placed[site.host] if node.kind == "crossbar" else None
-        target, tiles = target_tiles(site, placed)
-        mine = site.class_of[site.copy]
+        mine = self.sites[index].class_of[self.sites[index].copy]
         ready = np.zeros(node.windows, dtype=np.int64)
         for edge in node.edges:
             for producer in edge.producers:
                 source = self.sites[producer]
-                delay = delays(self.problem, source, self.used[producer], target, tiles)
+                delay = self.known.delays(self.problem, producer, index)
                 width = self.problem.network.nodes[producer].width
                 from_class = source.class_of[source.copy]
                 np.maximum(ready, _arrivals(edge, width, self.done[producer], from_class, mine, delay), out=ready)

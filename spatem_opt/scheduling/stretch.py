@@ -14,21 +14,30 @@ FloatArray = NDArray[np.float64]
 
 
 def stretch(
-    problem: Problem, times: Solution, bins: IntArray, load: FloatArray, margin: float = 1.0, *, stagger: bool = False
+    problem: Problem,
+    times: Solution,
+    bins: IntArray,
+    queue: FloatArray,
+    allowed: float = 1.0,
+    factor: float = 1.0,
+    *,
+    stagger: bool = False,
 ) -> Problem:
-    """The same problem with starts and paces that spread every overloaded bin over as many bins as it needs.
+    """The same problem with starts and paces that give routers and ports the time that they need.
 
-    Time is warped: a bin loaded ``f > 1`` times its capacity lasts f times as long, so the same bits pass at the
-    rate that the routers serve. Order and distances of all windows only grow, hence all precedences keep.
+    Time is warped: a bin lasts longer by what it takes to shorten the queues to what is allowed, as late as possible.
+    Order and distances of all windows only grow, hence all precedences keep.
 
     Parameters
     ----------
     problem, times
         What to slow down, and its present schedule.
-    bins, load
-        Bins that occur, and the load of the fullest router or port in each (1 = full).
-    margin : float
-        Factor on the load, above 1 when a first stretch was not enough.
+    bins, queue
+        Bins that occur, and the longest queue at any router or port after each (1 = what one bin serves).
+    allowed : float
+        Queue that may remain; the bins of the slower schedule begin elsewhere, so rather less than a full one.
+    factor : float
+        By which all time grows, on top.
     stagger : bool
         Also let the copies of a layer begin one after the other within one window's time: in step, they would all send
         in the same bin, and no slower pace could spread that.
@@ -36,7 +45,8 @@ def stretch(
     width = problem.architecture.contention_cycles
     edges = np.arange(int(bins.max(initial=0)) + 2, dtype=np.float64) * width
     slope = np.ones(len(edges) - 1)
-    slope[bins] = np.maximum(1.0, load * margin)
+    slope[bins] += longer(queue, allowed)
+    slope *= factor
     warped = np.concatenate([[0.0], np.cumsum(slope * width)])
 
     def warp(time: IntArray) -> IntArray:
@@ -56,3 +66,17 @@ def stretch(
         copies = np.array([placed.copies for placed in problem.placed])[chunks.layer]
         first = first + np.maximum(pace, interval) * chunks.copy // copies
     return problem.at_other_times(replace(chunks, pace=pace, not_before=first))
+
+
+def longer(queue: FloatArray, allowed: float) -> FloatArray:
+    """Bins by which each bin has to last longer, so that no queue exceeds what is allowed; shape of ``queue``.
+
+    As if it were one queue: what was served before helps as long as that has not run empty.
+    """
+    extra = np.zeros(len(queue))
+    helped = 0.0
+    for i, waiting in enumerate(queue.tolist()):
+        helped = min(helped, waiting)
+        extra[i] = max(0.0, waiting - helped - allowed)
+        helped += extra[i]
+    return extra

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from spatem_opt.scheduling.problem import Problem, rows_by_layer
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
+
+REMEMBERED = 10_000_000
+"""Transfer times that are kept for the next schedule of the same placement."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,10 +127,27 @@ def subscriptions(problem: Problem, where: list[Site]) -> list[Subscription]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Routes:
-    """Site and subscriptions of every node: what depends on the place of windows, not on their time."""
+    """Site and subscriptions of every node: what depends on the place of windows, not on their time.
+
+    ``delay``: slowest transfers to a consuming node from a producer, as far as they were asked for before.
+    """
 
     sites: list[Site]
     used: list[Subscription]
+    delay: dict[tuple[int, int], IntArray] = field(default_factory=dict)
+
+    def delays(self, problem: Problem, producer: int, consumer: int) -> IntArray:
+        """:func:`delays` from one node to another."""
+        key = (producer, consumer)
+        if key in self.delay:
+            return self.delay[key]
+        site = self.sites[consumer]
+        crossbars = problem.network.nodes[consumer].kind == "crossbar"
+        placed = problem.placed[site.host] if crossbars else None
+        found = delays(problem, self.sites[producer], self.used[producer], *target_tiles(site, placed))
+        if sum(table.size for table in self.delay.values()) + found.size <= REMEMBERED:
+            self.delay[key] = found
+        return found
 
 
 def routes(problem: Problem) -> Routes:

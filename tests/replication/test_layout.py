@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.replication.layout import LANE, Split, bands, column_blocks, interleaved, pack, walk
+from spatem_opt.replication.layout import LANE, LOST, Split, bands, column_blocks, interleaved, pack, unit, walk
 
 SMALL = st.integers(1, 12)
 
@@ -106,28 +106,61 @@ def test_neighbours_on_the_walk_are_near(chip: Architecture) -> None:
     )
     y, x = np.divmod(router, chip.mesh_cols)
     distance = abs(np.diff(y)) + abs(np.diff(x))
-    lanes = max(1, round(chip.mesh_rows / LANE))
+    lanes = max(1, round(chip.mesh_cols / LANE))
     assert (distance > 1).sum() <= lanes - 1
-    assert distance.max(initial=0) <= 2 * np.ceil(chip.mesh_rows / lanes)
+    assert distance.max(initial=0) <= 2 * np.ceil(chip.mesh_cols / lanes)
 
 
 @settings(max_examples=200)
-@given(CHIPS, st.lists(st.integers(1, 9), min_size=1, max_size=30))
-def test_packed_copies_are_disjoint_and_inside(chip: Architecture, sizes: list[int]) -> None:
-    size = np.array(sizes)
-    place = pack(chip, size, 0, chip.crossbars)
+@given(CHIPS, st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=30))
+def test_packed_units_are_disjoint_and_inside(chip: Architecture, sizes: list[tuple[int, int]]) -> None:
+    size, more = np.array(sizes).T
+    place = pack(chip, size, size + more, 0, chip.crossbars)
     assert (place is None) == (size.sum() > chip.crossbars)
     if place is not None:
         assert (place[1:] >= place[:-1] + size[:-1]).all()
         assert place[-1] + size[-1] <= chip.crossbars
 
 
-def test_copies_that_fit_a_tile_do_not_straddle_two() -> None:
-    """Tiles of 4 crossbars, copies of 3: one per tile while there is room to skip one crossbar."""
-    chip = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
-    place = pack(chip, np.array([3, 3, 3]), 0, chip.crossbars)
-    assert place is not None
-    assert place.tolist() == [0, 4, 8]
+TILES = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
+"""Four tiles of four crossbars."""
+
+
+@pytest.mark.parametrize(
+    ("size", "room", "places"),
+    [
+        ([3, 3, 3], [3, 3, 3], [0, 4, 8]),
+        ([7, 7], [8, 8], [0, 8]),
+        ([1, 7], [1, 8], [0, 4]),
+        ([1, 3, 7], [1, 3, 8], [0, 1, 4]),
+        ([1, 7, 7], [1, 8, 8], [0, 1, 8]),
+    ],
+)
+def test_units_begin_with_a_tile_while_there_is_room_to_skip(
+    size: list[int], room: list[int], places: list[int]
+) -> None:
+    """Units of 3 do not straddle tiles, whole tiles begin with one; the last have too little room."""
+    found = pack(TILES, np.array(size), np.array(room), 0, TILES.crossbars)
+    assert found is not None
+    assert found.tolist() == places
+
+
+def test_room_for_whole_tiles_comes_before_avoiding_straddles() -> None:
+    """A single spare crossbar is kept for the unit of 7 in 8."""
+    chip = Architecture(name="chip", mesh_rows=1, mesh_cols=3, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
+    found = pack(chip, np.array([3, 1, 7]), np.array([3, 1, 8]), 0, 12)
+    assert found is not None
+    assert found.tolist() == [0, 3, 4]
+
+
+@given(st.integers(1, 500), st.integers(1, 96))
+def test_units_fill_tiles_or_take_what_they_use(crossbars: int, per_tile: int) -> None:
+    own = unit(crossbars, per_tile)
+    assert own.crossbars == own.copies * crossbars
+    assert own.copies == 1 or own.crossbars <= per_tile
+    assert own.crossbars + crossbars > per_tile
+    assert own.whole == (own.room % per_tile == 0)
+    assert own.crossbars <= own.room <= (1 + LOST) * own.crossbars
 
 
 @pytest.mark.parametrize("copies", [1, 3, 7])

@@ -106,12 +106,6 @@ def test_the_referee_accepts_the_allocation(name: str, preset: str, price: float
     assert max(bounds.cycles(problem).values()) <= verdict.cycles
 
 
-@pytest.mark.parametrize("length", [1, 2, 7, 12, 56, 224])
-def test_blocks_are_the_least_number_for_every_block_length(length: int) -> None:
-    lengths = {-(-length // count) for count in range(1, length + 1)}
-    assert segments.blocks(length).tolist() == sorted(-(-length // size) for size in lengths)
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_menu_of_slots_goes_from_one_to_all(seed: int) -> None:
     table = runs(seed, 0.0)

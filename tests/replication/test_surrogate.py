@@ -25,7 +25,7 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "preset", "price"), CASES)
 def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: float) -> None:
-    """Latency before routers slow it down: -15 to +10 %. Communication: -45 to +30 %, mostly too little."""
+    """Latency before routers slow it down: -20 to +15 %. Communication: -25 to +40 %, within 11 % on ResNets."""
     chip = load_architecture(preset, {"adc_bits": 5})
     made = Candidates(load_network(name), chip, "latency")
     runs = made.runs(Setting(price))
@@ -39,5 +39,5 @@ def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: f
     found = evaluate(assemble(plan, problem, times)).communication
     assert found is not None
     assert cuts.cycles is not None
-    assert 0.85 <= cuts.cycles / times.latency <= 1.10
-    assert 0.55 <= bits / found.total <= 1.30
+    assert 0.80 <= cuts.cycles / times.latency <= 1.15
+    assert 0.75 <= bits / found.total <= 1.40
