@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from formulations.grouping.prices import Floats, LinearProgram
 from formulations.grouping.profile import Pattern, Profile, full, named, pattern_counts, profile
-from formulations.grouping.steps import finish, prepare
+from formulations.grouping.steps import PRICES, finish, prepare
 from formulations.solver import Limits, Result, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
@@ -68,9 +69,11 @@ class Variables:
         return [(i, j) for i in range(self.problem.rows) for j in range(self.problem.cols)]
 
 
-def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
+def make_variables(
+    model: cp_model.CpModel, problem: Problem, prof: Profile, lower: int, *, assignment: bool = True
+) -> Variables:
     """Create all variables; without `assignment` only those of the profile."""
-    prof, groups = profile(problem), min(problem.groups, problem.ous)
+    groups = min(problem.groups, problem.ous)
     named_groups = range(groups) if assignment else range(0)
     rows, cols, new = range(problem.rows), range(problem.cols), model.new_bool_var
     return Variables(
@@ -273,7 +276,9 @@ def touch_objective(y: Variables) -> Any:
     return y.problem.row_cost * sum(y.u.values()) + y.problem.col_cost * sum(y.v.values())
 
 
-def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0) -> tuple[cp_model.CpModel, Variables]:
+def build(
+    problem: Problem, without: Collection[str] = (), *, lower: int = 0, prof: Profile | None = None
+) -> tuple[cp_model.CpModel, Variables]:
     """The full model.
 
     Parameters
@@ -283,11 +288,13 @@ def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0) ->
         Families to leave out (:data:`FAMILIES`).
     lower : int
         Proven lower bound for the family ``bound``.
+    prof : Profile or None
+        Shapes and patterns to choose from; None for all.
     """
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
-    y = make_variables(model, problem, lower)
+    y = make_variables(model, problem, prof or profile(problem), lower)
     for name, add in FAMILIES.items():
         if name not in without:
             add(model, y)
@@ -295,12 +302,14 @@ def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0) ->
     return model, y
 
 
-def build_profile(problem: Problem, without: Collection[str] = (), *, lower: int = 0) -> cp_model.CpModel:
+def build_profile(
+    problem: Problem, without: Collection[str] = (), *, lower: int = 0, prof: Profile | None = None
+) -> cp_model.CpModel:
     """The profile model: its optimum is a lower bound of the problem's."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
-    y = make_variables(model, problem, lower, assignment=False)
+    y = make_variables(model, problem, prof or profile(problem), lower, assignment=False)
     for name in PROFILE:
         if name not in without:
             FAMILIES[name](model, y)
@@ -338,7 +347,7 @@ def solve(
     deterministic_limit: float | None = None,
     log: bool = False,
 ) -> Result[Solution]:
-    """Best grouping with a proven bound: combinatorial bounds, the profile, a longer search, the full model.
+    """Best grouping with a proven bound: combinatorial bounds, prices, the profile, a longer search, the full model.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
@@ -350,7 +359,7 @@ def solve(
     seed, workers : int
         With fewer than 8 workers CP-SAT leaves out strategies that hard grids need, whatever the number of cores.
     hint : Solution or None
-        Feasible grouping to start from; None lets the heuristic make one.
+        Feasible grouping to start from, if it is better than the heuristic's.
     without : collection of str
         Families to leave out.
     deterministic_limit : float or None
@@ -364,16 +373,16 @@ def solve(
         If a solution does not pass the referee: a bug of ours.
     """
     limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
-    start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
-    if start.closed or start.best is None:
+    start, text = prepare(problem, hint, use_bound="bound" not in without, seed=seed), ""
+    if start.best is None:
         return finish(problem, start, begin, "cpsat")
-    text = ""
-    if "bound" not in without and profile(problem).sides:
-        run = run_cpsat(build_profile(problem, without, lower=start.bound), limits.left(begin, 0.3))
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    if not start.closed and start.bound and prof.sides:
+        run = run_cpsat(build_profile(problem, without, lower=start.bound, prof=prof), limits.left(begin, 0.3))
         start.raise_bound(run.bound)
     start.anneal(problem, seed)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
-        model, y = build(problem, without, lower=start.bound)
+        model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
         run = run_cpsat(model, limits.left(begin), log=log)
         text = run.log
@@ -381,6 +390,23 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
+
+
+def linear_program(program: LinearProgram) -> Floats:
+    """Dual values of a linear program, by GLOP."""
+    from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
+
+    solver = pywraplp.Solver.CreateSolver("GLOP")
+    rows = [solver.Constraint(float(least), solver.infinity()) for least in program.rhs]
+    objective = solver.Objective()
+    for cost, column in zip(program.cost, program.columns, strict=True):
+        variable = solver.NumVar(0.0, solver.infinity(), "")
+        objective.SetCoefficient(variable, float(cost))
+        for row, value in column.items():
+            rows[row].SetCoefficient(variable, float(value))
+    objective.SetMinimization()
+    solver.Solve()
+    return np.array([row.dual_value() for row in rows])
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from formulations.grouping.cpsat import PROFILE, REACH, Variables, read, shape_objective, touch_objective
-from formulations.grouping.profile import full, named, pattern_counts, profile
-from formulations.grouping.steps import finish, prepare
+from formulations.grouping.prices import Floats, LinearProgram
+from formulations.grouping.profile import Profile, full, named, pattern_counts, profile
+from formulations.grouping.steps import PRICES, finish, prepare
 from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
 
-def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
+def make_variables(model: Any, problem: Problem, prof: Profile, lower: int, *, assignment: bool = True) -> Variables:
     """Create all variables; without `assignment` only those of the profile."""
-    prof, groups = profile(problem), min(problem.groups, problem.ous)
+    groups = min(problem.groups, problem.ous)
     named_groups = range(groups) if assignment else range(0)
     rows, cols = range(problem.rows), range(problem.cols)
 
@@ -186,7 +187,12 @@ FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, lower: int = 0, assignment: bool = True
+    problem: Problem,
+    without: Collection[str] = (),
+    *,
+    lower: int = 0,
+    prof: Profile | None = None,
+    assignment: bool = True,
 ) -> tuple[Any, Variables]:
     """The full model, or without `assignment` the profile model, whose optimum is a lower bound.
 
@@ -197,6 +203,8 @@ def build(
         Families to leave out (:data:`FAMILIES`).
     lower : int
         Proven lower bound for the family ``bound``.
+    prof : Profile or None
+        Shapes and patterns to choose from; None for all.
     assignment : bool
 
     Returns
@@ -204,7 +212,7 @@ def build(
     (pulp.LpProblem, Variables)
     """
     model = pulp_minimisation("grouping")
-    y = make_variables(model, problem, lower, assignment=assignment)
+    y = make_variables(model, problem, prof or profile(problem), lower, assignment=assignment)
     model.setObjective(pulp_sum([touch_objective(y) if assignment else shape_objective(y)]))
     for name, add in FAMILIES.items():
         if name not in without and (assignment or name in PROFILE):
@@ -247,17 +255,33 @@ def solve(
     limits, begin = Limits(time_limit, seed, workers), time.monotonic()
     engine = f"ilp ({pulp_engine()})"
     start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
-    if start.closed or start.best is None:
+    if start.best is None:
         return finish(problem, start, begin, engine)
-    if "bound" not in without and profile(problem).sides:
-        model, _ = build(problem, without, lower=start.bound, assignment=False)
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    if not start.closed and start.bound and prof.sides:
+        model, _ = build(problem, without, lower=start.bound, prof=prof, assignment=False)
         start.raise_bound(run_pulp(model, limits.left(begin, 0.3)).bound)
     start.anneal(problem, seed)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
-        model, y = build(problem, without, lower=start.bound)
+        model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(y, start.best.labels(problem))
         run = run_pulp(model, limits.left(begin), warm=True)
         if run.solved:
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound)
     return finish(problem, start, begin, engine)
+
+
+def linear_program(program: LinearProgram) -> Floats:
+    """Dual values of a linear program, by the engine of PuLP."""
+    model, terms = pulp_minimisation("prices"), [list[Any]() for _ in program.rhs]
+    variables = [model.add_variable(f"x_{j}", 0) for j in range(len(program.cost))]
+    for variable, column in zip(variables, program.columns, strict=True):
+        for row, value in column.items():
+            terms[row].append(value * variable)
+    model.setObjective(pulp_sum(c * x for c, x in zip(program.cost, variables, strict=True)))
+    rows = [pulp_sum(line) >= least for line, least in zip(terms, program.rhs, strict=True)]
+    for number, row in enumerate(rows):
+        model.addConstraint(row, name=f"row_{number}")
+    run_pulp(model, Limits(60.0, workers=1))
+    return np.array([row.pi or 0.0 for row in rows])

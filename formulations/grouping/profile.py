@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatem_opt.grouping.problem import IntArray, Problem
 
@@ -175,15 +176,22 @@ def pattern_counts(
         groups: dict[tuple[int, Pattern], int] = {}
         for g, shape in enumerate(state.shape_of):
             if shape < len(prof.shapes):
-                per_line = (state.labels == g).sum(axis=1 - axis)
-                pattern = tuple(sorted((int(k) for k in per_line if k), reverse=True))
                 rc = prof.shapes[shape]
-                key = shape, grow(pattern, full(problem, rc), rc[1 - axis])
+                key = shape, grow(per_line(state.labels == g, axis), full(problem, rc), rc[1 - axis])
                 groups[key] = groups.get(key, 0) + 1
         lines: dict[Pattern, int] = {}
-        for i in range(state.labels.shape[axis]):
-            sizes = np.unique(np.take(state.labels, i, axis=axis), return_counts=True)[1]
-            pattern = tuple(sorted((int(k) for k in sizes), reverse=True))
+        for pattern in line_patterns(state.labels, axis):
             lines[pattern] = lines.get(pattern, 0) + 1
         counts.append((groups, lines))
     return counts
+
+
+def per_line(mask: NDArray[np.bool_], axis: int) -> Pattern:
+    """OUs of a group per line of an axis it touches, descending."""
+    return tuple(sorted((int(k) for k in mask.sum(axis=1 - axis) if k), reverse=True))
+
+
+def line_patterns(labels: IntArray, axis: int) -> list[Pattern]:
+    """OUs per group of every line of an axis, descending."""
+    lines = (np.unique(np.take(labels, i, axis=axis), return_counts=True)[1] for i in range(labels.shape[axis]))
+    return [tuple(sorted(sizes.tolist(), reverse=True)) for sizes in lines]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from formulations.grouping import prices
+from formulations.grouping.profile import Profile, profile
 from formulations.solver import Result, concluded, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic, improve
@@ -14,6 +16,8 @@ from spatem_opt.result import Shortage, Status
 
 STEPS = 100_000
 """Moves of the longer search, about a second."""
+PRICES = 0.4
+"""Share of the time for prices."""
 
 
 @dataclass(slots=True)
@@ -42,6 +46,16 @@ class Incumbent:
         """Take a proven bound over if it is better."""
         if bound is not None:
             self.bound = max(self.bound, bound)
+
+    def shrink(self, problem: Problem, solve: prices.Solve, seconds: float) -> Profile:
+        """Raise the bound by prices; the shapes and patterns that they do not rule out, all without a bound."""
+        if self.closed or not self.bound or self.best is None or self.objective is None:
+            return Profile((), ()) if self.closed else profile(problem)
+        if not prices.within_reach(problem):
+            return profile(problem)
+        found = prices.generate(problem, self.best, self.objective, solve, seconds)
+        self.raise_bound(found.bound(problem))
+        return prices.narrowed(problem, found, self.objective)
 
     def anneal(self, problem: Problem, seed: int) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""
@@ -81,11 +95,13 @@ def accepted(problem: Problem, solution: Solution) -> int:
 
 
 def prepare(problem: Problem, hint: Solution | None, *, use_bound: bool, seed: int) -> Incumbent:
-    """Start from the hint or the heuristic, and from the combinatorial bound if wanted."""
-    best = hint if hint is not None else heuristic.solve(problem, seed=seed)
-    if best is None:
+    """Start from the better of hint and heuristic, and from the combinatorial bound if wanted."""
+    found = [s for s in (hint, heuristic.solve(problem, seed=seed)) if s is not None]
+    if not found:
         return Incumbent(None, None, 0)
-    return Incumbent(best, accepted(problem, best), bounds.lower_bound(problem) if use_bound else 0)
+    costs = [accepted(problem, solution) for solution in found]
+    best = costs.index(min(costs))
+    return Incumbent(found[best], costs[best], bounds.lower_bound(problem) if use_bound else 0)
 
 
 def finish(problem: Problem, found: Incumbent, begin: float, engine: str, log: str = "") -> Result[Solution]:
