@@ -393,7 +393,7 @@ def solve(
 
 
 def linear_program(program: LinearProgram) -> Floats:
-    """Dual values of a linear program, by GLOP."""
+    """Dual values of a linear program, by GLOP; zero where it gives up."""
     from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
 
     solver = pywraplp.Solver.CreateSolver("GLOP")
@@ -405,8 +405,8 @@ def linear_program(program: LinearProgram) -> Floats:
         for row, value in column.items():
             rows[row].SetCoefficient(variable, float(value))
     objective.SetMinimization()
-    solver.Solve()
-    return np.array([row.dual_value() for row in rows])
+    solved = solver.Solve() == pywraplp.Solver.OPTIMAL
+    return np.array([row.dual_value() if solved else 0.0 for row in rows])
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

@@ -187,9 +187,11 @@ class Generation:
 
     def add_solution(self, solution: Solution) -> None:
         """Add the groups and lines of a grouping, so that the linear program has a solution."""
-        labels = solution.labels(self.problem)
-        for g in np.unique(labels).tolist():
-            rows, cols = per_line(labels == g, 0), per_line(labels == g, 1)
+        labels, table = solution.labels(self.problem), solution.table()
+        table = table[np.argsort(table[:, 0], kind="stable")]
+        for own in np.split(table, np.flatnonzero(np.diff(table[:, 0])) + 1):
+            window = labels[own[:, 1].min() : own[:, 2].max(), own[:, 3].min() : own[:, 4].max()] == own[0, 0]
+            rows, cols = per_line(window, 0), per_line(window, 1)
             ous = full(self.problem, (len(rows), len(cols)))
             self.add_group(grow(rows, ous, len(cols)), grow(cols, ous, len(rows)))
         for axis in (0, 1):
