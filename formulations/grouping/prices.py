@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from formulations.grouping.profile import LIMIT, Pattern, Profile, Side, full, grow, line_patterns, per_line
+from formulations.grouping.profile import LIMIT, Arc, Pattern, Profile, Side, full, grow, line_patterns, per_line
+from formulations.grouping.program import Program
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
 SCALE = 2**16
@@ -31,19 +32,7 @@ INNER = 0.5
 Floats = NDArray[np.float64]
 
 
-@dataclass(slots=True)
-class LinearProgram:
-    """``min cost x`` with ``sum_j column_j x_j >= rhs``, ``x >= 0``: the profile with the patterns found so far.
-
-    Rows: pieces of 1, 2, .. OUs of rows, then of columns (offered minus needed), lines of either axis, groups.
-    """
-
-    rhs: list[int]
-    cost: list[int] = field(default_factory=list)
-    columns: list[dict[int, int]] = field(default_factory=list)
-
-
-Solve = Callable[[LinearProgram], Floats]
+Solve = Callable[[Program], Floats]
 """Dual values, shape (rows,), of a linear program; any will do, optimal ones do well."""
 
 
@@ -77,7 +66,7 @@ class Prices:
     reduced : int64 array, shape (rows + 1, cols + 1)
         Least cost less value of a group by its shape; ``-NONE`` where there is none.
     fee : int
-        What a group costs beyond that, ``max(0, -min reduced)``.
+        What a group costs beyond that, ``-min reduced``; paid at most n times, saved at least ceil(RC/m) times.
     value : int
         Proven: no grouping costs less [1/SCALE bits].
     """
@@ -88,7 +77,7 @@ class Prices:
     value: int
 
     def bound(self, problem: Problem) -> int:
-        """The bound [bits per window], up to the next cost that can be."""
+        """The bound [bits per window], up to the next cost that there can be."""
         step = math.gcd(problem.row_cost, problem.col_cost) or 1
         return -(-self.value // (SCALE * step)) * step
 
@@ -108,9 +97,10 @@ def evaluate(problem: Problem, price: tuple[IntArray, IntArray]) -> Prices:
     value = axes[0].group[c, r, ous] + axes[1].group[r, c, ous]
     there = (r > 0) & (c > 0) & (np.maximum(r, c) <= ous)
     reduced = np.where(there, SCALE * (p.row_cost * r + p.col_cost * c) - value, -NONE)
-    fee = max(0, -int(reduced.min()))
+    fee = -int(reduced.min())
+    groups = min(p.groups, p.ous) if fee > 0 else -(-p.ous // most)
     lines = p.rows * int(axes[0].line[-1]) + p.cols * int(axes[1].line[-1])
-    return Prices(axes, reduced, fee, lines - min(p.groups, p.ous) * fee)
+    return Prices(axes, reduced, fee, lines - groups * fee)
 
 
 def _axis(price: IntArray, lines: int, length: int, size: int) -> Axis:
@@ -142,36 +132,49 @@ def first_prices(problem: Problem) -> tuple[IntArray, IntArray]:
 
 @dataclass(slots=True)
 class Generation:
-    """Column generation: the linear program and which of its columns are known."""
+    """Column generation: the profile's linear relaxation with the groups and lines found so far, and their keys."""
 
     problem: Problem
-    program: LinearProgram
-    known: set[object] = field(default_factory=set)
+    program: Program = field(default_factory=Program)
+    known: set[Hashable] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        p, program = self.problem, self.program
+        for axis, most in enumerate((min(p.size, p.cols), min(p.size, p.rows))):
+            for k in range(1, most + 1):
+                program.add_row((axis, k), 0)
+            for k in range(2, most + 1):  # a piece may serve as a smaller one
+                program.add(0, {(axis, k): -1, (axis, k - 1): 1})
+        for key, least in (("row", p.rows), ("col", p.cols), ("least", -(-p.ous // p.size)), ("most", -p.groups)):
+            program.add_row(key, least)
 
     def add_group(self, rows: Pattern, cols: Pattern) -> bool:
         """Add groups with these OUs per row and per column; False if known."""
         p = self.problem
-        column = {self.row(0, k): rows.count(k) for k in set(rows)} | {self.row(1, k): cols.count(k) for k in set(cols)}
-        column[len(self.program.rhs) - 1] = -1
-        return self._add((rows, cols), p.row_cost * len(rows) + p.col_cost * len(cols), column)
+        entries: dict[Hashable, int] = {(0, k): rows.count(k) for k in set(rows)}
+        entries |= {(1, k): cols.count(k) for k in set(cols)} | {"least": 1, "most": -1}
+        return self._add((rows, cols), p.row_cost * len(rows) + p.col_cost * len(cols), entries)
 
     def add_line(self, axis: int, pieces: Pattern) -> bool:
         """Add lines of an axis that are shared out in these pieces; False if known."""
-        column = {self.row(axis, k): -pieces.count(k) for k in set(pieces)}
-        column[len(self.program.rhs) - 3 + axis] = 1
-        return self._add((axis, pieces), 0, column)
+        entries: dict[Hashable, int] = {(axis, k): -pieces.count(k) for k in set(pieces)}
+        return self._add((axis, pieces), 0, entries | {("row", "col")[axis]: 1})
 
-    def row(self, axis: int, piece: int) -> int:
-        """Row of the linear program of a piece's balance."""
-        return axis * min(self.problem.size, self.problem.cols) + piece - 1
-
-    def _add(self, key: object, cost: int, column: dict[int, int]) -> bool:
+    def _add(self, key: Hashable, cost: int, entries: dict[Hashable, int]) -> bool:
         if key in self.known:
             return False
         self.known.add(key)
-        self.program.cost.append(cost)
-        self.program.columns.append(column)
+        self.program.add(cost, entries)
         return True
+
+    def prices(self, dual: Floats) -> tuple[IntArray, IntArray]:
+        """Prices of pieces of rows and of columns: dual values of their balances, rounded, not falling."""
+        most = min(self.problem.size, self.problem.cols)
+        both = []
+        for balances in (dual[:most], dual[most : self.program.rows["row"]]):
+            rounded = np.concatenate(([0.0], np.round(SCALE * np.maximum(balances, 0.0))))
+            both.append(np.asarray(np.maximum.accumulate(rounded), dtype=np.int64))
+        return both[0], both[1]
 
     def add_best(self, prices: Prices) -> bool:
         """Add the groups that are worth most beyond their cost, and the lines that are worth least."""
@@ -238,42 +241,30 @@ def generate(
     rounds : int
         Most linear programs.
     """
-    p, end = problem, time.monotonic() + seconds
-    pieces = min(p.size, p.cols), min(p.size, p.rows)
-    work = Generation(p, LinearProgram([0] * sum(pieces) + [p.rows, p.cols, -p.groups]))
-    for axis in (0, 1):
-        for k in range(2, pieces[axis] + 1):  # a piece may serve as a smaller one
-            work.known.add((axis, k))
-            work.program.cost.append(0)
-            work.program.columns.append({work.row(axis, k): -1, work.row(axis, k - 1): 1})
+    end, work = time.monotonic() + seconds, Generation(problem)
     work.add_solution(start)
-    best = evaluate(p, first_prices(p))
+    best, new = evaluate(problem, first_prices(problem)), True
     for _ in range(rounds):
-        if best.bound(p) >= target or time.monotonic() > end:
+        if not new or best.bound(problem) >= target or time.monotonic() > end:
             break
         work.add_best(best)
-        dual = solve(work.program)
-        outer = tuple(_prices(dual[work.row(axis, 1) :][: pieces[axis]]) for axis in (0, 1))
-        new = False
+        outer = work.prices(solve(work.program))
         for weight in (INNER, 0.0):
-            mixed = tuple(
-                np.round(weight * side.price + (1 - weight) * price).astype(np.int64)
-                for side, price in zip(best.axes, outer, strict=True)
-            )
-            tried = evaluate(p, (mixed[0], mixed[1]))
+            tried = evaluate(problem, _mixed(weight, best, outer))
             new = work.add_best(tried)
             best = max(best, tried, key=lambda prices: prices.value)
             if new:
                 break
-        if not new:
-            break
     return best
 
 
-def _prices(dual: Floats) -> IntArray:
-    """Prices of pieces 0, 1, .. from the dual values of their balances."""
-    rounded = np.concatenate(([0.0], np.round(SCALE * np.maximum(dual, 0.0))))
-    return np.asarray(np.maximum.accumulate(rounded), dtype=np.int64)
+def _mixed(weight: float, inner: Prices, outer: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
+    """Prices between the best ones and those of a linear program."""
+    rows, cols = (
+        np.round(weight * axis.price + (1 - weight) * price).astype(np.int64)
+        for axis, price in zip(inner.axes, outer, strict=True)
+    )
+    return rows, cols
 
 
 def narrowed(problem: Problem, prices: Prices, upper: int) -> Profile:
@@ -294,13 +285,18 @@ def narrowed(problem: Problem, prices: Prices, upper: int) -> Profile:
                 groups.append((i, pattern))
                 if len(groups) > LIMIT // 2:
                     return Profile(shapes, ())
-        whole: list[Pattern] = []
-        for pattern in _lines(tables, length, gap):
-            whole.append(pattern)
-            if len(groups) + len(whole) > LIMIT // 2:
-                return Profile(shapes, ())
-        sides.append(Side(lines, length, tuple(groups), tuple(whole)))
+        sides.append(Side(lines, length, tuple(groups), _arcs(tables, gap)))
     return Profile(shapes, tuple(sides))
+
+
+def _arcs(axis: Axis, slack: int) -> tuple[Arc, ...]:
+    """Pieces of lines whose value is within `slack` of the least."""
+    length, most = len(axis.line) - 1, len(axis.price) - 1
+    first, stop = np.triu_indices(length + 1, 1)
+    first, stop = first[stop - first <= most], stop[stop - first <= most]
+    over = axis.line[first] + axis.price[stop - first] + axis.line[length - stop] - axis.line[length]
+    near = over <= slack
+    return tuple(zip(first[near].tolist(), stop[near].tolist(), strict=True))
 
 
 def _groups(axis: Axis, pieces: int, most: int, ous: int, slack: int) -> Iterator[Pattern]:
@@ -314,16 +310,4 @@ def _groups(axis: Axis, pieces: int, most: int, ous: int, slack: int) -> Iterato
         if rest > NONE // 2 and best - rest - int(axis.price[first]) <= slack:
             left = slack - (best - rest - int(axis.price[first]))
             for others in _groups(axis, pieces - 1, first, ous - first, left):
-                yield (first, *others)
-
-
-def _lines(axis: Axis, ous: int, slack: int, most: int | None = None) -> Iterator[Pattern]:
-    """Patterns of a line whose value is within `slack` of the least, descending."""
-    if ous == 0:
-        yield ()
-        return
-    for first in range(min(len(axis.price) - 1, ous, most or ous), 0, -1):
-        over = int(axis.line[ous - first] + axis.price[first] - axis.line[ous])
-        if over <= slack:
-            for others in _lines(axis, ous - first, slack - over, first):
                 yield (first, *others)

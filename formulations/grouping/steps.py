@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from formulations.grouping import prices
 from formulations.grouping.profile import Profile, profile
-from formulations.solver import Result, concluded, versions
+from formulations.grouping.program import Program, bits, profile_program
+from formulations.solver import Limits, Result, concluded, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic, improve
 from spatem_opt.grouping.problem import Problem, Solution
 from spatem_opt.grouping.referee import check
 from spatem_opt.result import Shortage, Status
 
+IntegerSolve = Callable[[Program, Limits], float | None]
+"""Bound of an integer program by an engine; None if there is none."""
 STEPS = 100_000
 """Moves of the longer search, about a second."""
 PRICES = 0.4
@@ -56,6 +60,14 @@ class Incumbent:
         found = prices.generate(problem, self.best, self.objective, solve, seconds)
         self.raise_bound(found.bound(problem))
         return prices.narrowed(problem, found, self.objective)
+
+    def solve_profile(
+        self, problem: Problem, prof: Profile, without: Collection[str], solve: IntegerSolve, limits: Limits
+    ) -> None:
+        """Raise the bound by the profile with integer numbers of shapes."""
+        if not self.closed and self.bound and prof.sides:
+            bound = solve(profile_program(problem, prof, self.bound, without), limits)
+            self.raise_bound(None if bound is None else bits(problem, bound))
 
     def anneal(self, problem: Problem, seed: int) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""

@@ -49,9 +49,7 @@ def solve(problem: Problem) -> Solution | None:
         return None
     cost, groups = _leaves(p)
     many, few = _bracket(p, cost, groups)
-    if few is None:
-        return None
-    return from_table(np.concatenate(_mixed(p, groups, many or few, few)))
+    return None if few is None else _lay_out(p, groups, _mixed(p, many or few, few))
 
 
 def _leaves(problem: Problem) -> tuple[IntArray, IntArray]:
@@ -93,7 +91,8 @@ def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables
 def _run(cost: IntArray, groups: IntArray, surcharge: int) -> Tables:
     """Best partition of all rectangles, by rows; within a row of the tables column by column."""
     leaf = (cost + surcharge * groups).argmin(axis=0)
-    tables = Tables(*(np.take_along_axis(x, leaf[None], axis=0)[0] for x in (cost, groups)), -1 - leaf)
+    least, number = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in (cost, groups))
+    tables = Tables(least, number, -1 - leaf)
     value = tables.cost + surcharge * tables.groups
     rows = len(value) - 1
     for r in range(1, rows + 1):
@@ -120,52 +119,65 @@ def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntAr
         table[r, cols] = table[first, cols] + table[r - first, cols]
 
 
-def _mixed(problem: Problem, groups: IntArray, many: Tables, few: Tables) -> list[IntArray]:
-    """Rectangles of the best partition with at most n groups: of `few`, or a cut with a part of `many` at one side."""
-    rows, cols, limit = problem.rows, problem.cols, problem.groups
-    best, how = few.cost[-1, -1], (0, few, few)
-    for axis, extent in ((0, rows), (1, cols)):
-        at = np.arange(1, extent)
-        one, two = ((at, cols), (rows - at, cols)) if axis == 0 else ((rows, at), (rows, cols - at))
-        cost = np.where(many.groups[one] + few.groups[two] <= limit, many.cost[one] + few.cost[two], INFINITE)
-        if len(at) and cost.min() < best:
-            best, how = cost.min(), (int(cost.argmin()) + 1 + axis * rows, many, few)
-    cut, first, second = how
-    rects: list[IntArray] = []
-    if cut == 0:
-        _collect(problem, groups, few, (rows, cols), (0, 0), rects)
-        return rects
-    at, along = (cut, 0) if cut < rows else (cut - rows, 1)
-    one_size, two_size = ((at, cols), (rows - at, cols)) if along == 0 else ((rows, at), (rows, cols - at))
-    _collect(problem, groups, first, one_size, (0, 0), rects)
-    _collect(problem, groups, second, two_size, (at, 0) if along == 0 else (0, at), rects)
-    return rects
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A rectangle of the grid that is partitioned as `tables` say."""
+
+    tables: Tables
+    rows: int
+    cols: int
+    top: int = 0
+    left: int = 0
+
+    def divided(self, cut: int, first: Tables, second: Tables) -> tuple[Part, Part]:
+        """Both sides of a cut (:class:`Tables`)."""
+        rows = len(self.tables.cost) - 1
+        if cut > rows:
+            at = cut - rows
+            return (
+                Part(first, self.rows, at, self.top, self.left),
+                Part(second, self.rows, self.cols - at, self.top, self.left + at),
+            )
+        return (
+            Part(first, cut, self.cols, self.top, self.left),
+            Part(second, self.rows - cut, self.cols, self.top + cut, self.left),
+        )
 
 
-def _collect(
-    problem: Problem,
-    groups: IntArray,
-    tables: Tables,
-    size: tuple[int, int],
-    corner: tuple[int, int],
-    rects: list[IntArray],
-) -> None:
-    """Append the rectangles of the best partition of a rectangle, numbering groups on from those appended before."""
-    todo = [(size, corner)]
-    used = 1 + max((int(t[:, 0].max()) for t in rects), default=-1)
-    while todo:
-        (r, c), (top, left) = todo.pop()
-        cut = int(tables.cut[r, c])
-        if cut > problem.rows:
-            width = cut - problem.rows
-            todo += [((r, width), (top, left)), ((r, c - width), (top, left + width))]
-        elif cut > 0:
-            todo += [((cut, c), (top, left)), ((r - cut, c), (top + cut, left))]
+def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
+    """The whole as `few` have it, or if that costs less cut once, one side as `many` have it; at most n groups."""
+    rows, cols = problem.rows, problem.cols
+    down, across = np.arange(1, rows), np.arange(1, cols)
+
+    def both(side: IntArray, other: IntArray) -> IntArray:
+        """Sums over both sides of all cuts across rows, then across columns."""
+        return np.concatenate(
+            (side[down, cols] + other[rows - down, cols], side[rows, across] + other[rows, cols - across])
+        )
+
+    whole = Part(few, rows, cols)
+    cost = np.where(both(many.groups, few.groups) <= problem.groups, both(many.cost, few.cost), INFINITE)
+    if cost.min(initial=INFINITE) >= few.cost[-1, -1]:
+        return [whole]
+    best = int(cost.argmin())
+    return list(whole.divided(best + 1 if best < rows - 1 else best + 2, many, few))
+
+
+def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
+    """Rectangles of the parts, groups numbered on from part to part."""
+    rects, used = [], 0
+    while parts:
+        part = parts.pop()
+        cut = int(part.tables.cut[part.rows, part.cols])
+        if cut > 0:
+            parts += part.divided(cut, part.tables, part.tables)
+            continue
+        leaf = -1 - cut
+        number = int(groups[leaf, part.rows, part.cols])
+        if leaf < 3:
+            table = strip_table(part.rows, part.cols, number, problem.size)
         else:
-            leaf = -1 - cut
-            number = int(groups[leaf, r, c])
-            table = strip_table(r, c, number, problem.size)
-            if leaf >= 3:
-                table = strip_table(c, r, number, problem.size)[:, [0, 3, 4, 1, 2]]
-            rects.append(table + np.array([used, top, top, left, left]))
-            used += 1 + int(table[:, 0].max())
+            table = strip_table(part.cols, part.rows, number, problem.size)[:, [0, 3, 4, 1, 2]]
+        rects.append(table + np.array([used, part.top, part.top, part.left, part.left]))
+        used += 1 + int(table[:, 0].max())
+    return from_table(np.concatenate(rects))
