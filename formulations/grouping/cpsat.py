@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 LEX = 50
 """Groups whose touches order rows and columns: their weights 2**49.. still fit CP-SAT's integers."""
-REACH = 40_000
-"""Most OU-group pairs R*C*n of the full model; beyond it only the profile is solved."""
+REACH = 5_000
+"""Most OU-group pairs R*C*n of the full model; beyond it only bounds are raised."""
 
 
 @dataclass(slots=True)

@@ -18,8 +18,8 @@ from spatem_opt.result import Shortage, Status
 
 IntegerSolve = Callable[[Program, Limits], float | None]
 """Bound of an integer program by an engine; None if there is none."""
-STEPS = 100_000
-"""Moves of the longer search, about a second."""
+STEPS, RUNS = 100_000, 8
+"""Moves of a run of the longer search, about half a second, and runs."""
 PRICES = 0.4
 """Share of the time for prices."""
 
@@ -71,9 +71,12 @@ class Incumbent:
 
     def anneal(self, problem: Problem, seed: int) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""
-        if not self.closed and self.bound and self.best is not None and problem.ous <= improve.LARGEST:
-            better = improve.improve(problem, self.best, seed=seed, steps=STEPS, target=self.bound)
-            self.improve(problem, better, None)
+        if not self.bound or problem.ous > improve.LARGEST:
+            return
+        for run in range(RUNS):
+            if not self.closed and self.best is not None:
+                better = improve.improve(problem, self.best, seed=seed + run, steps=STEPS, target=self.bound)
+                self.improve(problem, better, None)
 
     def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
         """Take a solution over if it is better.
