@@ -62,7 +62,7 @@ def networks(args: argparse.Namespace) -> None:
     """Prove or bound the groupings of all shipped networks."""
     warnings.simplefilter("ignore", ArchitectureWarning)
     print(
-        "| network | kinds | proven | gap <= 3 % | layers | of gap <= 3 % | largest gap | chosen / best, median | most | s |"
+        "| network | kinds | proven | gap <= 3 % | layers | gap <= 3 % | largest | chosen / best, median | most | s |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     total: list[tuple[float, float, int]] = []

@@ -90,7 +90,7 @@ def make_variables(model: cp_model.CpModel, problem: Problem, prof: Profile, low
             for a, side in enumerate(prof.sides)
         ],
         [
-            {arc: model.new_int_var(0, side.lines, f"line{a}[{arc}]") for arc in side.arcs}
+            {(i, j): model.new_int_var(0, side.lines, f"line{a}[{i},{j}]") for i, j in side.arcs}
             for a, side in enumerate(prof.sides)
         ],
     )
