@@ -363,7 +363,7 @@ def solve(
         return finish(problem, start, begin, "cpsat")
     prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
     start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
-    start.anneal(problem, seed)
+    start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))

@@ -261,7 +261,7 @@ def solve(
         return finish(problem, start, begin, engine)
     prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
     start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
-    start.anneal(problem, seed)
+    start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(y, start.best.labels(problem))

@@ -69,13 +69,15 @@ class Incumbent:
             bound = solve(profile_program(problem, prof, self.bound, without), limits)
             self.raise_bound(None if bound is None else bits(problem, bound))
 
-    def anneal(self, problem: Problem, seed: int) -> None:
+    def anneal(self, problem: Problem, limits: Limits) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""
         if not self.bound or problem.ous > improve.LARGEST:
             return
+        begin = time.monotonic()
         for run in range(RUNS):
-            if not self.closed and self.best is not None:
-                better = improve.improve(problem, self.best, seed=seed + run, steps=STEPS, target=self.bound)
+            late = run > 0 and time.monotonic() - begin > limits.time_limit
+            if not self.closed and self.best is not None and not late:
+                better = improve.improve(problem, self.best, seed=limits.seed + run, steps=STEPS, target=self.bound)
                 self.improve(problem, better, None)
 
     def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
