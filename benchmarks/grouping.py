@@ -1,6 +1,9 @@
-"""Exact grouping of small grids: how many are proven, how long it takes, how far the heuristic was off.
+"""Exact grouping: of random small grids, or of the layers of networks as the heuristic's best solution has them.
 
-Run ``python benchmarks/grouping.py --samples 300 --seed 1``; prints one JSON line per problem and a summary line.
+``python benchmarks/grouping.py --samples 300 --seed 1`` prints one JSON line per problem that takes long or stays open
+and a summary line: how many are proven, how long it takes, how far the heuristic was off. ``python
+benchmarks/grouping.py --networks`` prints a line of a Markdown table per shipped network on its default chip: gap of
+the best grouping at the solution's crossbars and serial OUs, by kind and by layer, and how far the chosen one is off.
 """
 
 from __future__ import annotations
@@ -9,12 +12,26 @@ import argparse
 import json
 import random
 import statistics
+import time
+import warnings
 
+from formulations.exact.grouping import kinds, prove
 from formulations.grouping import cpsat
+from formulations.solver import Limits
+from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.grouping import bounds, heuristic
 from spatem_opt.grouping.problem import Problem
 from spatem_opt.grouping.referee import objective
+from spatem_opt.network import load
+from spatem_opt.presets import load_architecture
+from spatem_opt.search import search
 
+SHIPPED = (
+    "lenet5", "cifar10", "squeezenet", "alexnet", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "googlenet", "inception_v3", "mobilenet_v2", "vgg13", "vgg16", "densenet121",
+)  # fmt: skip
+"""Those that fit on the chip: VGG-19 does not."""
+CHIP = "ou-isaac"
 COSTS = ((1, 1), (9, 1), (2, 3), (1, 4))
 
 
@@ -28,13 +45,53 @@ def sample(rng: random.Random, largest: int, most_groups: int) -> Problem:
 
 
 def main() -> None:
-    """Solve random problems and print."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("samples", 300), ("seed", 1), ("largest", 8), ("groups", 16), ("workers", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--time-limit", type=float, default=60.0)
     parser.add_argument("--smallest", type=int, default=1, help="least OUs of a grid")
+    parser.add_argument("--networks", nargs="*", choices=SHIPPED, help="layers of (these) shipped networks instead")
     args = parser.parse_args()
+    if args.networks is not None:
+        networks(args)
+    else:
+        small_grids(args)
+
+
+def networks(args: argparse.Namespace) -> None:
+    """Prove or bound the groupings of shipped networks."""
+    warnings.simplefilter("ignore", ArchitectureWarning)
+    print(
+        "| network | kinds | proven | gap <= 3 % | layers | gap <= 3 % | largest | chosen / best, median | most | s |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    total: list[tuple[float, float, int]] = []
+    for name in args.networks or SHIPPED:
+        found = min(search(load(name), load_architecture(CHIP), "latency", "heuristic"), key=lambda found: found.value)
+        begin, limits = time.monotonic(), Limits(args.time_limit, args.seed, args.workers)
+        rows = []
+        for kind in kinds(found)[0]:
+            proof = prove(kind, limits)
+            chosen = objective(kind.problem, kind.chosen)
+            rows.append((1 - proof.bound / proof.cost, chosen / proof.cost, len(kind.layers)))
+        print(line(name, rows, time.monotonic() - begin), flush=True)
+        total += rows
+    print(line("all", total, 0.0))
+
+
+def line(name: str, rows: list[tuple[float, float, int]], seconds: float) -> str:
+    """A line of the table from gap, chosen / best and layers of all kinds."""
+    close = [layers for gap, _, layers in rows if gap <= 0.03]
+    ratios = [ratio for _, ratio, _ in rows]
+    cells = [name, len(rows), sum(gap == 0 for gap, _, _ in rows), len(close), sum(layers for _, _, layers in rows)]
+    cells += [sum(close), f"{100 * max(gap for gap, _, _ in rows):.1f} %"]
+    cells += [f"{statistics.median(ratios):.2f}", f"{max(ratios):.2f}", f"{seconds:.0f}"]
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def small_grids(args: argparse.Namespace) -> None:
+    """Solve random small grids and print."""
     rng, seconds, proven, off, gaps, count = random.Random(args.seed), [], 0, 0, [], 0
     while count < args.samples:
         problem = sample(rng, args.largest, args.groups)

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from formulations.exact import reach
 from formulations.grouping import cpsat
 from formulations.solver import Limits, concluded, versions
-from spatem_opt.grouping import bounds, heuristic
+from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import Problem, Solution, from_table
 from spatem_opt.grouping.referee import objective as cost_of
 from spatem_opt.mapping.grid import Grid
@@ -133,21 +132,18 @@ def _problem(grid: Grid, chosen: Solution) -> Problem:
 
 
 def prove(kind: Kind, limits: Limits) -> Proof:
-    """Solve a small grid; bound a large one, and ask the heuristic for a better grouping than the chosen one."""
+    """The best grouping and bound of all stages of the CP-SAT engine that the grid is small enough for."""
     problem, cost = kind.problem, cost_of(kind.problem, kind.chosen)
     bound = bounds.lower_bound(problem)
     if cost == bound:
         return Proof(kind.chosen, cost, bound, False)
-    if max(problem.rows, problem.cols) <= reach.GRID and problem.groups <= reach.GROUPS:
-        result = cpsat.solve(
-            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen
-        )
-        if result.solution is not None and result.objective is not None and result.bound is not None:
-            return Proof(result.solution, result.objective, result.bound, True)
-    other = heuristic.solve(problem, seed=limits.seed)
-    if other is not None and cost_of(problem, other) < cost:
-        return Proof(other, cost_of(problem, other), bound, False)
-    return Proof(kind.chosen, cost, bound, False)
+    result = cpsat.solve(
+        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen
+    )
+    assert result.solution is not None  # there is a hint
+    assert result.objective is not None
+    assert result.bound is not None
+    return Proof(result.solution, result.objective, result.bound, True)
 
 
 def _use(

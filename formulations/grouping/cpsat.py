@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.grouping.profile import Pattern, Profile, full, named, pattern_counts, profile
-from formulations.grouping.steps import finish, prepare
+from formulations.grouping.prices import Floats
+from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
+from formulations.grouping.program import Program
+from formulations.grouping.steps import PRICES, finish, prepare
 from formulations.solver import Limits, Result, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 LEX = 50
 """Groups whose touches order rows and columns: their weights 2**49.. still fit CP-SAT's integers."""
-REACH = 40_000
-"""Most OU-group pairs R*C*n of the full model; beyond it only the profile is solved."""
+REACH = 5_000
+"""Most OU-group pairs R*C*n of the full model; beyond it only bounds are raised."""
 
 
 @dataclass(slots=True)
@@ -46,8 +48,8 @@ class Variables:
         Groups of shape t.
     pattern : per axis (t, pattern) -> int
         Groups of shape t that use a pattern.
-    line : per axis pattern -> int
-        Lines shared out by a pattern.
+    line : per axis arc -> int
+        Lines that have this piece.
     """
 
     problem: Problem
@@ -60,7 +62,7 @@ class Variables:
     s: dict[tuple[int, int], Any]
     count: list[Any]
     pattern: list[dict[tuple[int, Pattern], Any]]
-    line: list[dict[Pattern, Any]]
+    line: list[dict[Arc, Any]]
 
     @property
     def ous(self) -> list[tuple[int, int]]:
@@ -68,10 +70,10 @@ class Variables:
         return [(i, j) for i in range(self.problem.rows) for j in range(self.problem.cols)]
 
 
-def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
-    """Create all variables; without `assignment` only those of the profile."""
-    prof, groups = profile(problem), min(problem.groups, problem.ous)
-    named_groups = range(groups) if assignment else range(0)
+def make_variables(model: cp_model.CpModel, problem: Problem, prof: Profile, lower: int) -> Variables:
+    """Create all variables."""
+    groups = min(problem.groups, problem.ous)
+    named_groups = range(groups)
     rows, cols, new = range(problem.rows), range(problem.cols), model.new_bool_var
     return Variables(
         problem,
@@ -88,7 +90,7 @@ def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, *, ass
             for a, side in enumerate(prof.sides)
         ],
         [
-            {q: model.new_int_var(0, side.lines, f"line{a}[{k}]") for k, q in enumerate(side.line_patterns)}
+            {(i, j): model.new_int_var(0, side.lines, f"line{a}[{i},{j}]") for i, j in side.arcs}
             for a, side in enumerate(prof.sides)
         ],
     )
@@ -157,11 +159,12 @@ def add_shape_count(model: cp_model.CpModel, y: Variables) -> None:
 
 
 def add_group_count(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Redundant: there are at most n groups (G7).
+    r"""Redundant: there are at most n groups, and enough of them (G7).
 
-    .. math:: \sum_t T_t \le n
+    .. math:: \lceil RC / m \rceil \le \sum_t T_t \le n
     """
-    model.add(sum(y.count) <= y.groups).with_name("group_count[0]")
+    model.add(sum(y.count) <= y.groups).with_name("group_count[most]")
+    model.add(sum(y.count) >= -(-y.problem.ous // y.problem.size)).with_name("group_count[least]")
 
 
 def add_group_pattern(model: cp_model.CpModel, y: Variables) -> None:
@@ -175,24 +178,27 @@ def add_group_pattern(model: cp_model.CpModel, y: Variables) -> None:
             model.add(used == count).with_name(f"group_pattern[{axis},{t}]")
 
 
-def add_line_pattern(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Redundant: every line of either axis A is shared out in one way (G9).
+def add_line_flow(model: cp_model.CpModel, y: Variables) -> None:
+    r"""Redundant: every line of either axis A is shared out: its pieces are a path over its OUs (G9).
 
-    .. math:: \sum_{w} L^A_w = |A| \qquad \forall A \in \{\text{rows}, \text{columns}\}
+    .. math:: \sum_{v} F^A_{kv} - \sum_{u} F^A_{uk} = |A| \,[k = 0] \qquad \forall k < \text{length}(A), A
     """
-    for axis, (lines, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
-        model.add(sum(lines.values()) == side.lines).with_name(f"line_pattern[{axis}]")
+    for axis, (flow, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
+        for k in range(side.length):
+            out = sum(variable for (first, _), variable in flow.items() if first == k)
+            into = sum(variable for (_, stop), variable in flow.items() if stop == k)
+            model.add(out - into == side.lines * (k == 0)).with_name(f"line_flow[{axis},{k}]")
 
 
 def add_pieces(model: cp_model.CpModel, y: Variables) -> None:
     r"""Redundant: of pieces of at least k OUs, groups have no fewer than lines need (G10); q(k) counts them in q.
 
-    .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_w w(k) L^A_w \qquad \forall k = 1..\text{length}(A), A
+    .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_{v - u \ge k} F^A_{uv} \qquad \forall k = 1..\text{length}(A), A
     """
     for axis, side in enumerate(y.profile.sides):
         for k in range(1, side.length + 1):
             offered = sum(sum(part >= k for part in q) * var for (_, q), var in y.pattern[axis].items())
-            needed = sum(sum(part >= k for part in w) * var for w, var in y.line[axis].items())
+            needed = sum(var for (first, stop), var in y.line[axis].items() if stop - first >= k)
             model.add(offered >= needed).with_name(f"pieces[{axis},{k}]")
 
 
@@ -203,8 +209,7 @@ def add_bound(model: cp_model.CpModel, y: Variables) -> None:
               \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
     """
     model.add(shape_objective(y) >= y.lower).with_name("bound[shapes]")
-    if y.u:
-        model.add(touch_objective(y) >= y.lower).with_name("bound[touches]")
+    model.add(touch_objective(y) >= y.lower).with_name("bound[touches]")
 
 
 def add_group_order(model: cp_model.CpModel, y: Variables) -> None:
@@ -249,17 +254,15 @@ FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
     "shape_count": add_shape_count,
     "group_count": add_group_count,
     "group_pattern": add_group_pattern,
-    "line_pattern": add_line_pattern,
+    "line_flow": add_line_flow,
     "pieces": add_pieces,
     "bound": add_bound,
     "group_order": add_group_order,
     "row_order": add_row_order,
     "col_order": add_col_order,
 }
-REDUNDANT = frozenset(("shape", "shape_count", "group_count", "group_pattern", "line_pattern", "pieces", "bound"))
+REDUNDANT = frozenset(("shape", "shape_count", "group_count", "group_pattern", "line_flow", "pieces", "bound"))
 SYMMETRY = frozenset(("group_order", "row_order", "col_order"))
-PROFILE = ("group_count", "group_pattern", "line_pattern", "pieces", "bound")
-"""Families of the profile model: a relaxation without named groups, rows and columns."""
 
 
 def shape_objective(y: Variables) -> Any:
@@ -273,7 +276,9 @@ def touch_objective(y: Variables) -> Any:
     return y.problem.row_cost * sum(y.u.values()) + y.problem.col_cost * sum(y.v.values())
 
 
-def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0) -> tuple[cp_model.CpModel, Variables]:
+def build(
+    problem: Problem, without: Collection[str] = (), *, lower: int = 0, prof: Profile | None = None
+) -> tuple[cp_model.CpModel, Variables]:
     """The full model.
 
     Parameters
@@ -283,29 +288,18 @@ def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0) ->
         Families to leave out (:data:`FAMILIES`).
     lower : int
         Proven lower bound for the family ``bound``.
+    prof : Profile or None
+        Shapes and patterns to choose from; None for all.
     """
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
-    y = make_variables(model, problem, lower)
+    y = make_variables(model, problem, prof or profile(problem), lower)
     for name, add in FAMILIES.items():
         if name not in without:
             add(model, y)
     model.minimize(touch_objective(y))
     return model, y
-
-
-def build_profile(problem: Problem, without: Collection[str] = (), *, lower: int = 0) -> cp_model.CpModel:
-    """The profile model: its optimum is a lower bound of the problem's."""
-    from ortools.sat.python import cp_model
-
-    model = cp_model.CpModel()
-    y = make_variables(model, problem, lower, assignment=False)
-    for name in PROFILE:
-        if name not in without:
-            FAMILIES[name](model, y)
-    model.minimize(shape_objective(y))
-    return model
 
 
 def add_hint(model: cp_model.CpModel, y: Variables, labels: IntArray) -> None:
@@ -320,11 +314,11 @@ def add_hint(model: cp_model.CpModel, y: Variables, labels: IntArray) -> None:
         model.add_hint(s, state.shape_of[g] == t)
     for t, count in enumerate(y.count):
         model.add_hint(count, state.shape_of.count(t))
-    for axis, (groups, lines) in enumerate(pattern_counts(y.problem, y.profile, state)):
+    for axis, (groups, arcs) in enumerate(pattern_counts(y.problem, y.profile, state)):
         for key, variable in y.pattern[axis].items():
             model.add_hint(variable, groups.get(key, 0))
-        for pattern, variable in y.line[axis].items():
-            model.add_hint(variable, lines.get(pattern, 0))
+        for arc, variable in y.line[axis].items():
+            model.add_hint(variable, arcs.get(arc, 0))
 
 
 def solve(
@@ -338,7 +332,7 @@ def solve(
     deterministic_limit: float | None = None,
     log: bool = False,
 ) -> Result[Solution]:
-    """Best grouping with a proven bound: combinatorial bounds, the profile, a longer search, the full model.
+    """Best grouping with a proven bound: combinatorial bounds, prices, the profile, a longer search, the full model.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
@@ -350,7 +344,7 @@ def solve(
     seed, workers : int
         With fewer than 8 workers CP-SAT leaves out strategies that hard grids need, whatever the number of cores.
     hint : Solution or None
-        Feasible grouping to start from; None lets the heuristic make one.
+        Feasible grouping to start from, if it is better than the heuristic's.
     without : collection of str
         Families to leave out.
     deterministic_limit : float or None
@@ -364,16 +358,14 @@ def solve(
         If a solution does not pass the referee: a bug of ours.
     """
     limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
-    start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
-    if start.closed or start.best is None:
+    start, text = prepare(problem, hint, use_bound="bound" not in without, seed=seed), ""
+    if start.best is None:
         return finish(problem, start, begin, "cpsat")
-    text = ""
-    if "bound" not in without and profile(problem).sides:
-        run = run_cpsat(build_profile(problem, without, lower=start.bound), limits.left(begin, 0.3))
-        start.raise_bound(run.bound)
-    start.anneal(problem, seed)
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
+    start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
-        model, y = build(problem, without, lower=start.bound)
+        model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
         run = run_cpsat(model, limits.left(begin), log=log)
         text = run.log
@@ -381,6 +373,37 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
+
+
+def linear_program(program: Program) -> Floats:
+    """Dual values of a linear program, by GLOP; zero where it gives up."""
+    solver, rows = _linear_model("GLOP", program)
+    solved = solver.Solve() == solver.OPTIMAL
+    return np.array([row.dual_value() if solved else 0.0 for row in rows])
+
+
+def integer_program(program: Program, limits: Limits) -> float | None:
+    """Bound of an integer program, by SCIP: CP-SAT, which has no fractions, is slow to bound numbers of shapes."""
+    solver, _ = _linear_model("SCIP", program)
+    solver.SetTimeLimit(max(1, round(1000 * limits.time_limit)))
+    status = solver.Solve()
+    return solver.Objective().BestBound() if status in (solver.OPTIMAL, solver.FEASIBLE) else None
+
+
+def _linear_model(engine: str, program: Program) -> tuple[Any, list[Any]]:
+    """A solver of OR-Tools with a program, and its constraints."""
+    from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
+
+    solver = pywraplp.Solver.CreateSolver(engine)
+    rows = [solver.Constraint(float(least), solver.infinity()) for least in program.rhs]
+    objective = solver.Objective()
+    for j, (cost, column) in enumerate(zip(program.cost, program.columns, strict=True)):
+        variable = solver.Var(0.0, solver.infinity(), j in program.integer, "")
+        objective.SetCoefficient(variable, float(cost))
+        for row, value in column.items():
+            rows[row].SetCoefficient(variable, float(value))
+    objective.SetMinimization()
+    return solver, rows
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

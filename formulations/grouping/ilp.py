@@ -8,17 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from formulations.grouping.cpsat import PROFILE, REACH, Variables, read, shape_objective, touch_objective
-from formulations.grouping.profile import full, named, pattern_counts, profile
-from formulations.grouping.steps import finish, prepare
+from formulations.grouping.cpsat import REACH, Variables, read, shape_objective, touch_objective
+from formulations.grouping.prices import Floats
+from formulations.grouping.profile import Profile, full, named, pattern_counts, profile
+from formulations.grouping.program import Program
+from formulations.grouping.steps import PRICES, finish, prepare
 from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
 
-def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool = True) -> Variables:
-    """Create all variables; without `assignment` only those of the profile."""
-    prof, groups = profile(problem), min(problem.groups, problem.ous)
-    named_groups = range(groups) if assignment else range(0)
+def make_variables(model: Any, problem: Problem, prof: Profile, lower: int) -> Variables:
+    """Create all variables."""
+    groups = min(problem.groups, problem.ous)
+    named_groups = range(groups)
     rows, cols = range(problem.rows), range(problem.cols)
 
     def new(name: str, most: int = 1) -> Any:
@@ -39,7 +41,7 @@ def make_variables(model: Any, problem: Problem, lower: int, *, assignment: bool
             for a, side in enumerate(prof.sides)
         ],
         [
-            {q: new(f"line{a}_{k}", side.lines) for k, q in enumerate(side.line_patterns)}
+            {arc: new(f"line{a}_{arc[0]}_{arc[1]}", side.lines) for arc in side.arcs}
             for a, side in enumerate(prof.sides)
         ],
     )
@@ -108,11 +110,12 @@ def add_shape_count(model: Any, y: Variables) -> None:
 
 
 def add_group_count(model: Any, y: Variables) -> None:
-    r"""Redundant: there are at most n groups (G7).
+    r"""Redundant: there are at most n groups, and enough of them (G7).
 
-    .. math:: \sum_t T_t \le n
+    .. math:: \lceil RC / m \rceil \le \sum_t T_t \le n
     """
-    model.addConstraint(pulp_sum(y.count) <= y.groups, name="group_count[0]")
+    model.addConstraint(pulp_sum(y.count) <= y.groups, name="group_count[most]")
+    model.addConstraint(pulp_sum(y.count) >= -(-y.problem.ous // y.problem.size), name="group_count[least]")
 
 
 def add_group_pattern(model: Any, y: Variables) -> None:
@@ -126,24 +129,27 @@ def add_group_pattern(model: Any, y: Variables) -> None:
             model.addConstraint(used == count, name=f"group_pattern[{axis},{t}]")
 
 
-def add_line_pattern(model: Any, y: Variables) -> None:
-    r"""Redundant: every line of either axis A is shared out in one way (G9).
+def add_line_flow(model: Any, y: Variables) -> None:
+    r"""Redundant: every line of either axis A is shared out: its pieces are a path over its OUs (G9).
 
-    .. math:: \sum_{w} L^A_w = |A| \qquad \forall A \in \{\text{rows}, \text{columns}\}
+    .. math:: \sum_{v} F^A_{kv} - \sum_{u} F^A_{uk} = |A| \,[k = 0] \qquad \forall k < \text{length}(A), A
     """
-    for axis, (lines, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
-        model.addConstraint(pulp_sum(lines.values()) == side.lines, name=f"line_pattern[{axis}]")
+    for axis, (flow, side) in enumerate(zip(y.line, y.profile.sides, strict=True)):
+        for k in range(side.length):
+            out = pulp_sum(variable for (first, _), variable in flow.items() if first == k)
+            into = pulp_sum(variable for (_, stop), variable in flow.items() if stop == k)
+            model.addConstraint(out - into == side.lines * (k == 0), name=f"line_flow[{axis},{k}]")
 
 
 def add_pieces(model: Any, y: Variables) -> None:
     r"""Redundant: of pieces of at least k OUs, groups have no fewer than lines need (G10); q(k) counts them in q.
 
-    .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_w w(k) L^A_w \qquad \forall k = 1..\text{length}(A), A
+    .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_{v - u \ge k} F^A_{uv} \qquad \forall k = 1..\text{length}(A), A
     """
     for axis, side in enumerate(y.profile.sides):
         for k in range(1, side.length + 1):
             offered = pulp_sum(sum(part >= k for part in q) * var for (_, q), var in y.pattern[axis].items())
-            needed = pulp_sum(sum(part >= k for part in w) * var for w, var in y.line[axis].items())
+            needed = pulp_sum(var for (first, stop), var in y.line[axis].items() if stop - first >= k)
             model.addConstraint(offered >= needed, name=f"pieces[{axis},{k}]")
 
 
@@ -154,8 +160,7 @@ def add_bound(model: Any, y: Variables) -> None:
               \sum_{gi} a u_{gi} + \sum_{gj} b v_{gj} \ge \underline{z}
     """
     model.addConstraint(pulp_sum([shape_objective(y)]) >= y.lower, name="bound[shapes]")
-    if y.u:
-        model.addConstraint(pulp_sum([touch_objective(y)]) >= y.lower, name="bound[touches]")
+    model.addConstraint(pulp_sum([touch_objective(y)]) >= y.lower, name="bound[touches]")
 
 
 def add_group_order(model: Any, y: Variables) -> None:
@@ -178,7 +183,7 @@ FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
     "shape_count": add_shape_count,
     "group_count": add_group_count,
     "group_pattern": add_group_pattern,
-    "line_pattern": add_line_pattern,
+    "line_flow": add_line_flow,
     "pieces": add_pieces,
     "bound": add_bound,
     "group_order": add_group_order,
@@ -186,9 +191,13 @@ FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, lower: int = 0, assignment: bool = True
+    problem: Problem,
+    without: Collection[str] = (),
+    *,
+    lower: int = 0,
+    prof: Profile | None = None,
 ) -> tuple[Any, Variables]:
-    """The full model, or without `assignment` the profile model, whose optimum is a lower bound.
+    """The full model.
 
     Parameters
     ----------
@@ -197,17 +206,18 @@ def build(
         Families to leave out (:data:`FAMILIES`).
     lower : int
         Proven lower bound for the family ``bound``.
-    assignment : bool
+    prof : Profile or None
+        Shapes and patterns to choose from; None for all.
 
     Returns
     -------
     (pulp.LpProblem, Variables)
     """
     model = pulp_minimisation("grouping")
-    y = make_variables(model, problem, lower, assignment=assignment)
-    model.setObjective(pulp_sum([touch_objective(y) if assignment else shape_objective(y)]))
+    y = make_variables(model, problem, prof or profile(problem), lower)
+    model.setObjective(pulp_sum([touch_objective(y)]))
     for name, add in FAMILIES.items():
-        if name not in without and (assignment or name in PROFILE):
+        if name not in without:
             add(model, y)
     return model, y
 
@@ -224,11 +234,11 @@ def add_hint(y: Variables, labels: IntArray) -> None:
         s.setInitialValue(int(state.shape_of[g] == t))
     for t, count in enumerate(y.count):
         count.setInitialValue(state.shape_of.count(t))
-    for axis, (groups, lines) in enumerate(pattern_counts(y.problem, y.profile, state)):
+    for axis, (groups, arcs) in enumerate(pattern_counts(y.problem, y.profile, state)):
         for key, variable in y.pattern[axis].items():
             variable.setInitialValue(groups.get(key, 0))
-        for pattern, variable in y.line[axis].items():
-            variable.setInitialValue(lines.get(pattern, 0))
+        for arc, variable in y.line[axis].items():
+            variable.setInitialValue(arcs.get(arc, 0))
 
 
 def solve(
@@ -247,17 +257,44 @@ def solve(
     limits, begin = Limits(time_limit, seed, workers), time.monotonic()
     engine = f"ilp ({pulp_engine()})"
     start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
-    if start.closed or start.best is None:
+    if start.best is None:
         return finish(problem, start, begin, engine)
-    if "bound" not in without and profile(problem).sides:
-        model, _ = build(problem, without, lower=start.bound, assignment=False)
-        start.raise_bound(run_pulp(model, limits.left(begin, 0.3)).bound)
-    start.anneal(problem, seed)
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
+    start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
-        model, y = build(problem, without, lower=start.bound)
+        model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(y, start.best.labels(problem))
         run = run_pulp(model, limits.left(begin), warm=True)
         if run.solved:
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound)
     return finish(problem, start, begin, engine)
+
+
+def linear_program(program: Program) -> Floats:
+    """Dual values of a linear program, by the engine of PuLP."""
+    model, rows = _pulp_model(program)
+    run_pulp(model, Limits(60.0, workers=1))
+    return np.array([row.pi or 0.0 for row in rows])
+
+
+def integer_program(program: Program, limits: Limits) -> float | None:
+    """Bound of an integer program, by the engine of PuLP: only if it is solved."""
+    run = run_pulp(_pulp_model(program)[0], limits)
+    return None if run.bound is None else float(run.bound)
+
+
+def _pulp_model(program: Program) -> tuple[Any, list[Any]]:
+    """A PuLP problem with a program, and its constraints."""
+    model, terms = pulp_minimisation("program"), [list[Any]() for _ in program.rhs]
+    variables = []
+    for j, column in enumerate(program.columns):
+        variables.append(model.add_variable(f"x_{j}", 0, None, "Integer" if j in program.integer else "Continuous"))
+        for row, value in column.items():
+            terms[row].append(value * variables[j])
+    model.setObjective(pulp_sum(c * x for c, x in zip(program.cost, variables, strict=True) if c))
+    rows = [pulp_sum(line) >= least for line, least in zip(terms, program.rhs, strict=True)]
+    for number, row in enumerate(rows):
+        model.addConstraint(row, name=f"row_{number}")
+    return model, rows

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatem_opt.grouping.problem import IntArray, Problem
 
@@ -17,6 +19,7 @@ LIMIT = 20_000
 """Most patterns of a model; grids that have more go without the profile families."""
 
 Pattern = tuple[int, ...]
+Arc = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +32,14 @@ class Side:
         Lines of this axis (rows: R) and OUs of a line (C).
     group_patterns : tuple of (shape, pattern)
         Index of a shape and OUs of such a group per line it touches, descending.
-    line_patterns : tuple of patterns
-        Ways to share a line out: OUs per group that touches it, descending.
+    arcs : tuple of (first, stop)
+        Pieces of a line, its OUs numbered from 0: a way to share a line out is a path from 0 to `length`.
     """
 
     lines: int
     length: int
     group_patterns: tuple[tuple[int, Pattern], ...]
-    line_patterns: tuple[Pattern, ...]
+    arcs: tuple[Arc, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +72,12 @@ def profile(problem: Problem) -> Profile:
     shapes = tuple(shape for shape in every if max(shape) <= full(problem, shape))
     sides = []
     for axis, (lines, length) in enumerate(((problem.rows, problem.cols), (problem.cols, problem.rows))):
-        total = sum(count(full(problem, s), s[axis], s[1 - axis]) for s in shapes)
-        total += sum(count(length, parts, min(length, problem.size)) for parts in range(1, length + 1))
-        if total > LIMIT // 2:
+        if sum(count(full(problem, s), s[axis], s[1 - axis]) for s in shapes) > LIMIT // 2:
             return Profile(shapes, ())
         groups = tuple((i, q) for i, s in enumerate(shapes) for q in partitions(full(problem, s), s[axis], s[1 - axis]))
-        shared = range(1, length + 1)
-        whole = tuple(q for parts in shared for q in partitions(length, parts, min(length, problem.size)))
-        sides.append(Side(lines, length, groups, whole))
+        most = min(length, problem.size)
+        arcs = tuple((i, j) for i in range(length) for j in range(i + 1, min(length, i + most) + 1))
+        sides.append(Side(lines, length, groups, arcs))
     return Profile(shapes, tuple(sides))
 
 
@@ -168,22 +169,30 @@ def shape_index(labels: IntArray, group: int, index: dict[tuple[int, int], int],
 
 def pattern_counts(
     problem: Problem, prof: Profile, state: Named
-) -> list[tuple[dict[tuple[int, Pattern], int], dict[Pattern, int]]]:
-    """Per axis how often a grouping uses each group pattern (grown to a full group) and each line pattern."""
+) -> list[tuple[dict[tuple[int, Pattern], int], dict[Arc, int]]]:
+    """Per axis how often a grouping uses each group pattern (grown to a full group) and each arc."""
     counts = []
     for axis in range(len(prof.sides)):
         groups: dict[tuple[int, Pattern], int] = {}
         for g, shape in enumerate(state.shape_of):
             if shape < len(prof.shapes):
-                per_line = (state.labels == g).sum(axis=1 - axis)
-                pattern = tuple(sorted((int(k) for k in per_line if k), reverse=True))
                 rc = prof.shapes[shape]
-                key = shape, grow(pattern, full(problem, rc), rc[1 - axis])
+                key = shape, grow(per_line(state.labels == g, axis), full(problem, rc), rc[1 - axis])
                 groups[key] = groups.get(key, 0) + 1
-        lines: dict[Pattern, int] = {}
-        for i in range(state.labels.shape[axis]):
-            sizes = np.unique(np.take(state.labels, i, axis=axis), return_counts=True)[1]
-            pattern = tuple(sorted((int(k) for k in sizes), reverse=True))
-            lines[pattern] = lines.get(pattern, 0) + 1
-        counts.append((groups, lines))
+        arcs: dict[Arc, int] = {}
+        for pattern in line_patterns(state.labels, axis):
+            for arc in pairwise(accumulate(pattern, initial=0)):
+                arcs[arc] = arcs.get(arc, 0) + 1
+        counts.append((groups, arcs))
     return counts
+
+
+def per_line(mask: NDArray[np.bool_], axis: int) -> Pattern:
+    """OUs of a group per line of an axis it touches, descending."""
+    return tuple(sorted((int(k) for k in mask.sum(axis=1 - axis) if k), reverse=True))
+
+
+def line_patterns(labels: IntArray, axis: int) -> list[Pattern]:
+    """OUs per group of every line of an axis, descending."""
+    lines = (np.unique(np.take(labels, i, axis=axis), return_counts=True)[1] for i in range(labels.shape[axis]))
+    return [tuple(sorted(sizes.tolist(), reverse=True)) for sizes in lines]

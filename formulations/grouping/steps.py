@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from formulations.solver import Result, concluded, versions
+from formulations.grouping import prices
+from formulations.grouping.profile import Profile, profile
+from formulations.grouping.program import Program, bits, profile_program
+from formulations.solver import Limits, Result, concluded, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic, improve
 from spatem_opt.grouping.problem import Problem, Solution
 from spatem_opt.grouping.referee import check
 from spatem_opt.result import Shortage, Status
 
-STEPS = 100_000
-"""Moves of the longer search, about a second."""
+IntegerSolve = Callable[[Program, Limits], float | None]
+"""Bound of an integer program by an engine; None if there is none."""
+STEPS, RUNS = 100_000, 8
+"""Moves of a run of the longer search, about half a second, and runs."""
+PRICES = 0.4
+"""Share of the time for prices."""
 
 
 @dataclass(slots=True)
@@ -43,11 +51,34 @@ class Incumbent:
         if bound is not None:
             self.bound = max(self.bound, bound)
 
-    def anneal(self, problem: Problem, seed: int) -> None:
+    def shrink(self, problem: Problem, solve: prices.Solve, seconds: float) -> Profile:
+        """Raise the bound by prices; the shapes and patterns that they do not rule out, all without a bound."""
+        if self.closed or not self.bound or self.best is None or self.objective is None:
+            return Profile((), ()) if self.closed else profile(problem)
+        if not prices.within_reach(problem):
+            return profile(problem)
+        found = prices.generate(problem, self.best, self.objective, solve, seconds)
+        self.raise_bound(found.bound(problem))
+        return prices.narrowed(problem, found, self.objective)
+
+    def solve_profile(
+        self, problem: Problem, prof: Profile, without: Collection[str], solve: IntegerSolve, limits: Limits
+    ) -> None:
+        """Raise the bound by the profile with integer numbers of shapes."""
+        if not self.closed and self.bound and prof.sides:
+            bound = solve(profile_program(problem, prof, self.bound, without), limits)
+            self.raise_bound(None if bound is None else bits(problem, bound))
+
+    def anneal(self, problem: Problem, limits: Limits) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""
-        if not self.closed and self.bound and self.best is not None and problem.ous <= improve.LARGEST:
-            better = improve.improve(problem, self.best, seed=seed, steps=STEPS, target=self.bound)
-            self.improve(problem, better, None)
+        if not self.bound or problem.ous > improve.LARGEST:
+            return
+        begin = time.monotonic()
+        for run in range(RUNS):
+            late = run > 0 and time.monotonic() - begin > limits.time_limit
+            if not self.closed and self.best is not None and not late:
+                better = improve.improve(problem, self.best, seed=limits.seed + run, steps=STEPS, target=self.bound)
+                self.improve(problem, better, None)
 
     def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
         """Take a solution over if it is better.
@@ -81,11 +112,13 @@ def accepted(problem: Problem, solution: Solution) -> int:
 
 
 def prepare(problem: Problem, hint: Solution | None, *, use_bound: bool, seed: int) -> Incumbent:
-    """Start from the hint or the heuristic, and from the combinatorial bound if wanted."""
-    best = hint if hint is not None else heuristic.solve(problem, seed=seed)
-    if best is None:
+    """Start from the better of hint and heuristic, and from the combinatorial bound if wanted."""
+    found = [s for s in (hint, heuristic.solve(problem, seed=seed)) if s is not None]
+    if not found:
         return Incumbent(None, None, 0)
-    return Incumbent(best, accepted(problem, best), bounds.lower_bound(problem) if use_bound else 0)
+    costs = [accepted(problem, solution) for solution in found]
+    best = costs.index(min(costs))
+    return Incumbent(found[best], costs[best], bounds.lower_bound(problem) if use_bound else 0)
 
 
 def finish(problem: Problem, found: Incumbent, begin: float, engine: str, log: str = "") -> Result[Solution]:

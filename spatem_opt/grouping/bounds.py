@@ -6,6 +6,7 @@ All arithmetic is on Python integers or int64, rounded up only where the optimum
 from __future__ import annotations
 
 from itertools import pairwise
+from math import gcd
 
 import numpy as np
 
@@ -18,14 +19,16 @@ TOUCH_LIMIT = 50_000
 
 
 def lower_bound(problem: Problem) -> int:
-    """The best of all bounds here [bits per window].
+    """The best of all bounds here, up to a multiple of gcd(a, b) [bits per window].
 
     Examples
     --------
     >>> lower_bound(Problem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1))
     16
     """
-    return max(envelope(problem), split(problem), lines(problem), touches(problem))
+    step = gcd(problem.row_cost, problem.col_cost) or 1
+    best = max(envelope(problem), split(problem), lines(problem), touches(problem))
+    return -(-best // step) * step
 
 
 def shape_costs(problem: Problem) -> IntArray:

@@ -1,94 +1,183 @@
-"""Best partition of a small grid into rectangles by straight cuts from side to side, by dynamic programming."""
+"""Best partition of a grid into rectangles by straight cuts from side to side, by dynamic programming.
+
+The limit on groups is priced: every group costs a surcharge more, and the least surcharge that keeps to the limit is
+sought by bisection. Cuts of the whole grid may join a part that costs less with one that needs fewer groups.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
-from spatem_opt.grouping.strips import INFINITE, strip_cost, strip_table
+from spatem_opt.grouping.strips import INFINITE, kinds, strip_cost, strip_table
 
-STATES = 40_000
-"""Largest R * C * n * (R + C) * n / 16 worth a second of dynamic programming."""
+WORK = 150_000_000
+"""Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
+SURCHARGES = 10
+"""Most runs, one for each surcharge tried."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tables:
+    """Best partition of every r x c rectangle at a surcharge; tables of shape (rows + 1, cols + 1).
+
+    Parameters
+    ----------
+    cost, groups : int64 arrays
+        Communication [bits per window] without surcharge, and groups.
+    cut : int64 array
+        Rows of the first part; ``rows + `` columns of the first part; ``-1 - leaf`` where nothing is cut.
+    """
+
+    cost: IntArray
+    groups: IntArray
+    cut: IntArray
 
 
 def solve(problem: Problem) -> Solution | None:
-    """Cheapest guillotine partition whose pieces are strips (one group, or several sharing rows) in either direction.
+    """Cheapest guillotine partition found whose pieces are strips (one group, or several sharing rows) either way.
 
     Returns
     -------
     Solution or None
         None if there is none, or the grid is too large.
     """
+    p = problem
+    if p.ous * (p.rows + p.cols) > WORK:
+        return None
+    cost, groups = _leaves(p)
+    many, few = _bracket(p, cost, groups)
+    return None if few is None else _lay_out(p, groups, _mixed(p, many or few, few))
+
+
+def _leaves(problem: Problem) -> tuple[IntArray, IntArray]:
+    """Cost and groups of a strip across a whole r x c rectangle, shape (6, rows + 1, cols + 1): three ways to divide
+    it downwards, three sideways."""
+    costs, groups = [], []
+    for q in (problem, problem.transposed()):
+        rows, width = np.arange(1, q.rows + 1)[:, None], np.arange(1, min(q.cols, q.size) + 1)
+        shape = 3, q.rows + 1, q.cols + 1
+        number, cost = np.ones(shape, dtype=np.int64), np.full(shape, INFINITE)
+        number[:, 1:, 1 : len(width) + 1] = np.moveaxis(kinds(q, width, rows), -1, 0)
+        cost[:, 1:, 1 : len(width) + 1] = strip_cost(q, width, number[:, 1:, 1 : len(width) + 1], rows)
+        turned = (0, 1, 2) if q is problem else (0, 2, 1)
+        costs.append(cost.transpose(turned))
+        groups.append(number.transpose(turned))
+    return np.concatenate(costs), np.concatenate(groups)
+
+
+def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables | None, Tables | None]:
+    """Tables of the highest surcharge tried that leads to too many groups, and of the lowest that does not."""
+    many: Tables | None = None
+    few: Tables | None = None
+    low, high, surcharge = 0, 0, 0
+    for _ in range(SURCHARGES):
+        tables = _run(cost, groups, surcharge)
+        if tables.groups[-1, -1] <= problem.groups:
+            few, high = tables, surcharge
+        else:
+            many, low = tables, surcharge
+        if few is None:
+            surcharge = 2 * surcharge or 1 + (problem.row_cost + problem.col_cost) // 2
+        elif high - low > 1 and few.groups[-1, -1] < problem.groups:
+            surcharge = (low + high) // 2
+        else:
+            break
+    return many, few
+
+
+def _run(cost: IntArray, groups: IntArray, surcharge: int) -> Tables:
+    """Best partition of all rectangles, by rows; within a row of the tables column by column."""
+    leaf = (cost + surcharge * groups).argmin(axis=0)
+    least, number = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in (cost, groups))
+    tables = Tables(least, number, -1 - leaf)
+    value = tables.cost + surcharge * tables.groups
+    rows = len(value) - 1
+    for r in range(1, rows + 1):
+        if r > 1:
+            parts = value[1 : r // 2 + 1] + value[r - 1 : r - r // 2 - 1 : -1]
+            _take(tables, value, r, parts.argmin(axis=0), parts.min(axis=0))
+        row, cut = value[r], tables.cut[r]
+        for c in range(2, len(row)):
+            halves = row[1 : c // 2 + 1] + row[c - 1 : c - c // 2 - 1 : -1]
+            first = int(halves.argmin())
+            if halves[first] < row[c]:
+                row[c], cut[c] = halves[first], rows + 1 + first
+                for table in (tables.cost, tables.groups):
+                    table[r, c] = table[r, 1 + first] + table[r, c - 1 - first]
+    return tables
+
+
+def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:
+    """Cut rectangles of r rows after ``1 + first`` rows where that is better."""
+    cols = np.flatnonzero(found < value[r])
+    first = first[cols] + 1
+    value[r, cols], tables.cut[r, cols] = found[cols], first
+    for table in (tables.cost, tables.groups):
+        table[r, cols] = table[first, cols] + table[r - first, cols]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """A rectangle of the grid that is partitioned as `tables` say."""
+
+    tables: Tables
+    rows: int
+    cols: int
+    top: int = 0
+    left: int = 0
+
+    def divided(self, cut: int, first: Tables, second: Tables) -> tuple[Part, Part]:
+        """Both sides of a cut (:class:`Tables`)."""
+        rows = len(self.tables.cost) - 1
+        if cut > rows:
+            at = cut - rows
+            return (
+                Part(first, self.rows, at, self.top, self.left),
+                Part(second, self.rows, self.cols - at, self.top, self.left + at),
+            )
+        return (
+            Part(first, cut, self.cols, self.top, self.left),
+            Part(second, self.rows - cut, self.cols, self.top + cut, self.left),
+        )
+
+
+def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
+    """The whole as `few` have it, or if that costs less cut once, one side as `many` have it; at most n groups."""
     rows, cols = problem.rows, problem.cols
-    groups = min(problem.groups, problem.ous)
-    if rows * cols * groups * (rows + cols) > STATES * 16:
-        return None
-    value, cut = _tables(problem, groups)
-    best = int(value[rows, cols].argmin())
-    if value[rows, cols, best] >= INFINITE:
-        return None
-    rects: list[IntArray] = []
-    _collect(problem, value, cut, (rows, cols, best), (0, 0), rects)
+    down, across = np.arange(1, rows), np.arange(1, cols)
+
+    def both(side: IntArray, other: IntArray) -> IntArray:
+        """Sums over both sides of all cuts across rows, then across columns."""
+        return np.concatenate(
+            (side[down, cols] + other[rows - down, cols], side[rows, across] + other[rows, cols - across])
+        )
+
+    whole = Part(few, rows, cols)
+    cost = np.where(both(many.groups, few.groups) <= problem.groups, both(many.cost, few.cost), INFINITE)
+    if cost.min(initial=INFINITE) >= few.cost[-1, -1]:
+        return [whole]
+    best = int(cost.argmin())
+    return list(whole.divided(best + 1 if best < rows - 1 else best + 2, many, few))
+
+
+def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
+    """Rectangles of the parts, groups numbered on from part to part."""
+    rects, used = [], 0
+    while parts:
+        part = parts.pop()
+        cut = int(part.tables.cut[part.rows, part.cols])
+        if cut > 0:
+            parts += part.divided(cut, part.tables, part.tables)
+            continue
+        leaf = -1 - cut
+        number = int(groups[leaf, part.rows, part.cols])
+        if leaf < 3:
+            table = strip_table(part.rows, part.cols, number, problem.size)
+        else:
+            table = strip_table(part.cols, part.rows, number, problem.size)[:, [0, 3, 4, 1, 2]]
+        rects.append(table + np.array([used, part.top, part.top, part.left, part.left]))
+        used += 1 + int(table[:, 0].max())
     return from_table(np.concatenate(rects))
-
-
-def _tables(problem: Problem, groups: int) -> tuple[IntArray, IntArray]:
-    """Least cost of an r x c rectangle in exactly g groups, and how: axis, position and groups of the first part."""
-    shape = (problem.rows + 1, problem.cols + 1, groups + 1)
-    value = np.full(shape, INFINITE)
-    cut = np.zeros((*shape, 3), dtype=np.int64)
-    for r in range(1, shape[0]):
-        for c in range(1, shape[1]):
-            _leaf(problem, r, c, value, cut)
-            for axis, extent in ((1, r), (2, c)):
-                for at in range(1, extent // 2 + 1):
-                    first = value[at, c] if axis == 1 else value[r, at]
-                    second = value[r - at, c] if axis == 1 else value[r, c - at]
-                    _join(value[r, c], cut[r, c], first, second, (axis, at))
-    return value, cut
-
-
-def _leaf(problem: Problem, r: int, c: int, value: IntArray, cut: IntArray) -> None:
-    """One strip across the whole rectangle, downwards (cut 3) or sideways (cut 4)."""
-    g = np.arange(1, value.shape[2])
-    down = Problem(r, c, problem.groups, problem.size, problem.row_cost, problem.col_cost)
-    for code, q in ((3, down), (4, down.transposed())):
-        if q.cols <= q.size:
-            cost = strip_cost(q, np.full(len(g), q.cols), g)
-            cost = np.where(g <= q.rows, cost, INFINITE)
-            better = cost < value[r, c, 1:]
-            value[r, c, 1:][better] = cost[better]
-            cut[r, c, 1:][better] = (code, 0, 0)
-
-
-def _join(value: IntArray, cut: IntArray, first: IntArray, second: IntArray, how: tuple[int, int]) -> None:
-    """Improve `value` [per number of groups] by putting two parts side by side."""
-    for g in np.flatnonzero(first < INFINITE).tolist():
-        total = first[g] + second[: len(value) - g]
-        better = np.flatnonzero(total < value[g:])
-        value[g + better] = total[better]
-        cut[g + better] = (*how, g)
-
-
-def _collect(
-    problem: Problem,
-    value: IntArray,
-    cut: IntArray,
-    state: tuple[int, int, int],
-    corner: tuple[int, int],
-    rects: list[IntArray],
-) -> None:
-    """Append the rectangles of the best partition of a state, numbering groups on from those appended before."""
-    r, c, g = state
-    code, at, part = cut[r, c, g].tolist()
-    if code in (1, 2):
-        one = (at, c, part) if code == 1 else (r, at, part)
-        two = (r - at, c, g - part) if code == 1 else (r, c - at, g - part)
-        _collect(problem, value, cut, one, corner, rects)
-        shifted = (corner[0] + at, corner[1]) if code == 1 else (corner[0], corner[1] + at)
-        _collect(problem, value, cut, two, shifted, rects)
-        return
-    table = strip_table(r, c, g, problem.size) if code == 3 else strip_table(c, r, g, problem.size)
-    table = table[:, [0, 1, 2, 3, 4]] if code == 3 else table[:, [0, 3, 4, 1, 2]]
-    used = 1 + max((int(t[:, 0].max()) for t in rects), default=-1)
-    rects.append(table + np.array([used, corner[0], corner[0], corner[1], corner[1]]))

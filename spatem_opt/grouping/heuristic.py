@@ -1,4 +1,4 @@
-"""Groupings of any size in well under a second (``formulations/grouping/README.md``, section Heuristic)."""
+"""Groupings of any size, seconds at most (``formulations/grouping/README.md``, section Heuristic)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spatem_opt.grouping.walk import best_walk
 
 
 def solve(problem: Problem, *, seed: int = 0) -> Solution | None:
-    """The best of strips, walks and, for small grids, guillotine partitions improved by moving single OUs.
+    """The best of strips, walks and guillotine partitions; of small grids improved by moving single OUs.
 
     Parameters
     ----------

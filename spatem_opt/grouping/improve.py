@@ -34,9 +34,9 @@ def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STE
     rng = random.Random(seed)
     target = max(target, bounds.lower_bound(problem))
     best, best_cost = list(state.label), state.cost
-    hot = 0.2 * (problem.row_cost + problem.col_cost)  # of 0.12 .. 0.5 tried, about the best
+    hot = 0.16 * (problem.row_cost + problem.col_cost)  # of 0.1 .. 0.5 and several ways to cool, about the best
     for step in range(steps):
-        temperature = max(1e-9, hot * (1 - step / steps) ** 2)
+        temperature = hot * (1 - step / steps)
         before = state.cost
         undo = state.propose(rng)
         if state.cost > before and rng.random() >= math.exp((before - state.cost) / temperature):

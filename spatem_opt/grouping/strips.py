@@ -48,7 +48,7 @@ class Plan:
     groups: int
 
 
-def strip_cost(problem: Problem, width: IntArray, groups: IntArray) -> IntArray:
+def strip_cost(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray | None = None) -> IntArray:
     """Cost of strips of the given widths and numbers of groups; :data:`INFINITE` where the OUs do not fit.
 
     Parameters
@@ -56,8 +56,10 @@ def strip_cost(problem: Problem, width: IntArray, groups: IntArray) -> IntArray:
     problem : Problem
     width, groups : int64 arrays, broadcastable
         1 <= width <= m.
+    rows : int64 array or None
+        Rows of the strips; None for those of the grid.
     """
-    rows, size = problem.rows, problem.size
+    rows, size = np.asarray(problem.rows) if rows is None else rows, problem.size
     whole, spare = size // width, size % width
     shared = np.maximum(0, rows - groups * whole)
     some = np.maximum(spare, 1)
@@ -72,15 +74,15 @@ def strip_cost(problem: Problem, width: IntArray, groups: IntArray) -> IntArray:
     return np.asarray(np.where(fits, cost, INFINITE), dtype=np.int64)
 
 
-def kinds(problem: Problem, width: IntArray) -> IntArray:
-    """Numbers of groups worth trying for a strip of each width, shape (widths, 3): fewest, whole pieces, whole rows."""
-    rows, size = problem.rows, problem.size
+def kinds(problem: Problem, width: IntArray, rows: IntArray | None = None) -> IntArray:
+    """Numbers of groups worth trying for a strip of each width, shape (.., 3): fewest, whole pieces, whole rows."""
+    rows, size = np.asarray(problem.rows) if rows is None else rows, problem.size
     whole, spare = size // width, size % width
     fewest = -(-rows * width // size)
     per_row = -(-width // np.maximum(spare, 1))
     pieces = np.maximum(fewest, -(-rows * per_row // (1 + whole * per_row)))
     aligned = -(-rows // whole)
-    return np.stack([fewest, np.where(spare > 0, np.minimum(pieces, aligned), aligned), aligned], axis=1)
+    return np.stack([fewest, np.where(spare > 0, np.minimum(pieces, aligned), aligned), aligned], axis=-1)
 
 
 def best_plan(problem: Problem) -> Plan | None:

@@ -187,7 +187,7 @@ def test_names_are_short_and_plain(name: str, suffix: str, tmp_path: Path) -> No
 
 FIRST_ONE = {
     "mapping": {"assignment"},
-    "grouping": {"cover", "shape", "group_pattern", "line_pattern", "pieces", "shape_count", "rows", "cols"},
+    "grouping": {"cover", "shape", "group_pattern", "line_flow", "pieces", "shape_count", "rows", "cols"},
     "cuts": {"cover", "way", "crossbars", "router"},
     "run": {"way"},
     "scheduling": {"once", "horizon", "precedence", "exclusive"},

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formulations.grouping import cpsat, ilp, profile
+from formulations.grouping import cpsat, ilp, prices, profile
+from formulations.grouping.program import bits, profile_program
 from formulations.solver import Limits, Run, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic
@@ -48,14 +50,90 @@ def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
     assert [(r.status, r.objective, r.bound) for r in found] == [(Status.OPTIMAL, best, best)] * 2
 
 
-@settings(max_examples=25, deadline=None)
-@given(tiny())
-def test_the_profile_is_a_relaxation(problem: Problem) -> None:
-    run = run_cpsat(cpsat.build_profile(problem, lower=bounds.lower_bound(problem)), LIMITS)
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@settings(max_examples=15, deadline=None)
+@given(problem=tiny())
+def test_the_profile_is_a_relaxation(engine: ModuleType, problem: Problem) -> None:
     best = optimum(problem)
     assert best is not None
-    assert run.bound is not None
-    assert bounds.lower_bound(problem) <= run.bound <= best
+    assert bounds.lower_bound(problem) <= profile_bound(engine, problem) <= best
+
+
+def profile_bound(engine: ModuleType, problem: Problem, without: tuple[str, ...] = (), lower: int | None = None) -> int:
+    """Bound of the profile with all shapes and patterns, by either engine."""
+    least = bounds.lower_bound(problem) if lower is None else lower
+    bound = engine.integer_program(profile_program(problem, profile.profile(problem), least, without), LIMITS)
+    assert bound is not None
+    return bits(problem, bound)
+
+
+@st.composite
+def priced(draw: st.DrawFn) -> tuple[Problem, tuple[np.ndarray, np.ndarray]]:
+    """A tiny problem with any prices of pieces of rows and of columns that do not fall."""
+    problem = draw(tiny())
+    both = []
+    for length in (problem.cols, problem.rows):
+        steps = [draw(st.integers(0, 5 * prices.SCALE)) for _ in range(min(length, problem.size))]
+        both.append(np.concatenate(([0], np.cumsum(steps))).astype(np.int64))
+    return problem, (both[0], both[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(priced())
+def test_any_prices_prove_a_bound(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
+    problem, price = case
+    best = optimum(problem)
+    assert best is not None
+    assert prices.evaluate(problem, price).bound(problem) <= best
+
+
+@settings(max_examples=30, deadline=None)
+@given(priced())
+def test_tables_of_prices_against_all_patterns(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
+    problem, price = case
+    found = prices.evaluate(problem, price)
+    sides = profile.profile(problem).sides
+    for t, shape in enumerate(profile.profile(problem).shapes):
+        reduced = prices.SCALE * (problem.row_cost * shape[0] + problem.col_cost * shape[1])
+        for axis, side in enumerate(sides):
+            values = [sum(int(price[axis][k]) for k in q) for u, q in side.group_patterns if u == t]
+            reduced -= max(values)
+            best = prices.best_group(found.axes[axis], shape[axis], shape[1 - axis], profile.full(problem, shape))
+            assert sum(int(price[axis][k]) for k in best) == max(values)
+        assert found.reduced[shape] == reduced
+    for axis, side in zip(found.axes, sides, strict=True):
+        assert sum(int(axis.price[k]) for k in prices.best_line(axis)) == axis.line[side.length]
+
+
+@settings(max_examples=20, deadline=None)
+@given(tiny())
+def test_what_prices_leave_holds_an_optimum(problem: Problem) -> None:
+    start = heuristic.solve(problem)
+    assert start is not None
+    best, upper = optimum(problem), check(problem, start).objective
+    found = prices.generate(problem, start, upper + 1, cpsat.linear_program, 10.0, rounds=20)
+    model, y = cpsat.build(problem, prof=prices.narrowed(problem, found, upper))
+    cpsat.add_hint(model, y, start.labels(problem))
+    solved = run_cpsat(model, LIMITS)
+    assert (solved.status, solved.objective) == (Status.OPTIMAL, best)
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize(
+    ("sizes", "bound"),
+    [
+        ((9, 32, 96, 3, 144, 16), 19_200),  # 18 800 by counting touches
+        ((9, 32, 27, 11, 144, 16), 8_496),
+        ((29, 64, 377, 5, 144, 16), 83_984),
+    ],
+)
+def test_prices_prove_layers(engine: ModuleType, sizes: tuple[int, ...], bound: int) -> None:
+    problem = Problem(*sizes)
+    start = heuristic.solve(problem)
+    assert start is not None
+    upper = check(problem, start).objective
+    found = prices.generate(problem, start, upper, engine.linear_program, 60.0, rounds=60)
+    assert bounds.lower_bound(problem) < found.bound(problem) == bound == upper
 
 
 @pytest.mark.parametrize("engine", [cpsat, ilp])
@@ -94,11 +172,33 @@ def test_flip_of_a_linking_family(engine: ModuleType, family: str) -> None:
     assert free == {"rows": 4, "cols": 2}[family]
 
 
-@pytest.mark.parametrize("family", ["group_count", "pieces", "line_pattern", "group_pattern"])
-def test_flip_of_a_profile_family(family: str) -> None:
-    # The profile alone proves that 2 x 2 slots do not hold 6 OUs, and needs each of its families for it.
-    assert run_cpsat(cpsat.build_profile(TIGHT), LIMITS).status is Status.INFEASIBLE
-    assert run_cpsat(cpsat.build_profile(TIGHT, (family,)), LIMITS).status is Status.OPTIMAL
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize(
+    ("family", "lower", "bound"),
+    [
+        # Two groups of three OUs cost 8; without needs, offers or their link two groups of a single OU remain: 2 each.
+        ("pieces", 0, 4),
+        ("line_flow", 0, 4),
+        ("group_pattern", 0, 4),
+        ("bound", 9, 8),
+    ],
+)
+def test_flip_of_a_profile_family(engine: ModuleType, family: str, lower: int, bound: int) -> None:
+    assert profile_bound(engine, FITS, (family,), lower) == bound
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_flip_of_the_number_of_groups(engine: ModuleType) -> None:
+    # The profile alone proves that 2 x 2 slots do not hold 6 OUs; three groups of two would, at 3 each.
+    program = profile_program(TIGHT, profile.profile(TIGHT), 0)
+    assert engine.integer_program(program, LIMITS) is None
+    assert profile_bound(engine, TIGHT, ("group_count",), 0) == 9
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+def test_the_whole_profile(engine: ModuleType) -> None:
+    assert profile_bound(engine, FITS, (), 0) == 8
+    assert profile_bound(engine, FITS, (), 9) == 9
 
 
 @pytest.mark.parametrize("family", ["shape", "shape_count", "bound", *sorted(cpsat.SYMMETRY)])
@@ -157,11 +257,36 @@ def test_no_time_still_gives_the_heuristic_with_a_bound() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sizes", "best"),
-    [((5, 5, 5, 7, 1, 1), 21), ((8, 8, 5, 13, 2, 3), 95), ((7, 7, 10, 8, 2, 3), 92), ((8, 8, 12, 6, 2, 3), 132)],
+    [
+        ((5, 5, 5, 7, 1, 1), 21),
+        ((8, 8, 5, 13, 2, 3), 95),
+        ((7, 7, 10, 8, 2, 3), 92),
+        ((8, 8, 12, 6, 2, 3), 132),
+        ((8, 7, 7, 11, 2, 3), 93),
+        ((8, 8, 13, 7, 2, 3), 130),
+    ],
 )
 def test_small_grids_are_proven(sizes: tuple[int, int, int, int, int, int], best: int) -> None:
     result = cpsat.solve(Problem(*sizes), time_limit=60)
     assert (result.status, result.objective) == (Status.OPTIMAL, best)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize(("sizes", "best"), [((89, 32, 30, 96, 144, 16), 28_176), ((89, 64, 60, 96, 144, 16), 56_352)])
+def test_layers_are_proven(engine: ModuleType, sizes: tuple[int, int, int, int, int, int], best: int) -> None:
+    result = engine.solve(Problem(*sizes), time_limit=60, workers=2)
+    assert (result.status, result.objective) == (Status.OPTIMAL, best)
+
+
+def test_the_heuristic_is_taken_where_the_hint_is_worse() -> None:
+    # A hint in 16 groups of one OU each, two rows of eight: all of it touches 16 rows and 16 columns.
+    problem = Problem(rows=2, cols=8, groups=16, size=8, row_cost=1, col_cost=1)
+    poor = heuristic.solve(replace(problem, size=1))
+    assert poor is not None
+    result = cpsat.solve(problem, time_limit=5, workers=1, hint=poor)
+    assert result.objective is not None
+    assert result.objective < check(problem, poor).objective
 
 
 @pytest.mark.parametrize("engine", [cpsat, ilp])

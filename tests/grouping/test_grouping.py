@@ -64,6 +64,32 @@ def test_every_part_of_the_heuristic_is_feasible_and_costs_what_it_says(problem:
         assert len(np.unique(parts[2].group)) <= plan.groups <= problem.groups
 
 
+def test_guillotine_by_hand() -> None:
+    # 2 x 25 OUs in two groups of 25: both have both rows, 12 columns of their own and share the 13th.
+    block = Problem(rows=2, cols=25, groups=2, size=25, row_cost=144, col_cost=16)
+    assert cost_of_guillotine(block) == 2 * 2 * 144 + 2 * 13 * 16
+    # Seven such blocks side by side: no group is worse off.
+    assert cost_of_guillotine(Problem(2, 175, 14, 25, 144, 16)) == 7 * (2 * 2 * 144 + 2 * 13 * 16)
+
+
+def cost_of_guillotine(problem: Problem) -> int:
+    solution = guillotine.solve(problem)
+    assert solution is not None
+    assert not check(problem, solution).violations
+    return objective(problem, solution)
+
+
+@settings(max_examples=25, deadline=None)
+@given(problems(9))
+def test_guillotine_does_not_depend_on_orientation_or_worsen_with_room(problem: Problem) -> None:
+    solution, turned = guillotine.solve(problem), guillotine.solve(problem.transposed())
+    assert (solution is None) == (turned is None)
+    ample = replace(problem, groups=problem.ous)  # no surcharge: the dynamic program is exact
+    assert cost_of_guillotine(ample) == cost_of_guillotine(ample.transposed())
+    if solution is not None:
+        assert cost_of_guillotine(ample) <= objective(problem, solution)
+
+
 @pytest.mark.parametrize("name", ["envelope", "split", "lines", "touches"])
 def test_transposing_changes_no_bound(name: str) -> None:
     problem = Problem(rows=7, cols=12, groups=9, size=11, row_cost=9, col_cost=2)
