@@ -24,7 +24,7 @@ from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.result import Status
 
-CHIP = Architecture(name="tiny", mesh_rows=2, mesh_cols=2, tiles_per_router=1)
+CHIP = Architecture(name="tiny", mesh_rows=2, mesh_cols=2, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
 LIMITS = Limits(30.0, workers=1)
 CASES = {
     "mapping": ("mapping", Options()),
