@@ -18,8 +18,8 @@ from spatem_opt.replication.ways import Ways, ways
 from spatem_opt.solution import MappingOption
 
 PRICES = {
-    "latency": (0.003, 0.01, 0.03),
-    "throughput": (0.003, 0.01, 0.1),
+    "latency": (0.003, 0.03),
+    "throughput": (0.003, 0.03),
     "communication": (1.0, 10.0, 100.0),
     "energy": (0.3, 1.0, 10.0),
     "balanced": (0.3, 0.1, 1.0, 3.0),

@@ -58,6 +58,13 @@ class Plan:
         return hashlib.sha256(f"{self.serial} {self.across} {key}".encode()).digest()
 
     @property
+    def busiest(self) -> int:
+        """Cycles that the busiest copy computes: no schedule of the plan is faster."""
+        return max(
+            grid.phases * a.shape.serial * a.split.most for grid, a in zip(self.grids, self.allocations, strict=True)
+        )
+
+    @property
     def segment(self) -> IntArray:
         """Segment of every layer."""
         return np.array([allocation.segment for allocation in self.allocations], dtype=np.int64)

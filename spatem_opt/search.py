@@ -22,14 +22,16 @@ from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
-STRETCHES, QUEUE = 12, 0.9
-"""Times a schedule is slowed down before its plan is given up; queue that the first time may leave, of a full bin."""
+STRETCHES = 12
+"""Times a schedule is slowed down before its plan is given up."""
+QUEUE, SHORTER = 0.85, 0.25
+"""Queue that the first time may leave, of a full bin, and by how much less each further time."""
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
 HALVINGS = 7
 """Prices tried to meet a latency limit as closely as possible."""
-HOPELESS = 1.15
+HOPELESS = 1.03
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high."""
 NEARBY = 8
 """Variations of the best of these that belong to the first answer."""
@@ -169,7 +171,8 @@ class _Search:
         plan = BASELINES[name](self.network, self.architecture)
         if plan is not None:
             yield name, partial(self._plain, lambda: plan), None
-            yield name, partial(self._plain, lambda: replace(plan, across=True)), None
+            if self.fits:
+                yield name, partial(self._plain, lambda: replace(plan, across=True)), None
 
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit."""
@@ -190,17 +193,19 @@ class _Search:
     def _fresh(self, setting: Setting) -> Plan | None:
         """The plan of a setting, None if another setting led to it before (or none does)."""
         plan = self.candidates.segmented(setting)
-        self._key = b"" if plan is None else plan.digest()
-        if plan is None or self._key in self._verdicts:
-            return None
-        hopeless = self.limit is not None and plan.estimate is not None and plan.estimate > HOPELESS * self.limit
-        return None if hopeless else plan
+        late = plan is not None and self.limit is not None and (plan.estimate or 0) > HOPELESS * self.limit
+        return None if self._known(plan) or late else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
-        """A plan of another maker, None if it was made before."""
+        """A plan of another maker, None if it was made before or cannot be fast enough."""
         plan = make()
+        late = plan is not None and self.limit is not None and plan.busiest >= self.limit
+        return None if self._known(plan) or late else plan
+
+    def _known(self, plan: Plan | None) -> bool:
+        """Whether a plan was made before, or is none; what is told next is about it."""
         self._key = b"" if plan is None else plan.digest()
-        return None if self._key in self._verdicts else plan
+        return plan is None or self._key in self._verdicts
 
 
 def _name(setting: Setting) -> str:
@@ -247,7 +252,7 @@ def finish(
         if found.arrays is None:
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
         whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
-        allowed = QUEUE * (1 - attempt / STRETCHES)
+        allowed = QUEUE - SHORTER * attempt
         factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
         bins, queue = found.arrays.bins, found.arrays.bin_queue
         problem = stretch(problem, times, bins, queue, allowed, factor, stagger=attempt == 0)

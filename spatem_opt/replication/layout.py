@@ -48,6 +48,11 @@ class Split:
     last: IntArray
     step: IntArray
 
+    @property
+    def most(self) -> int:
+        """Windows of the copy that has most of them."""
+        return int(np.bincount(self.copy, (self.last - self.first) // self.step + 1).max())
+
 
 def interleaved(windows: int, copies: int) -> Split:
     """Copy c runs windows c, c + copies, c + 2 copies, ...; ``copies <= windows``."""
