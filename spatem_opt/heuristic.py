@@ -51,25 +51,28 @@ class Setting:
         Share of its routers' capacity that a segment may use.
     side_by_side : bool
         Whether segments may have parts of the chip to themselves.
-    weights : tuple of int
+    weights : tuple of float
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
     """
 
     price: float
     router_share: float = 0.6
     side_by_side: bool = False
-    weights: tuple[int, ...] = ()
+    weights: tuple[float, ...] = ()
 
-    def vary(self, rng: np.random.Generator, layers: int) -> Setting:
-        """A setting nearby: another price and share, or another weight of a run of layers."""
+    def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
+        """A setting nearby: another price and share, or another weight of a run of layers.
+
+        ``spread``: standard deviation of the logarithm of the price.
+        """
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
-            weights = np.array(self.weights if self.weights else (0,) * layers)
+            weights = np.array(self.weights if self.weights else (0.0,) * layers)
             weights[first : last + 1] = np.clip(weights[first : last + 1] + rng.choice((-1, 1)), -HEAVIEST, HEAVIEST)
             return replace(self, weights=tuple(weights.tolist()))
-        price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, 0.7)))
+        price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, spread)))
         share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.4)), 0.1, 1.5))
-        return replace(self, price=price if rng.random() > 0.1 else 0.0, router_share=share)
+        return replace(self, price=price if self.side_by_side or rng.random() > 0.1 else 0.0, router_share=share)
 
 
 class Candidates:
@@ -117,8 +120,8 @@ class Candidates:
         """Prices of all runs of layers."""
         worth = setting.price * latency(self.network, self.architecture).value
         worth /= max(1, communication(self.network, self.architecture).value)
-        weights = setting.weights or (0,) * len(self.nodes)
-        made: dict[tuple[int, int], Ways] = {}
+        weights = setting.weights or (0.0,) * len(self.nodes)
+        made: dict[tuple[int, float], Ways] = {}
         for way, weight in zip(self.ways, weights, strict=True):
             made.setdefault((id(way), weight), replace(way, bits=way.bits * 2.0**weight) if weight else way)
         priced = [made[id(way), weight] for way, weight in zip(self.ways, weights, strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,19 +23,21 @@ from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
-STRETCHES = 12
+STRETCHES = 7
 """Times a schedule is slowed down before its plan is given up."""
 QUEUE, SHORTER = 0.85, 0.25
 """Queue that the first time may leave, of a full bin, and by how much less each further time."""
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
-HALVINGS = 7
-"""Prices tried to meet a latency limit as closely as possible."""
+HALVINGS, PREFIXES = 6, 4
+"""Prices tried to meet a latency limit as closely as possible, and numbers of layers with a higher one."""
 HOPELESS = 1.03
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high."""
-NEARBY = 8
+NEARBY = 6
 """Variations of the best of these that belong to the first answer."""
+SPREAD, CLOSE = 0.7, 0.2
+"""How far prices are varied, and where they are bounded by a latency limit."""
 
 Progress = Callable[[str], None]
 
@@ -163,19 +166,24 @@ class _Search:
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         while endless or effort > 0:
             effort -= 1
-            setting = self.candidates.best.vary(self.random, len(self.network.layers))
+            spread = SPREAD if self.latency_limit is None else CLOSE
+            setting = self.candidates.best.vary(self.random, len(self.network.layers), spread)
             yield _name(setting), partial(self._fresh, setting), setting
 
     def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
         """A baseline laid out both ways: what suits it better counts."""
         plan = BASELINES[name](self.network, self.architecture)
         if plan is not None:
-            yield name, partial(self._plain, lambda: plan), None
-            if self.fits:
-                yield name, partial(self._plain, lambda: replace(plan, across=True)), None
+            yield name, partial(self._plain, lambda: replace(plan, across=True)), None
+            if self.fits or self.method == name:
+                yield name, partial(self._plain, lambda: plan), None
 
     def _halvings(self) -> Iterator[Setting]:
-        """Prices closer and closer to the highest that meets the latency limit."""
+        """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
+
+        Between two prices next to each other the plan may change all of a sudden: pricing only the first layers higher
+        leads through plans in between.
+        """
         setting = self.candidates.settings()[0]
         fast = slow = None
         price = setting.price
@@ -189,6 +197,14 @@ class _Search:
                 price = (fast * slow) ** 0.5
             else:
                 price = price / 5 if fast is None else price * 5
+        if fast is None or slow is None:
+            return
+        few, many = 0, len(self.network.layers)
+        for _ in range(PREFIXES):
+            first = (few + many) // 2
+            weights = (math.log2(slow / fast),) * first + (0.0,) * (len(self.network.layers) - first)
+            yield replace(setting, price=fast, weights=weights)
+            few, many = (first, many) if self.fits else (few, first)
 
     def _fresh(self, setting: Setting) -> Plan | None:
         """The plan of a setting, None if another setting led to it before (or none does)."""

@@ -64,9 +64,12 @@ def test_loads(seed: int) -> None:
     serve = arch.router_bits_per_cycle * arch.contention_cycles
     assert fast.routers.peak_waiting * serve == pytest.approx(most(report["router_waiting"]), abs=1e-6)
     assert fast.routers.peak_bin * serve == pytest.approx(most(report["router_peak"]), abs=1e-6)
+    longest = most(report["router_waiting"]) / serve
     if fast.ports is not None:
         serve = arch.buffer_bits_per_cycle * arch.contention_cycles
         assert fast.ports.peak_waiting * serve == pytest.approx(most(report["port_waiting"]), abs=1e-6)
+        longest = max(longest, most(report["port_waiting"]) / serve)
+    assert fast.arrays.bin_queue.max(initial=0.0) == pytest.approx(longest, abs=1e-6)
 
 
 @few

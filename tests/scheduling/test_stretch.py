@@ -20,7 +20,7 @@ from spatem_opt.replication.shapes import Shape
 from spatem_opt.scheduling import list_schedule, referee
 from spatem_opt.scheduling.list_schedule import in_turn
 from spatem_opt.scheduling.problem import Problem, Solution
-from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.scheduling.stretch import longer, stretch
 from spatem_opt.search import finish
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_plan
@@ -114,3 +114,29 @@ def test_windows_in_turn_against_a_loop(data: st.DataObject) -> None:
         free = expected[-1] + int(interval[copy[i]]) if i and copy[i] == copy[i - 1] else 0
         expected.append(max(int(earliest[i]), free))
     assert in_turn(earliest, copy, interval).tolist() == expected
+
+
+LOADS = st.lists(st.integers(0, 30), min_size=1, max_size=12)
+
+
+def queue(load: list[int], extra: np.ndarray) -> np.ndarray:
+    """What waits after every bin of a resource that serves 10 in a bin, and more in bins that last longer."""
+    left, found = 0.0, []
+    for bits, more in zip(load, extra, strict=True):
+        left = max(0.0, left + bits - 10 * (1 + more))
+        found.append(left / 10)
+    return np.array(found)
+
+
+@given(LOADS, st.floats(0.0, 1.0))
+def test_bins_last_as_long_as_the_queue_needs(load: list[int], allowed: float) -> None:
+    """Of one resource: no queue beyond what is allowed, and full where a bin lasts longer, so none could be shorter."""
+    extra = longer(queue(load, np.zeros(len(load))), allowed)
+    after = queue(load, extra)
+    assert (extra >= 0).all()
+    assert (after <= allowed + 1e-9).all()
+    assert np.allclose(after[extra > 1e-9], allowed)
+
+
+def test_a_queue_that_ran_empty_was_not_helped() -> None:
+    assert longer(np.array([2.0, 0.0, 1.5]), 1.0).tolist() == [1.0, 0.0, 0.5]
