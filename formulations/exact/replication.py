@@ -38,13 +38,15 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
     if setting.side_by_side:
         note += ", of segments that take turns (the best plan so far has some side by side)"
-    if result.engine == "combinatorial":
+    if result.engine == "combinatorial" and not limits.stopped:
         note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
     if result.status is Status.INFEASIBLE:
         note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
     if result.solution is not None and (known is None or _must(result.objective) < known):
-        better, why = _use(result.solution.cuts(start.problem), candidates, found, turns)
-        found, note = better, f"{note}; {why}"
+        why = "not used: interrupted"
+        if not limits.stopped:
+            found, why = _use(result.solution.cuts(start.problem), candidates, found, turns)
+        note += f"; {why}"
     status = result.status if value is None else concluded(value, bound)
     return found, Step(
         "replication", result.engine, status, value, bound, round(time.monotonic() - begin, 3), _cycles(known),
@@ -80,12 +82,15 @@ def _size(problem: Problem) -> int:
 
 
 def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
-    """Solve to the end, or within reach only bound."""
+    """Solve to the end, or beyond reach only bound."""
     problem = start.problem
     if _size(problem) <= reach.RUNS_PER_SECOND * limits.time_limit:
-        return master.solve(
-            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint
-        )
+        result = master.solve(
+            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint,
+            stop=limits.stop,
+        )  # fmt: skip
+        if result.bound or result.status is Status.INFEASIBLE:
+            return result  # else interrupted before there was a bound
     bound = combinatorial(problem)
     status = concluded(known, bound)
     return Result(status, start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
