@@ -165,13 +165,15 @@ def _use(
         solution = found.solution
         source = problem_of(found.plan, solution.network, solution.architecture)
         limit = found.value if objective == "latency" else None
-        done = finish(found.plan, solution.network, solution.architecture, limit, replace(source, placement=placement))
+        moved = replace(source, placement=placement)
+        done = finish(found.plan, solution.network, solution.architecture, limit, moved, stop=limits.stop)
         if done is not None and measure(done[1], objective) < found.value:
             value, used = measure(done[1], objective), used + 1
             found = replace(found, solution=done[0], evaluation=done[1], value=value)
     text = f"{len(cheaper)} cheaper groupings, {len(better)} where copies span tiles, so that it matters"
     if not used:
-        return found, f"{text}; {tried} tried, none used" + (": the whole is no better" if tried else "")
+        why = ": the whole is no better" if tried and not limits.stopped else ""
+        return found, f"{text}; {tried} tried, none used{why}"
     return found, f"{text}; {used} used: {objective} {before} -> {found.value}"
 
 

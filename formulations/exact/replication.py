@@ -43,9 +43,7 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     if result.status is Status.INFEASIBLE:
         note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
     if result.solution is not None and (known is None or _must(result.objective) < known):
-        why = "not used: interrupted"
-        if not limits.stopped:
-            found, why = _use(result.solution.cuts(start.problem), candidates, found, turns)
+        found, why = _use(result.solution.cuts(start.problem), candidates, found, turns, limits)
         note += f"; {why}"
     status = result.status if value is None else concluded(value, bound)
     return found, Step(
@@ -96,13 +94,20 @@ def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
     return Result(status, start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
 
 
-def _use(cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting) -> tuple[Evaluated, str]:
+def _use(
+    cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting, limits: Limits
+) -> tuple[Evaluated, str]:
     """The better of the solution so far and that of the cuts, and which it is."""
+    interrupted = "not used: interrupted"
+    if limits.stopped:
+        return found, interrupted
     plan = candidates.place(cuts)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
     limit = found.value if candidates.objective == "latency" else None
-    done = finish(plan, candidates.network, candidates.architecture, limit)
+    done = finish(plan, candidates.network, candidates.architecture, limit, stop=limits.stop)
+    if done is None and limits.stopped:
+        return found, interrupted
     if done is None or measure(done[1], candidates.objective) >= found.value:
         return found, "not used: placed and scheduled it is no better"
     value = measure(done[1], candidates.objective)
