@@ -11,7 +11,8 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 SolutionT = TypeVar("SolutionT")
+AnswerT = TypeVar("AnswerT")
+Stop = Callable[[], bool]
+"""Whether to end now."""
 EARLY = 0.9
 """Share of the time limit within which CBC must have ended for its "infeasible" to be a proof."""
+POLL = 0.1
+"""Seconds between two looks at the stop criterion while a solver runs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,17 +105,29 @@ class Limits:
         Threads.
     deterministic_limit : float or None
         Deterministic time of CP-SAT; with one worker the answer is then the same on every machine.
+    stop : callable or None
+        Once true, such as after Ctrl-C, what runs ends with what it has, and nothing more is begun. Not compared.
     """
 
     time_limit: float
     seed: int = 0
     workers: int = 2
     deterministic_limit: float | None = None
+    stop: Stop | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the stop criterion is true."""
+        return self.stop is not None and self.stop()
+
+    def over(self, start: float) -> bool:
+        """Whether to end what began at `start` (of :func:`time.monotonic`): stopped, or the wall time is up."""
+        return self.stopped or time.monotonic() - start > self.time_limit
 
     def left(self, start: float, share: float = 1.0) -> Limits:
         """The same limits with a share of the wall time left since `start` (of :func:`time.monotonic`)."""
         seconds = max(0.0, self.time_limit - (time.monotonic() - start)) * share
-        return Limits(seconds, self.seed, self.workers, self.deterministic_limit)
+        return replace(self, time_limit=seconds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,8 +157,32 @@ class Run:
         return self.status in (Status.OPTIMAL, Status.FEASIBLE)
 
 
+def interruptible(work: Callable[[], AnswerT], cancel: Callable[[], object], limits: Limits) -> AnswerT:
+    """Let a solver work in a thread of its own, so that Python's handlers of signals run in this one meanwhile.
+
+    Parameters
+    ----------
+    work : function
+        Long, and without Python's lock.
+    cancel : function
+        Makes `work` return soon; called until it does, since a solver that has not quite begun may miss it. Called
+        when `limits` say stop, and when an exception, such as KeyboardInterrupt, comes out of a handler.
+    limits : Limits
+    """
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(work)
+        try:
+            while wait([done], POLL).not_done and not limits.stopped:
+                pass
+        finally:
+            while not done.done():
+                cancel()
+                wait([done], POLL)
+        return done.result()
+
+
 def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> Run:
-    """Solve a CP-SAT model.
+    """Solve a CP-SAT model; where the limits say stop, the answer is the best so far with its bound.
 
     Raises
     ------
@@ -153,7 +195,10 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
     if flaw:
         raise ModelError(f"malformed CP-SAT model: {flaw}")
     solver, lines = cp_model.CpSolver(), list[str]()
+    if limits.stopped:
+        return Run(Status.UNKNOWN, None, None, solver.value)
     parameters = solver.parameters
+    parameters.catch_sigint_signal = False  # it would leave no handler behind
     parameters.max_time_in_seconds = max(limits.time_limit, 0.01)
     parameters.random_seed, parameters.num_workers = limits.seed, limits.workers
     if limits.deterministic_limit is not None:
@@ -161,7 +206,7 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
     if log:
         parameters.log_search_progress, parameters.log_to_stdout = True, False
         solver.log_callback = lines.append
-    code = solver.solve(model)
+    code = interruptible(lambda: solver.solve(model), solver.stop_search, limits)
     names = {
         cp_model.OPTIMAL: Status.OPTIMAL,
         cp_model.FEASIBLE: Status.FEASIBLE,
@@ -256,9 +301,16 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     ------
     ModelError
         If the problem is unbounded: all our variables have bounds.
+
+    Notes
+    -----
+    The stop criterion of `limits` cannot end a run here: HiGHS runs to its time limit, CBC ends if it gets the signal
+    itself, as all programs of a terminal do. What comes out after a stop is therefore no proof.
     """
     import pulp
 
+    if limits.stopped:
+        return Run(Status.UNKNOWN, None, None, _rounded)
     seconds, engine, begin = max(limits.time_limit, 0.1), pulp_engine(), time.monotonic()
     if engine == "highs":
         solver = pulp.HiGHS(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, random_seed=limits.seed)
@@ -266,12 +318,24 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
         options = [f"randomCbcSeed {limits.seed + 1}"]
         cbc = getattr(pulp, "PULP_CBC_CMD", None) or pulp.COIN_CMD  # PuLP 4 has the second only
         solver = cbc(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, warmStart=warm, options=options)
-    problem.solve(solver)
+    try:
+        problem.solve(solver)
+    except pulp.PulpSolverError:
+        if limits.stopped:  # the signal was too much for CBC
+            return Run(Status.UNKNOWN, None, None, _rounded)
+        raise
     status = pulp_status(problem, engine, early=time.monotonic() - begin < EARLY * seconds)
+    if limits.stopped:
+        status = {Status.OPTIMAL: Status.FEASIBLE, Status.INFEASIBLE: Status.UNKNOWN}.get(status, status)
     solved = status in (Status.OPTIMAL, Status.FEASIBLE)
     objective = round(pulp.value(problem.objective) or 0) if solved else None  # None: no terms
     # CBC tells no bound; a proven optimum is its own.
-    return Run(status, objective, objective if status is Status.OPTIMAL else None, lambda v: round(v.value() or 0))
+    return Run(status, objective, objective if status is Status.OPTIMAL else None, _rounded)
+
+
+def _rounded(variable: Any) -> int:
+    """Value of a variable of PuLP."""
+    return round(variable.value() or 0)
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -355,9 +355,9 @@ def _exact(
 
     with catch_interrupt() as interrupted:
         found, steps = prove(best, "latency", seconds, seed, workers, note, interrupted)
-    spent = time.monotonic() - begun
-    note("all steps at once")
-    price = None if interrupted.pressed else decoupling(found, seconds, seed, workers)
+        spent = time.monotonic() - begun
+        note("all steps at once")
+        price = None if interrupted.pressed else decoupling(found, seconds, seed, workers, interrupted)
     return _row(EXACT, found.name, found.evaluation, bound, spent), steps, price
 
 

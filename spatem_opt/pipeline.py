@@ -73,7 +73,7 @@ def solve(
     Result
         ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
         bound is above the limit. ``steps`` says
-        what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and the steps done so far.
+        what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps have proven.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def solve(
         )
         best, trace = _best(solutions, lambda value: interrupted(value) or value == bound.value or late())
         steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
-        if best is not None and time_limit is not None and steps_wanted and not interrupted.pressed:
+        if best is not None and time_limit is not None and steps_wanted:
             left = max(0.0, time_limit - (time.monotonic() - begun))
             before, (best, steps) = best, prove(best, objective, left, seed, workers, tell, interrupted)
             if best.value < before.value:
@@ -164,38 +164,40 @@ def _infeasible(
     from formulations import exact
 
     seconds = EXACT_SECONDS if time_limit is None else time_limit
-    return (exact.infeasible(network, architecture, seconds, seed=seed, workers=workers),)
+    with catch_interrupt() as interrupted:
+        stop = partial(interrupted, 0.0)
+        return (exact.infeasible(network, architecture, seconds, seed=seed, workers=workers, stop=stop),)
 
 
 def prove(
     best: Evaluated, objective: str, seconds: float, seed: int, workers: int, tell: Progress, interrupted: Interrupted
 ) -> tuple[Evaluated, tuple[Step, ...]]:
-    """Run the exact steps from a solution, until they are done or Ctrl-C is pressed.
+    """Run the exact steps from a solution; Ctrl-C ends the present one with what it has, and no other is begun.
 
     Returns
     -------
     best : Evaluated
         Never worse than before.
     steps : tuple of Step
-        Those that were done, in the order of :data:`STEPS`.
+        All, in the order of :data:`STEPS`.
     """
     from formulations import exact
 
     done: dict[str, Step] = {}
-    for found, step in exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell):
+    stop = partial(interrupted, 0.0)
+    for found, step in exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell, stop=stop):
         best, done[step.step] = found, step
-        if interrupted(best.value):
-            break
-    return best, tuple(done[name] for name in STEPS if name in done)
+    return best, tuple(done[name] for name in STEPS)
 
 
-def decoupling(best: Evaluated, seconds: float, seed: int, workers: int) -> Decoupling:
+def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, interrupted: Interrupted) -> Decoupling:
     """The price of solving the steps one by one, where all of them at once are within reach of one model."""
     from formulations import joint
 
     network, chip = best.solution.network, best.solution.architecture
     found = Result(Status.FEASIBLE, "latency", best.solution, measure(best.evaluation, "latency"))
-    price = joint.price(network, chip, found, seconds, seed=seed, workers=workers)
+    stop = partial(interrupted, 0.0)
+    price = joint.price(network, chip, found, seconds, seed=seed, workers=workers, stop=stop)
     solved = price.joint
     return Decoupling(
         measure(best.evaluation, "latency"), None if solved is None else solved.objective,

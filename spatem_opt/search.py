@@ -236,11 +236,12 @@ def finish(
     architecture: Architecture,
     limit: int | None = None,
     problem: Problem | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
 
     With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way.
+    replaces that of the plan, where the plan's copies are placed another way. None, too, once ``stop`` is true.
 
     Raises
     ------
@@ -252,6 +253,8 @@ def finish(
         return None
     known = routes(problem)
     for attempt in range(STRETCHES):
+        if stop is not None and stop():
+            return None
         times = list_schedule.solve(problem, known)
         if limit is not None and times.latency >= limit:
             return None

@@ -76,7 +76,7 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     if left_out:
         note += f"; {left_out} layers whose storage leaves no choice"
     if value < start:
-        found, why = _use(known, proofs, found, objective, limits.left(begin).time_limit)
+        found, why = _use(known, proofs, found, objective, limits.left(begin))
         note += f"; {why}"
     engine = "cpsat" if any(proof.solved for proof in proofs) else "combinatorial"
     packages = versions("ortools" if engine == "cpsat" else "numpy")
@@ -135,11 +135,12 @@ def prove(kind: Kind, limits: Limits) -> Proof:
     """The best grouping and bound of all stages of the CP-SAT engine that the grid is small enough for."""
     problem, cost = kind.problem, cost_of(kind.problem, kind.chosen)
     bound = bounds.lower_bound(problem)
-    if cost == bound:
+    if cost == bound or limits.stopped:
         return Proof(kind.chosen, cost, bound, False)
     result = cpsat.solve(
-        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen
-    )
+        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen,
+        stop=limits.stop,
+    )  # fmt: skip
     assert result.solution is not None  # there is a hint
     assert result.objective is not None
     assert result.bound is not None
@@ -147,7 +148,7 @@ def prove(kind: Kind, limits: Limits) -> Proof:
 
 
 def _use(
-    known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, seconds: float
+    known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, limits: Limits
 ) -> tuple[Evaluated, str]:
     """Exchange groupings kind by kind, most bits saved first, and keep what makes the whole better."""
     saved = [k.times * (cost_of(k.problem, k.chosen) - p.cost) for k, p in zip(known, proofs, strict=True)]
@@ -156,20 +157,23 @@ def _use(
     before, used, tried, begin = found.value, 0, 0, time.monotonic()
     for i in better:
         spent = time.monotonic() - begin
-        if spent + spent / max(1, tried) >= seconds:  # the next one takes as long as those before
+        late = spent + spent / max(1, tried) >= limits.time_limit  # the next one takes as long as those before
+        if late or limits.stopped:
             break
         tried += 1
         placement = exchange(found.solution.placement, known[i], proofs[i].best)
         solution = found.solution
         source = problem_of(found.plan, solution.network, solution.architecture)
         limit = found.value if objective == "latency" else None
-        done = finish(found.plan, solution.network, solution.architecture, limit, replace(source, placement=placement))
+        moved = replace(source, placement=placement)
+        done = finish(found.plan, solution.network, solution.architecture, limit, moved, stop=limits.stop)
         if done is not None and measure(done[1], objective) < found.value:
             value, used = measure(done[1], objective), used + 1
             found = replace(found, solution=done[0], evaluation=done[1], value=value)
     text = f"{len(cheaper)} cheaper groupings, {len(better)} where copies span tiles, so that it matters"
     if not used:
-        return found, f"{text}; {tried} tried, none used: the whole is no better"
+        why = ": the whole is no better" if tried and not limits.stopped else ""
+        return found, f"{text}; {tried} tried, none used{why}"
     return found, f"{text}; {used} used: {objective} {before} -> {found.value}"
 
 

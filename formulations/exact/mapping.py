@@ -21,7 +21,9 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     solution = found.solution
     problem = build(solution.network, solution.architecture, slack_percent=SLACK_PERCENT)
     hint = heuristic.solve(problem)
-    result = cpsat.solve(problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=hint)
+    result = cpsat.solve(
+        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=hint, stop=limits.stop
+    )
     excess = result.levels[0][0] if result.levels else 0
     note = f"bits read from buffers, {excess} OU operations above the slack"
     if result.solution is not None:

@@ -38,13 +38,13 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
     if setting.side_by_side:
         note += ", of segments that take turns (the best plan so far has some side by side)"
-    if result.engine == "combinatorial":
+    if result.engine == "combinatorial" and not limits.stopped:
         note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
     if result.status is Status.INFEASIBLE:
         note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
     if result.solution is not None and (known is None or _must(result.objective) < known):
-        better, why = _use(result.solution.cuts(start.problem), candidates, found, turns)
-        found, note = better, f"{note}; {why}"
+        found, why = _use(result.solution.cuts(start.problem), candidates, found, turns, limits)
+        note += f"; {why}"
     status = result.status if value is None else concluded(value, bound)
     return found, Step(
         "replication", result.engine, status, value, bound, round(time.monotonic() - begin, 3), _cycles(known),
@@ -80,24 +80,34 @@ def _size(problem: Problem) -> int:
 
 
 def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
-    """Solve to the end, or within reach only bound."""
+    """Solve to the end, or beyond reach only bound."""
     problem = start.problem
     if _size(problem) <= reach.RUNS_PER_SECOND * limits.time_limit:
-        return master.solve(
-            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint
-        )
+        result = master.solve(
+            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint,
+            stop=limits.stop,
+        )  # fmt: skip
+        if result.bound or result.status is Status.INFEASIBLE:
+            return result  # else interrupted before there was a bound
     bound = combinatorial(problem)
     status = concluded(known, bound)
     return Result(status, start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
 
 
-def _use(cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting) -> tuple[Evaluated, str]:
+def _use(
+    cuts: segments.Cuts, candidates: Candidates, found: Evaluated, setting: Setting, limits: Limits
+) -> tuple[Evaluated, str]:
     """The better of the solution so far and that of the cuts, and which it is."""
+    interrupted = "not used: interrupted"
+    if limits.stopped:
+        return found, interrupted
     plan = candidates.place(cuts)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
     limit = found.value if candidates.objective == "latency" else None
-    done = finish(plan, candidates.network, candidates.architecture, limit)
+    done = finish(plan, candidates.network, candidates.architecture, limit, stop=limits.stop)
+    if done is None and limits.stopped:
+        return found, interrupted
     if done is None or measure(done[1], candidates.objective) >= found.value:
         return found, "not used: placed and scheduled it is no better"
     value = measure(done[1], candidates.objective)

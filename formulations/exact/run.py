@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 
 from formulations.exact import conflicts, grouping, mapping, reach, replication, scheduling
-from formulations.solver import Limits
+from formulations.solver import Limits, Stop
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network
 from spatem_opt.result import Status, Step
@@ -25,7 +23,14 @@ RUN: dict[str, RunStep] = {
 
 
 def steps(
-    found: Evaluated, objective: str, seconds: float, *, seed: int, workers: int, progress: Callable[[str], None]
+    found: Evaluated,
+    objective: str,
+    seconds: float,
+    *,
+    seed: int,
+    workers: int,
+    progress: Callable[[str], None],
+    stop: Stop | None = None,
 ) -> Iterator[tuple[Evaluated, Step]]:
     """Solve or bound each step's problem, and use its answer where the evaluator finds the whole better.
 
@@ -42,6 +47,8 @@ def steps(
         Of CP-SAT.
     progress : callable
         Told the step that begins.
+    stop : callable or None
+        Once true, the present step ends with what it has, and none is begun.
 
     Yields
     ------
@@ -54,36 +61,23 @@ def steps(
     ModelError
         If a model and its referee disagree: a bug of ours.
     """
-    limits, begin = Limits(seconds, seed, workers), time.monotonic()
+    limits, begin = Limits(seconds, seed, workers, stop=stop), time.monotonic()
     for name, share in reach.SHARES.items():
         left = limits.left(begin, share)
-        if left.time_limit <= 0 and name != next(iter(RUN)):
-            yield found, Step(name, "none", Status.UNKNOWN, None, None, 0.0, seed=seed, note="not begun: time was up")
+        late = left.time_limit <= 0 and name != next(iter(RUN))
+        if limits.stopped or late:
+            note = f"not begun: {'interrupted' if limits.stopped else 'time was up'}"
+            yield found, Step(name, "none", Status.UNKNOWN, None, None, 0.0, seed=seed, note=note)
             continue
         progress(f"exact {name}, best so far {found.value}")
-        with held_back():
-            found, step = RUN[name](found, objective, left)
+        found, step = RUN[name](found, objective, left)
+        if limits.stopped and step.status in (Status.FEASIBLE, Status.UNKNOWN):
+            step = replace(step, note=f"{step.note}; interrupted")
         yield found, step
 
 
-def infeasible(network: Network, architecture: Architecture, seconds: float, *, seed: int, workers: int) -> Step:
+def infeasible(
+    network: Network, architecture: Architecture, seconds: float, *, seed: int, workers: int, stop: Stop | None = None
+) -> Step:
     """The mapping step of a network that does not fit, with the constraint families that cannot hold together."""
-    with held_back():
-        return conflicts.mapping(network, architecture, Limits(seconds, seed, workers))
-
-
-@contextmanager
-def held_back() -> Iterator[None]:
-    """Let Ctrl-C wait until the block ends.
-
-    CP-SAT puts a handler of its own in place and takes all handlers away after it: the next Ctrl-C would end the
-    program with nothing kept. So the signal is blocked, and Python's handler put back before it may come.
-    """
-    handler = signal.getsignal(signal.SIGINT)
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return conflicts.mapping(network, architecture, Limits(seconds, seed, workers, stop=stop))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from formulations.exact import reach
 from formulations.scheduling import cpsat
 from formulations.scheduling.steps import finish as conclude
 from formulations.scheduling.steps import prepare
-from formulations.solver import Limits, Result
+from formulations.solver import Limits, Result, Stop
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.plan import assemble
@@ -51,12 +51,12 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
-    end = begin + limits.time_limit
-    rounds, best = [last], _use(last, found, objective, end)
+    late = partial(limits.over, begin)
+    rounds, best = [last], _use(last, found, objective, late)
     while rounds[-1].result.status is Status.OPTIMAL and _finer(rounds[-1], layers, limits.left(begin)):
         rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5)))
-        best = _use(rounds[-1], best, objective, end)
-    best = _refine(rounds[-1], best, objective, end)
+        best = _use(rounds[-1], best, objective, late)
+    best = _refine(rounds[-1], best, objective, late)
     last = next((one for one in reversed(rounds) if one.result.status is Status.OPTIMAL), last)
     result = last.result
     note = f"makespan of {last.count} chunks a layer at the solution's places and paces, routers left out"
@@ -73,7 +73,7 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
 def _finer(last: Round, layers: int, limits: Limits) -> bool:
     """Whether twice as many chunks are worth a try."""
     room = 2 * last.count <= reach.CHUNKS and 2 * last.count * layers <= reach.FINEST
-    return layers <= reach.TASKS and room and limits.time_limit > 2 * last.result.seconds + 1
+    return layers <= reach.TASKS and room and limits.time_limit > 2 * last.result.seconds + 1 and not limits.stopped
 
 
 def _round(problem: Problem, count: int, limits: Limits) -> Round:
@@ -87,8 +87,9 @@ def _round(problem: Problem, count: int, limits: Limits) -> Round:
     else:
         left = limits.left(begin)
         result = cpsat.solve(
-            expansion.problem, time_limit=left.time_limit, seed=left.seed, workers=left.workers, hint=hint
-        )
+            expansion.problem, time_limit=left.time_limit, seed=left.seed, workers=left.workers, hint=hint,
+            stop=left.stop,
+        )  # fmt: skip
     return Round(count, expansion, chunks.makespan(expansion.problem, hint.start), result)
 
 
@@ -103,17 +104,17 @@ def source(found: Evaluated) -> Problem:
     return Problem(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
-def _refine(last: Round, found: Evaluated, objective: str, end: float) -> Evaluated:
+def _refine(last: Round, found: Evaluated, objective: str, late: Stop) -> Evaluated:
     """The best of list schedules of twice, four times ... as many chunks, in the order of those solved."""
     tasks, count = last.expansion.problem.tasks, 2 * last.count
-    while time.monotonic() < end:
+    while not late():
         finer = build(last.expansion.source, count)
         if not tasks < finer.problem.tasks <= reach.LISTED:
             break
         own = chunk_heuristic.solve(finer.problem)
         same = chunks.Solution(chunk_heuristic.list_schedule(finer.problem, _order(last, finer)))
         start = min(same, own, key=lambda one: chunks.makespan(finer.problem, one.start))
-        found = _settled(finer, count, start, found, objective, end)
+        found = _settled(finer, count, start, found, objective, late)
         tasks, count = finer.problem.tasks, 2 * count
     return found
 
@@ -132,18 +133,18 @@ def _order(coarse: Round, finer: Expansion) -> IntArray:
     return np.asarray(np.argsort(np.argsort(time_of, kind="stable")))
 
 
-def _use(last: Round, found: Evaluated, objective: str, end: float) -> Evaluated:
+def _use(last: Round, found: Evaluated, objective: str, late: Stop) -> Evaluated:
     """The better of the solution so far and that of the chunks."""
     if last.result.solution is None:
         return found
-    return _settled(last.expansion, last.count, last.result.solution, found, objective, end)
+    return _settled(last.expansion, last.count, last.result.solution, found, objective, late)
 
 
 def _settled(
-    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str, end: float
+    expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str, late: Stop
 ) -> Evaluated:
     """The better of the solution so far and that of some starts of chunks."""
-    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None, end)
+    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None, late)
     if done is None or measure(done[1], objective) >= found.value:
         return found
     name = f"{found.name.partition(', order of')[0]}, order of {count} chunks a layer"
@@ -156,12 +157,12 @@ def settle(
     solution: chunks.Solution,
     found: Evaluated,
     limit: int | None = None,
-    end: float = math.inf,
+    late: Stop = lambda: False,
 ) -> tuple[Solution, Evaluation] | None:
     """Windows for given starts of chunks, in this order slowed down until routers and ports can follow.
 
     None if they never can, if a buffer is too small, as soon as the latency is not below ``limit``, or if they still
-    cannot at the time ``end`` (of :func:`time.monotonic`).
+    cannot when it is ``late``.
     """
     order = np.argsort(np.argsort(solution.start, kind="stable"))
     for attempt in range(ROUNDS):
@@ -173,7 +174,7 @@ def settle(
         families = {violation.family for violation in evaluation.violations}
         if not families:
             return complete, evaluation
-        if families - CONTENTION or evaluation.arrays is None or time.monotonic() > end:
+        if families - CONTENTION or evaluation.arrays is None or late():
             return None
         arrays = evaluation.arrays
         expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)

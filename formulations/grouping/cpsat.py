@@ -13,7 +13,7 @@ from formulations.grouping.prices import Floats
 from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
 from formulations.grouping.program import Program
 from formulations.grouping.steps import PRICES, finish, prepare
-from formulations.solver import Limits, Result, run_cpsat
+from formulations.solver import Limits, Result, Stop, interruptible, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
 
@@ -331,6 +331,7 @@ def solve(
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
+    stop: Stop | None = None,
 ) -> Result[Solution]:
     """Best grouping with a proven bound: combinatorial bounds, prices, the profile, a longer search, the full model.
 
@@ -351,17 +352,19 @@ def solve(
         Deterministic time of each run of CP-SAT.
     log : bool
         Keep the solver's log.
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`.
 
     Raises
     ------
     ModelError
         If a solution does not pass the referee: a bug of ours.
     """
-    limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
+    limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
     start, text = prepare(problem, hint, use_bound="bound" not in without, seed=seed), ""
     if start.best is None:
         return finish(problem, start, begin, "cpsat")
-    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES))
     start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
     start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
@@ -386,7 +389,8 @@ def integer_program(program: Program, limits: Limits) -> float | None:
     """Bound of an integer program, by SCIP: CP-SAT, which has no fractions, is slow to bound numbers of shapes."""
     solver, _ = _linear_model("SCIP", program)
     solver.SetTimeLimit(max(1, round(1000 * limits.time_limit)))
-    status = solver.Solve()
+    solver.SetSolverSpecificParametersAsString("misc/catchctrlc = FALSE\n")  # it would keep Ctrl-C to itself
+    status = interruptible(solver.Solve, solver.InterruptSolve, limits)
     return solver.Objective().BestBound() if status in (solver.OPTIMAL, solver.FEASIBLE) else None
 
 

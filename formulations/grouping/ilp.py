@@ -259,7 +259,7 @@ def solve(
     start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
     if start.best is None:
         return finish(problem, start, begin, engine)
-    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES).time_limit)
+    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES))
     start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
     start.anneal(problem, limits.left(begin, 0.3))
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from formulations.grouping.profile import LIMIT, Arc, Pattern, Profile, Side, full, grow, line_patterns, per_line
 from formulations.grouping.program import Program
+from formulations.solver import Limits
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
 SCALE = 2**16
@@ -223,7 +224,7 @@ def best_line(axis: Axis) -> Pattern:
 
 
 def generate(
-    problem: Problem, start: Solution, target: int, solve: Solve, seconds: float, *, rounds: int = 1000
+    problem: Problem, start: Solution, target: int, solve: Solve, limits: Limits, *, rounds: int = 1000
 ) -> Prices:
     """The best prices found by column generation.
 
@@ -236,16 +237,16 @@ def generate(
         Bound that is enough [bits per window].
     solve : function
         Of an engine.
-    seconds : float
-        Wall time; the bound holds however early it ends.
+    limits : Limits
+        The bound holds however early it ends.
     rounds : int
         Most linear programs.
     """
-    end, work = time.monotonic() + seconds, Generation(problem)
+    begin, work = time.monotonic(), Generation(problem)
     work.add_solution(start)
     best, new = evaluate(problem, first_prices(problem)), True
     for _ in range(rounds):
-        if not new or best.bound(problem) >= target or time.monotonic() > end:
+        if not new or best.bound(problem) >= target or limits.over(begin):
             break
         work.add_best(best)
         outer = work.prices(solve(work.program))

@@ -51,13 +51,13 @@ class Incumbent:
         if bound is not None:
             self.bound = max(self.bound, bound)
 
-    def shrink(self, problem: Problem, solve: prices.Solve, seconds: float) -> Profile:
+    def shrink(self, problem: Problem, solve: prices.Solve, limits: Limits) -> Profile:
         """Raise the bound by prices; the shapes and patterns that they do not rule out, all without a bound."""
         if self.closed or not self.bound or self.best is None or self.objective is None:
             return Profile((), ()) if self.closed else profile(problem)
         if not prices.within_reach(problem):
             return profile(problem)
-        found = prices.generate(problem, self.best, self.objective, solve, seconds)
+        found = prices.generate(problem, self.best, self.objective, solve, limits)
         self.raise_bound(found.bound(problem))
         return prices.narrowed(problem, found, self.objective)
 
@@ -65,7 +65,7 @@ class Incumbent:
         self, problem: Problem, prof: Profile, without: Collection[str], solve: IntegerSolve, limits: Limits
     ) -> None:
         """Raise the bound by the profile with integer numbers of shapes."""
-        if not self.closed and self.bound and prof.sides:
+        if not self.closed and self.bound and prof.sides and not limits.stopped:
             bound = solve(profile_program(problem, prof, self.bound, without), limits)
             self.raise_bound(None if bound is None else bits(problem, bound))
 
@@ -75,7 +75,7 @@ class Incumbent:
             return
         begin = time.monotonic()
         for run in range(RUNS):
-            late = run > 0 and time.monotonic() - begin > limits.time_limit
+            late = limits.stopped or (run > 0 and limits.over(begin))
             if not self.closed and self.best is not None and not late:
                 better = improve.improve(problem, self.best, seed=limits.seed + run, steps=STEPS, target=self.bound)
                 self.improve(problem, better, None)

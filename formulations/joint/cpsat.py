@@ -11,7 +11,7 @@ from formulations.joint import redundant, space, timing
 from formulations.joint.decisions import Decisions, from_solution, literals, read, to_solution
 from formulations.joint.problem import Problem
 from formulations.joint.variables import Variables, make_variables, worst_case
-from formulations.solver import Limits, Result, Run, concluded, run_cpsat, versions
+from formulations.solver import Limits, Result, Run, Stop, concluded, run_cpsat, versions
 from spatem_opt import bounds, pipeline
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import evaluate
@@ -124,6 +124,7 @@ def solve(
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
+    stop: Stop | None = None,
 ) -> Result[Solution]:
     """All steps at once: least latency with a proven bound.
 
@@ -141,6 +142,8 @@ def solve(
         Deterministic time of CP-SAT.
     log : bool
         Keep the solver's log.
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`.
 
     Returns
     -------
@@ -153,7 +156,7 @@ def solve(
     ModelError
         If the evaluator rejects a solution, or finds another latency than the proven one: a bug of ours.
     """
-    limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
+    limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
     missing = shortage(problem.network, problem.architecture)
     if missing is not None or not all(problem.copies):
         return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)

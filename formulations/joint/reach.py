@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from formulations.joint.problem import Problem, make
-from formulations.solver import Result
+from formulations.solver import Result, Stop
 from spatem_opt import result
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
@@ -118,6 +118,7 @@ def price(
     *,
     seed: int = 0,
     workers: int = 2,
+    stop: Stop | None = None,
 ) -> Price:
     """Price of decoupling: the latency of a solution found step by step against the joint optimum.
 
@@ -129,6 +130,8 @@ def price(
     time_limit : float
         For the joint model, wall time [s].
     seed, workers : int
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`.
 
     Returns
     -------
@@ -149,5 +152,5 @@ def price(
         return Price(decoupled.value, None, problem)
     from formulations.joint import cpsat
 
-    found = cpsat.solve(problem, time_limit=time_limit, seed=seed, workers=workers, hint=decoupled.solution)
+    found = cpsat.solve(problem, time_limit=time_limit, seed=seed, workers=workers, hint=decoupled.solution, stop=stop)
     return Price(decoupled.value, found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from formulations.mapping import steps
-from formulations.solver import Limits, Result, Run, run_cpsat
+from formulations.solver import Limits, Result, Run, Stop, run_cpsat
 from spatem_opt.mapping.problem import Problem, Solution
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def solve(
     hint: Solution | None = None,
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
+    stop: Stop | None = None,
 ) -> Result[Solution]:
     """Best mapping: least excess, then least communication; `objective` and `bound` are of the communication.
 
@@ -132,6 +133,8 @@ def solve(
         Families to leave out (:data:`FAMILIES`).
     deterministic_limit : float or None
         Deterministic time of each level.
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`.
 
     Returns
     -------
@@ -144,7 +147,7 @@ def solve(
     ModelError
         If a solution does not pass the referee: a bug of ours.
     """
-    limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
+    limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
 
     def stage(level: int, most: int | None, start: Solution) -> tuple[Run, Solution | None]:
         model, y = build(problem, without, level=level, most_excess=most)

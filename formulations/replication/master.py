@@ -16,7 +16,7 @@ from formulations.replication import cpsat, ilp
 from formulations.replication.columns import Columns, Labels, Run, labels, path
 from formulations.replication.pricing import Pricing
 from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check
-from formulations.solver import Limits, Result, concluded, pulp_engine, versions
+from formulations.solver import Limits, Result, Stop, concluded, pulp_engine, versions
 from formulations.solver import Run as Outcome
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.result import Shortage, Status
@@ -42,6 +42,7 @@ def solve(
     gap: float = 0.0,
     engine: Engine = "cpsat",
     deterministic_limit: float | None = None,
+    stop: Stop | None = None,
 ) -> Result[Solution]:
     """Cuts, slots, paces and ways of least cost, with a proven bound.
 
@@ -49,7 +50,7 @@ def solve(
     ----------
     problem : Problem
     time_limit : float
-        Wall time [s]; the tables of bounds are always finished.
+        Wall time [s]; the tables of bounds are finished even so.
     seed, workers : int
     hint : Solution or None
         Feasible solution to start from (:func:`formulations.replication.runs.from_cuts`).
@@ -59,6 +60,8 @@ def solve(
         Solves single runs.
     deterministic_limit : float or None
         Deterministic time of each run of CP-SAT.
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`; the tables of bounds end, too, and there may be no bound.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def solve(
     """
     if engine not in SOLVE_RUN:
         raise InstanceError("replication", "engine", engine, f"expected one of {', '.join(SOLVE_RUN)}")
-    begin, limits = time.monotonic(), Limits(time_limit, seed, workers, deterministic_limit)
+    begin, limits = time.monotonic(), Limits(time_limit, seed, workers, deterministic_limit, stop)
     search = _Search(problem, limits, begin, SOLVE_RUN[engine])
     if hint is not None:
         search.accept(hint)
@@ -131,6 +134,8 @@ class _Search:
         upper: list[FloatArray] = []
         pace: list[IntArray] = []
         for first in range(problem.layers):
+            if self.limits.stopped:
+                return
             low, high = pricing.runs(first)
             lower.append(low.min(axis=1))
             upper.append(high.min(axis=1))
@@ -173,7 +178,7 @@ class _Search:
 
     def refine(self, gap: float) -> None:
         """Solve runs of the cheapest path exactly until it is made of solved runs only."""
-        while not self.closed(gap) and time.monotonic() - self.begin < self.limits.time_limit:
+        while not self.closed(gap) and not self.limits.over(self.begin):
             self._prune()
             cost = self.table.columns.cost.astype(np.float64)
             arcs, behind = self._arcs(cost)
@@ -210,7 +215,7 @@ class _Search:
     def _solve_column(self, c: int) -> None:
         """Exact cost of one column, or a better bound of it."""
         left = self.limits.left(self.begin)
-        if left.time_limit <= 0:
+        if left.time_limit <= 0 or left.stopped:
             return
         self.table.tried.add(c)
         columns, run = self.table.columns, self.table.columns.run(c)
@@ -268,12 +273,14 @@ class _Search:
 
     def _shortage(self) -> Shortage | None:
         """How many slots the cheapest cuts in slots need, if more than there are."""
+        if not self.proven_empty:
+            return None
         layers, least = self.problem.layers, [0.0]
         for stop in range(1, layers + 1):
             some = (np.isfinite(arcs[:, stop - i - 1]) for i, arcs in enumerate(self.lower[:stop]))
             need = [float(self.problem.slots[s].min()) if s.any() else np.inf for s in some]
             least.append(min(a + b for a, b in zip(least, need, strict=True)))
-        if not self.proven_empty or not self.problem.capacity < least[-1] < 1e9:
+        if not self.problem.capacity < least[-1] < 1e9:
             return None
         return Shortage("slots", int(least[-1]), self.problem.capacity, "OU slots of a crossbar", f"{layers} layers")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formulations.scheduling.steps import canonical, finish, prepare, read, twins
-from formulations.solver import Limits, Result, run_cpsat
+from formulations.solver import Limits, Result, Stop, run_cpsat
 from spatem_opt.result import Status
 from spatem_opt.scheduling.chunk_bounds import ordered
 from spatem_opt.scheduling.chunks import Problem, Solution, makespan
@@ -184,6 +184,7 @@ def solve(
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
+    stop: Stop | None = None,
 ) -> Result[Solution]:
     """Shortest schedule of chunks with a proven bound.
 
@@ -201,13 +202,15 @@ def solve(
         Deterministic time of CP-SAT.
     log : bool
         Keep the solver's log.
+    stop : callable or None
+        As in :class:`~formulations.solver.Limits`.
 
     Raises
     ------
     ModelError
         If a solution does not pass the referee: a bug of ours.
     """
-    limits, begin = Limits(time_limit, seed, workers, deterministic_limit), time.monotonic()
+    limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
     start = prepare(problem, hint, use_bound="bound" not in without)
     if start.closed:
         return finish(start, begin, "cpsat", "ortools")

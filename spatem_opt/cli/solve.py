@@ -120,7 +120,8 @@ def solve(
     With --method exact, or auto and a time limit, every step is then proven or improved on its own: one line each says
     what is known of the step's problem. No bound of a step is one of the whole; that one is in the table.
 
-    Ctrl-C keeps the best solution found so far. Exit code 4 if the network provably does not fit the chip.
+    Ctrl-C keeps the best solution found so far, and what the exact step at work has proven; a second one ends the
+    program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
     from spatem_opt.files import check_writable

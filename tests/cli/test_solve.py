@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,3 +106,37 @@ def test_interrupt_keeps_the_best_so_far(
     assert main(["solve", *SMALL, "-o", str(tmp_path / "out.json")]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "out.json")]) == 0
+
+
+SOLVE = "import sys; from spatem_opt.cli import main; sys.exit(main())"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("presses", "code"), [(1, 0), (2, 130)])
+def test_an_interrupt_ends_a_long_step(tmp_path: Path, presses: int, code: int) -> None:
+    """Pressed in the step of groupings, which may take many minutes; a second time, the program ends."""
+    arguments = ["solve", "resnet18", "--method", "exact", "--time-limit", "3600", "--json"]
+    terminal, its_end = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", SOLVE, *arguments, "-o", str(tmp_path / "out.json")],
+        stdin=its_end, stdout=subprocess.PIPE, stderr=its_end, env={**os.environ, "TERM": "xterm"},
+    ) as process:  # fmt: skip
+        os.close(its_end)
+        seen = ""
+        while "exact grouping" not in seen:
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        time.sleep(1)  # a solver is at work
+        for _ in range(presses):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.02)  # two signals at once are one
+        out, _ = process.communicate(timeout=120)
+    os.close(terminal)
+    assert process.returncode == code
+    assert (tmp_path / "out.json").exists() == (code == 0)
+    if code == 0:
+        steps = {step["step"]: step for step in json.loads(out)["steps"]}
+        assert steps["grouping"]["status"] == "feasible"
+        assert steps["grouping"]["bound"] < steps["grouping"]["objective"]
+        assert steps["grouping"]["note"].endswith("; interrupted")
+        assert steps["scheduling"]["note"] == "not begun: interrupted"
+        assert main(["evaluate", str(tmp_path / "out.json")]) == 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from formulations.exact import beyond_reach, conflicts, grouping, reach, replication, run, scheduling, steps
+from formulations.exact import infeasible as infeasible_step
 from formulations.grouping import cpsat as grouping_cpsat
 from formulations.mapping import cpsat as mapping_cpsat
 from formulations.replication import cpsat as replication_cpsat
@@ -362,20 +362,52 @@ def test_feasible_families_are_in_no_conflict() -> None:
 # --- Ctrl-C --------------------------------------------------------------------------------------
 
 
-def test_an_interrupt_waits_for_the_step_and_reaches_python() -> None:
-    """CP-SAT takes signal handlers away; afterwards ours must be there again."""
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        with run.held_back():
-            assert not infeasible(mapping_cpsat.build(build(load("lenet5"), load_architecture("ou-isaac-2x2")))[0])
-            os.kill(os.getpid(), signal.SIGINT)
-            assert pressed == []
-        assert pressed == [signal.SIGINT]
-        os.kill(os.getpid(), signal.SIGINT)
-        assert pressed == [signal.SIGINT] * 2
-    finally:
-        signal.signal(signal.SIGINT, before)
+def stopped(found: Evaluated, stop: Callable[[], bool]) -> list[tuple[Evaluated, Step]]:
+    """All exact steps with a stop criterion."""
+    return list(steps(found, "latency", 600.0, seed=1, workers=1, progress=lambda text: None, stop=stop))
+
+
+def test_after_an_interrupt_nothing_is_begun() -> None:
+    start = first("lenet5", "ou-isaac-2x2")
+    done = stopped(start, lambda: True)
+    assert [step.step for _, step in done] == list(reach.SHARES)
+    assert {(step.status, step.note) for _, step in done} == {(Status.UNKNOWN, "not begun: interrupted")}
+    assert all(found is start for found, _ in done)
+
+
+@pytest.mark.parametrize("step", ["mapping", "replication", "grouping", "scheduling"])
+def test_an_interrupted_step_tells_what_it_has(step: str) -> None:
+    """Interrupted at once: the solution is the one before, bounds are below what is proven."""
+    start = first("lenet5", "ou-isaac-2x2")
+    found, part = run.RUN[step](start, "latency", replace(LIMITS, time_limit=600.0, stop=lambda: True))
+    _, whole = run.RUN[step](start, "latency", LIMITS)
+    assert found.value == start.value
+    assert part.bound is not None
+    assert part.objective is not None
+    assert whole.objective is not None
+    assert part.bound <= whole.objective <= part.objective
+    assert part.heuristic == whole.heuristic
+    assert "beyond reach" not in part.note
+
+
+@pytest.mark.parametrize("looks", [3, 10, 40])
+def test_an_interrupt_at_any_moment_leaves_a_valid_solution(looks: int) -> None:
+    start, false = first("lenet5", "ou-isaac-2x2"), iter([False] * looks)
+    done = stopped(start, lambda: next(false, True))
+    assert evaluate(done[-1][0].solution).violations == ()
+    assert done[-1][0].value <= start.value
+    begun = [step.note != "not begun: interrupted" for _, step in done]
+    assert begun == sorted(begun, reverse=True)
+    for _, step in done:
+        assert step.bound is None or step.objective is None or step.heuristic is None or (
+            step.bound <= step.objective <= step.heuristic
+        )  # fmt: skip
+
+
+def test_an_interrupted_search_for_conflicts_claims_none() -> None:
+    network, chip = load("vgg16"), load_architecture("ou-isaac-2x2")
+    step = infeasible_step(network, chip, 60.0, seed=1, workers=1, stop=lambda: True)
+    assert (step.status, "in conflict" in step.note) == (Status.UNKNOWN, False)
 
 
 # --- long ----------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ def test_what_prices_leave_holds_an_optimum(problem: Problem) -> None:
     start = heuristic.solve(problem)
     assert start is not None
     best, upper = optimum(problem), check(problem, start).objective
-    found = prices.generate(problem, start, upper + 1, cpsat.linear_program, 10.0, rounds=20)
+    found = prices.generate(problem, start, upper + 1, cpsat.linear_program, LIMITS, rounds=20)
     model, y = cpsat.build(problem, prof=prices.narrowed(problem, found, upper))
     cpsat.add_hint(model, y, start.labels(problem))
     solved = run_cpsat(model, LIMITS)
@@ -132,7 +132,7 @@ def test_prices_prove_layers(engine: ModuleType, sizes: tuple[int, ...], bound: 
     start = heuristic.solve(problem)
     assert start is not None
     upper = check(problem, start).objective
-    found = prices.generate(problem, start, upper, engine.linear_program, 60.0, rounds=60)
+    found = prices.generate(problem, start, upper, engine.linear_program, Limits(60.0), rounds=60)
     assert bounds.lower_bound(problem) < found.bound(problem) == bound == upper
 
 

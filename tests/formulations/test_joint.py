@@ -375,6 +375,17 @@ def test_price_of_decoupling() -> None:
     assert str(found).startswith(f"price of decoupling: {found.percent:.1f} % ({decoupled.value} cycles, ")
 
 
+def test_an_interrupted_price_is_a_range() -> None:
+    network, chip = tiny_instance(2)
+    decoupled, false = pipeline.solve(network, chip), iter([False] * 3)
+    found = price(network, chip, decoupled, 600.0, workers=1, stop=lambda: next(false, True))
+    assert found.joint is not None
+    assert (found.joint.status, found.proven) == (Status.FEASIBLE, False)
+    assert found.joint.objective is not None
+    assert found.joint.bound is not None
+    assert found.joint.bound < found.joint.objective <= found.latency
+
+
 def test_price_without_proof_is_a_range() -> None:
     network, chip = tiny_instance(2)
     found = price(network, chip, pipeline.solve(network, chip), 0.5, workers=1)

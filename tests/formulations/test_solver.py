@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import random
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from formulations.grouping.cpsat import integer_program
+from formulations.grouping.program import Program
 from formulations.solver import Limits, Result, concluded, pulp_status, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
 from spatem_opt.result import Status
+from spatem_opt.stop import catch_interrupt
+
+if TYPE_CHECKING:
+    from ortools.sat.python import cp_model
 
 
 @pytest.mark.parametrize(
@@ -82,6 +91,15 @@ def out_of_range(problem: Any) -> None:
     x = problem.add_variable("x", 0, 1, "Integer")
     problem.setObjective(1 * x)
     problem.addConstraint(x >= 2, name="high")
+
+
+def optimal(problem: Any) -> None:
+    """Two of three, the cheapest: 3."""
+    import pulp
+
+    xs = [problem.add_variable(f"x{i}", 0, 1, "Integer") for i in range(3)]
+    problem.setObjective(pulp.lpSum((i + 1) * x for i, x in enumerate(xs)))
+    problem.addConstraint(pulp.lpSum(xs) >= 2, name="two")
 
 
 def without_end(problem: Any) -> None:
@@ -197,7 +215,8 @@ def test_a_feasible_model_is_never_called_infeasible(seconds: float, monkeypatch
     assert outcome(market_split, seconds) == "unknown"
 
 
-def test_out_of_time_without_and_with_a_solution_of_cpsat() -> None:
+def market_model(*, markets: int = 6, hinted: bool = False) -> cp_model.CpModel:
+    """The market split for CP-SAT; hinted: with the solution that it is made from."""
     from ortools.sat.python import cp_model
 
     rng = random.Random(1)
@@ -205,17 +224,162 @@ def test_out_of_time_without_and_with_a_solution_of_cpsat() -> None:
     xs = [model.new_bool_var(f"x{i}") for i in range(60)]
     chosen = [rng.randint(0, 1) for _ in xs]
     model.minimize(sum((i % 3 + 1) * x for i, x in enumerate(xs)))
-    free = run_cpsat(model, Limits(5.0, workers=1))
-    assert (free.status, free.objective, free.bound) == (Status.OPTIMAL, 0, 0)
-    for _ in range(6):
+    for _ in range(markets):
         a = [rng.randint(0, 999) for _ in xs]
         model.add(sum(c * x for c, x in zip(a, xs, strict=True)) == sum(c * z for c, z in zip(a, chosen, strict=True)))
-    run = run_cpsat(model, Limits(60.0, workers=1, deterministic_limit=0.05))
-    assert (run.status, run.objective, run.solved) == (Status.UNKNOWN, None, False)
     for x, z in zip(xs, chosen, strict=True):
-        model.add_hint(x, z)
-    found = run_cpsat(model, Limits(60.0, workers=1, deterministic_limit=0.05))
+        if hinted:
+            model.add_hint(x, z)
+    return model
+
+
+def market_program() -> Program:
+    """The market split as an integer program."""
+    rng, program = random.Random(1), Program()
+    weights = [[rng.randint(0, 999) for _ in range(60)] for _ in range(6)]
+    chosen = [rng.randint(0, 1) for _ in range(60)]
+    for k, row in enumerate(weights):
+        total = sum(w * z for w, z in zip(row, chosen, strict=True))
+        program.add_row((k, 1), total)
+        program.add_row((k, -1), -total)
+    for i in range(60):
+        program.add(i % 3 + 1, {(k, s): s * weights[k][i] for k in range(6) for s in (1, -1)}, integer=True)
+    return program
+
+
+def test_out_of_time_without_and_with_a_solution_of_cpsat() -> None:
+    free = run_cpsat(market_model(markets=0), Limits(5.0, workers=1))
+    assert (free.status, free.objective, free.bound) == (Status.OPTIMAL, 0, 0)
+    run = run_cpsat(market_model(), Limits(60.0, workers=1, deterministic_limit=0.05))
+    assert (run.status, run.objective, run.solved) == (Status.UNKNOWN, None, False)
+    found = run_cpsat(market_model(hinted=True), Limits(60.0, workers=1, deterministic_limit=0.05))
     assert found.status is Status.FEASIBLE
     assert found.objective is not None
     assert found.bound is not None
     assert found.bound <= found.objective
+
+
+# --- stop criteria -------------------------------------------------------------------------------
+
+LONG = 600.0
+"""Seconds; only a stop ends these runs in time."""
+
+
+def after(looks: int) -> Callable[[], bool]:
+    """A criterion that is true from the look after so many on."""
+    false = iter([False] * looks)
+    return lambda: next(false, True)
+
+
+def test_limits_hand_the_criterion_on_and_are_compared_without_it() -> None:
+    limits = Limits(LONG, seed=3, workers=1, stop=after(0))
+    assert limits.left(0.0).stopped
+    assert limits.over(0.0)
+    assert limits == Limits(LONG, seed=3, workers=1)
+    assert not Limits(LONG).stopped
+
+
+def test_a_criterion_that_is_true_begins_nothing() -> None:
+    run = run_cpsat(market_model(hinted=True), Limits(LONG, workers=1, stop=after(0)))
+    assert (run.status, run.objective, run.bound, run.solved) == (Status.UNKNOWN, None, None, False)
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_a_stopped_run_without_a_solution_is_unknown(workers: int) -> None:
+    run = run_cpsat(market_model(), Limits(LONG, workers=workers, stop=after(2)))
+    assert (run.status, run.objective, run.solved) == (Status.UNKNOWN, None, False)
+
+
+def test_a_stop_after_the_first_solution_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ortools.sat.python import cp_model
+
+    found: list[float] = []
+
+    class Told(cp_model.CpSolverSolutionCallback):
+        def on_solution_callback(self) -> None:
+            found.append(self.objective_value)
+
+    solve = cp_model.CpSolver.solve
+    monkeypatch.setattr(cp_model.CpSolver, "solve", lambda solver, model: solve(solver, model, Told()))
+    run = run_cpsat(market_model(hinted=True), Limits(LONG, workers=1, stop=lambda: bool(found)))
+    assert run.status is Status.FEASIBLE
+    assert run.objective == found[-1]
+    assert run.bound is not None
+    assert run.bound < run.objective
+
+
+def sat(limits: Limits) -> Any:
+    """A long run of CP-SAT."""
+    return run_cpsat(market_model(), limits).objective
+
+
+def scip(limits: Limits) -> Any:
+    """A long run of SCIP."""
+    return integer_program(market_program(), limits)
+
+
+@pytest.mark.parametrize("solve", [sat, scip])
+def test_a_signal_reaches_python_while_a_solver_runs(solve: Callable[[Limits], Any]) -> None:
+    looks: list[bool] = []
+
+    def press() -> bool:
+        looks.append(interrupted.pressed)
+        if len(looks) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return interrupted(0.0)
+
+    with catch_interrupt() as interrupted:
+        assert solve(Limits(LONG, workers=1, stop=press)) is None
+    assert interrupted.pressed
+
+
+@pytest.mark.parametrize("solve", [sat, scip])
+def test_an_exception_of_a_handler_ends_the_solver(solve: Callable[[Limits], Any]) -> None:
+    def press() -> bool:
+        if next(looks, None) is None:
+            raise KeyboardInterrupt
+        return False
+
+    looks = iter([1, 2])
+    with pytest.raises(KeyboardInterrupt):
+        solve(Limits(LONG, workers=1, stop=press))
+
+
+@pytest.mark.parametrize(
+    ("fill", "looks", "expected"),
+    [
+        (out_of_range, 1, Status.UNKNOWN),  # else infeasible
+        (even_sum, 1, Status.UNKNOWN),
+        (optimal, 1, Status.FEASIBLE),
+        (optimal, 0, Status.UNKNOWN),
+    ],
+)
+def test_what_cbc_says_after_a_stop_is_no_proof(
+    fill: Callable[[Any], None], looks: int, expected: Status, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pulp
+
+    monkeypatch.setattr("formulations.solver.pulp_engine", lambda: "cbc")
+    problem = pulp.LpProblem("case", pulp.LpMinimize)
+    fill(problem)
+    run = run_pulp(problem, Limits(20.0, stop=after(looks)))
+    assert (run.status, run.bound) == (expected, None)
+    assert run.objective == (3 if expected is Status.FEASIBLE else None)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_cbc_that_the_signal_ended_is_no_error(stopped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pulp
+
+    def ended(*arguments: Any) -> None:
+        raise pulp.PulpSolverError
+
+    monkeypatch.setattr("formulations.solver.pulp_engine", lambda: "cbc")
+    problem = pulp.LpProblem("case", pulp.LpMinimize)
+    monkeypatch.setattr(problem, "solve", ended)
+    solve = partial(run_pulp, problem, Limits(20.0, stop=after(1) if stopped else None))
+    if stopped:
+        assert solve().status is Status.UNKNOWN
+    else:
+        with pytest.raises(pulp.PulpSolverError):
+            solve()
