@@ -29,6 +29,8 @@ SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
+SMALL_SHARE = 0.2
+"""Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 RUN_FREED, HEAVIEST = 0.5, 2
@@ -90,7 +92,8 @@ class Candidates:
         prices = PRICES[self.objective]
         beside = self.objective not in ("latency", "throughput") and len(self.nodes) <= MANY_LAYERS
         few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
-        return [Setting(price, side_by_side=beside) for price in few]
+        found = [Setting(price, side_by_side=beside) for price in few]
+        return [*found, Setting(0.0, SMALL_SHARE)] if self.effort and self.objective == "latency" else found
 
     @cached_property
     def burst(self) -> float:

@@ -30,10 +30,12 @@ QUEUE, SHORTER = 0.85, 0.25
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
-HALVINGS, PREFIXES = 6, 4
-"""Prices tried to meet a latency limit as closely as possible, and numbers of layers with a higher one."""
-HOPELESS = 1.03
-"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high."""
+HALVINGS, PREFIXES, STEEP = 6, 4, 4
+"""Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets it,
+and how far beyond."""
+HOPELESS, BESIDE = 1.03, 1.6
+"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
+of segments side by side, which need not take turns, by up to a half."""
 NEARBY = 6
 """Variations of the best of these that belong to the first answer."""
 SPREAD, CLOSE = 0.7, 0.2
@@ -181,8 +183,8 @@ class _Search:
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
 
-        Between two prices next to each other the plan may change all of a sudden: pricing only the first layers higher
-        leads through plans in between.
+        Between two prices next to each other the plan may change all of a sudden: pricing only the first layers much
+        higher leads through plans in between.
         """
         setting = self.candidates.settings()[0]
         fast = slow = None
@@ -202,14 +204,15 @@ class _Search:
         few, many = 0, len(self.network.layers)
         for _ in range(PREFIXES):
             first = (few + many) // 2
-            weights = (math.log2(slow / fast),) * first + (0.0,) * (len(self.network.layers) - first)
+            weights = (math.log2(STEEP * slow / fast),) * first + (0.0,) * (len(self.network.layers) - first)
             yield replace(setting, price=fast, weights=weights)
             few, many = (first, many) if self.fits else (few, first)
 
     def _fresh(self, setting: Setting) -> Plan | None:
         """The plan of a setting, None if another setting led to it before (or none does)."""
         plan = self.candidates.segmented(setting)
-        late = plan is not None and self.limit is not None and (plan.estimate or 0) > HOPELESS * self.limit
+        most = None if self.limit is None else (BESIDE if setting.side_by_side else HOPELESS) * self.limit
+        late = plan is not None and most is not None and (plan.estimate or 0) > most
         return None if self._known(plan) or late else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
