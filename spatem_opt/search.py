@@ -31,8 +31,8 @@ CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
 """Objectives for which a shorter way of the data is worth a longer latency."""
 HALVINGS, PREFIXES, STEEP = 6, 4, 4
-"""Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets it,
-and how far beyond."""
+"""Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets
+it, and how far beyond."""
 HOPELESS, BESIDE = 1.03, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
 of segments side by side, which need not take turns, by up to a half."""
