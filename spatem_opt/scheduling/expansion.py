@@ -17,15 +17,7 @@ from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling import chunks as chunk
 from spatem_opt.scheduling.list_schedule import in_turn
 from spatem_opt.scheduling.problem import Chunks, Problem, Solution, rows_by_layer
-from spatem_opt.scheduling.transport import (
-    Site,
-    delays,
-    expand,
-    sites,
-    subscriptions,
-    target_tiles,
-    window_of_pixel,
-)
+from spatem_opt.scheduling.transport import expand, routes, window_of_pixel
 
 IntArray = NDArray[np.int64]
 NEVER = -(1 << 40)
@@ -143,8 +135,8 @@ class _Builder:
 
     def __init__(self, problem: Problem, chunks: int, by_copy: bool) -> None:
         self.problem, self.chunks, self.by_copy = problem, chunks, by_copy
-        self.sites: list[Site] = sites(problem)
-        self.used = subscriptions(problem, self.sites)
+        self.known = routes(problem)
+        self.sites = self.known.sites
         self.rows = rows_by_layer(problem.chunks.layer, len(problem.grids))
         self.team: list[int] = []
         self.teams = 0
@@ -250,16 +242,13 @@ class _Builder:
 
     def _ready(self, index: int, node: Node) -> Reach:
         """When each output pixel's inputs have arrived."""
-        site = self.sites[index]
-        placed = self.problem.placed[site.host] if node.kind == "crossbar" else None
-        target, tiles = target_tiles(site, placed)
-        mine = site.class_of[site.copy]
+        mine = self.sites[index].class_of[self.sites[index].copy]
         sources = np.unique(np.concatenate([edge.producers for edge in node.edges]))
         column = np.unique(np.concatenate([self.reach[p].column for p in sources]))
         ready = np.full((node.windows, len(column)), NEVER, dtype=np.int64)
         for producer in sources.tolist():
             source, reach = self.sites[producer], self.reach[producer]
-            delay = delays(self.problem, source, self.used[producer], target, tiles)
+            delay = self.known.delays(self.problem, producer, index)
             where = np.searchsorted(column, reach.column)
             width = self.problem.network.nodes[producer].width
             for edge in (edge for edge in node.edges if producer in edge.producers):
