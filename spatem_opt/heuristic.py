@@ -99,7 +99,7 @@ class Candidates:
     def burst(self) -> float:
         """Cycles of traffic that segments may count on beyond their paces: a bin (M8), if there are few in all.
 
-        None if the whole inference may be shorter than a bin: then routers serve no more than its latency allows.
+        0 if the whole inference may be shorter than a bin: then routers serve no more than its latency allows.
         """
         width = self.architecture.contention_cycles
         return float(width) if width <= latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
