@@ -80,7 +80,7 @@ def _choices(grid: Grid, architecture: Architecture) -> _Choices:
     """All shapes that no other shape beats in both crossbars and serial OUs."""
     shapes: list[Shape] = []
     for serial in range(1, architecture.ou_slots + 1):
-        shape = shape_for_serial(grid, serial)
+        shape = shape_for_serial(grid, serial, architecture.crossbars_per_tile)
         if shape is not None and (not shapes or shape.crossbars < shapes[-1].crossbars):
             shapes.append(shape)
     crossbars = np.array([shape.crossbars for shape in shapes])

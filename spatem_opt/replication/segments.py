@@ -55,8 +55,9 @@ def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> I
     capacity, total = architecture.ou_slots, architecture.crossbars
     slots = menu(capacity).tolist()
     if 2 * sum(min(grid.ous for grid in options) for options in grids) > total * capacity:
+        per_tile = architecture.crossbars_per_tile
         for grid in {id(options[0]): options[0] for options in grids}.values():
-            shapes = ((m, shape_for_serial(grid, m)) for m in range(-(-grid.ous // total), capacity + 1))
+            shapes = ((m, shape_for_serial(grid, m, per_tile)) for m in range(-(-grid.ous // total), capacity + 1))
             slots.append(next((m for m, shape in shapes if shape and shape.crossbars <= total), capacity))
     return np.unique(slots)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Node
 from spatem_opt.replication.layout import Unit, unit
-from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_widths, window_traffic
+from spatem_opt.replication.shapes import Shape, shapes_for_serial, window_traffic
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -85,82 +85,101 @@ def ways(
     """
     parts: list[FloatArray] = []
     shapes: list[Shape] = []
-    input_bits = len(node.edges[0].channel) * architecture.activation_bits
     for option, grid in enumerate(grids):
         cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
         keep = (rows == 1) | (cols == grid.window_cols)
-        known: set[Shape] = set()
-        for limit in slots:
-            shape = shape_for_serial(grid, int(limit))
-            if shape is None or shape in known or shape.crossbars > architecture.crossbars:
-                continue
-            known.add(shape)
-            body, strip = _estimate(
-                grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered, burst
-            )
-            for width in np.unique(strip):
-                mine = body[:, strip == width]
+        traffic = _Traffic(grid, node, architecture, cols[keep], rows[keep], outside, gathered, burst)
+        for alike in _alike(grid, architecture, slots):
+            body, best = traffic.estimate(alike)
+            for k in np.unique(best):
+                mine = body[:, best == k]
                 head = np.tile([[option], [len(shapes)]], mine.shape[1])
                 parts.append(np.concatenate([head, mine]))
-                shapes.append(replace(shape, strip=int(width)))
+                shapes.append(alike[k])
     table = np.concatenate(parts, axis=1)
     table = table[:, _useful(table[4:8])]
     whole = table[:7].astype(np.int64)
     return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
 
 
-def _estimate(
-    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray,
-    input_bits: int, outside: bool, gathered: int, burst: float,
-) -> tuple[FloatArray, IntArray]:  # fmt: skip
-    """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows; width of strips.
+def _alike(grid: Grid, architecture: Architecture, slots: IntArray) -> list[list[Shape]]:
+    """Shapes within any of the limits on serial OUs; together those of as many crossbars and serial OUs."""
+    found: dict[tuple[int, int], dict[Shape, None]] = {}
+    for limit in slots.tolist():
+        for shape in shapes_for_serial(grid, limit, architecture.crossbars_per_tile):
+            if shape.crossbars <= architecture.crossbars:
+                found.setdefault((shape.crossbars, shape.serial), {})[shape] = None
+    return [list(alike) for alike in found.values()]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Traffic:
+    """Estimates of every split of the windows into ``cols`` blocks of columns x ``rows`` copies that take rows in turn.
 
     Distances: a copy, or a strip of it, fills a square of the mesh; inputs come from beside the copy, partial sums
-    stay in their strip. They go to its first tiles, and its outputs come from there: their routers (doors) must pass
-    both within the interval; so must they with what is gathered at one copy, and the corner with the network's inputs.
-    Every split takes the width of strips of least traffic that does not crowd the doors.
+    stay in their strip. They go to the homes of its columns, and its outputs come from there: the routers there (doors)
+    must pass both within the interval; so must they with what is gathered at one copy, and the corner with the
+    network's inputs.
     """
-    per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    own = unit(shape.crossbars, per_tile)
-    together = np.minimum(copies, own.copies)
-    width = strip_widths(shape, per_tile)
-    repeats, sums = window_traffic(grid, shape, per_tile, width)
-    tiles = max(1.0, own.room / per_tile)
-    routers = max(1.0, tiles / architecture.tiles_per_router)
-    doors = np.ones(len(width))
-    if shape.row_parts * shape.col_parts > per_tile:
-        across = shape.bundles * -(-shape.col_parts // width)
-        apart = np.minimum(1.0, shape.row_parts * width / per_tile / architecture.tiles_per_router)
-        wide = np.maximum(1.0, width / per_tile / architecture.tiles_per_router)
-        doors = np.floor(np.minimum(routers, (1 + (across - 1) * apart) * wide))
-    side = routers**0.5
-    between = _to_outside(architecture) if outside else BESIDE[0] + BESIDE[1] * side
-    reach = np.maximum(1.0, shape.row_parts * width / per_tile / architecture.tiles_per_router) ** 0.5
-    within = HOME[0] + HOME[1] * np.minimum(side, reach)
-    pixels = _pixels(grid, cols, rows, own, per_tile)
-    moved = gathered * (1 - together / copies)
-    traffic = pixels * input_bits * between * repeats[:, None] + grid.windows * (sums * within)[:, None]
-    outputs = grid.weights.groups * float(grid.column_sums().sum()) * architecture.activation_bits
-    inputs = pixels / grid.windows * input_bits * repeats[:, None]
-    busy = np.maximum(inputs, (sums + outputs)[:, None]) / (doors[:, None] * DOOR * architecture.router_bits_per_cycle)
-    compute = grid.phases * shape.serial
-    best = (traffic * np.maximum(1.0, busy / compute)).argmin(axis=0)
-    chosen = best, np.arange(len(best))
-    repeats, sums, doors, busy = repeats[best], sums[best], doors[best], busy[chosen]
-    hop_bits = traffic[chosen] + moved * BESIDE[0]
 
-    load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
-    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
-    if shape.crossbars > per_tile:
-        interval = np.maximum(interval, np.ceil(busy))
-    cycles = -(-grid.window_cols // cols) * -(-grid.window_rows // rows) * interval
-    through = np.maximum(moved / doors, pixels * input_bits * repeats if outside else 0.0)
-    cycles = np.maximum(cycles, np.ceil(through / (CORNER * architecture.router_bits_per_cycle) - burst))
-    reads = grid.windows * grid.window_input_bits * repeats
-    crossbars = copies // own.copies * own.room + copies % own.copies * shape.crossbars
-    one = np.ones(len(cols))
-    body = np.stack([cols, rows, shape.serial * one, crossbars, cycles, hop_bits, hop_bits + reads])
-    return body, width[best]
+    grid: Grid
+    node: Node
+    architecture: Architecture
+    cols: IntArray
+    rows: IntArray
+    outside: bool
+    gathered: int
+    burst: float
+
+    def estimate(self, shapes: list[Shape]) -> tuple[FloatArray, IntArray]:
+        """The last seven columns of :class:`Ways`, as rows, and the shape that every split takes.
+
+        It takes the one of least traffic x cycles of these, which have as many crossbars and serial OUs.
+        """
+        grid, chip, shape = self.grid, self.architecture, shapes[0]
+        per_tile, copies = chip.crossbars_per_tile, self.cols * self.rows
+        own = unit(shape.crossbars, per_tile)
+        together = np.minimum(copies, own.copies)
+        tiles = max(1.0, own.room / per_tile)
+        repeats, sums = (value[:, None] for value in window_traffic(grid, shapes, per_tile))
+        doors, within, between = (np.array(column)[:, None] for column in zip(*map(self._distances, shapes), strict=True))
+        pixels = _pixels(grid, self.cols, self.rows, own, per_tile)
+        input_bits = len(self.node.edges[0].channel) * chip.activation_bits
+        outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
+        moved = self.gathered * (1 - together / copies)
+        hop_bits = pixels * input_bits * between * repeats + grid.windows * sums * within + moved * BESIDE[0]
+
+        inputs = pixels / grid.windows * input_bits * repeats
+        busy = np.maximum(inputs, sums + outputs) / (doors * DOOR * chip.router_bits_per_cycle)
+        load = np.ceil(grid.window_input_bits * together * repeats / tiles / chip.buffer_bits_per_cycle)
+        compute = grid.phases * shape.serial
+        interval = np.maximum(compute, load) if chip.overlap_input else compute + load
+        if shape.crossbars > per_tile:
+            interval = np.maximum(interval, np.ceil(busy))
+        cycles = -(-grid.window_cols // self.cols) * -(-grid.window_rows // self.rows) * interval
+        through = np.maximum(moved / doors, pixels * input_bits * repeats if self.outside else 0.0)
+        cycles = np.maximum(cycles, np.ceil(through / (CORNER * chip.router_bits_per_cycle) - self.burst))
+
+        best = (hop_bits * cycles).argmin(axis=0)
+        chosen = best, np.arange(len(best))
+        reads = grid.windows * grid.window_input_bits * repeats[best, 0]
+        crossbars = copies // own.copies * own.room + copies % own.copies * shape.crossbars
+        serial = np.full(len(best), shape.serial)
+        columns = self.cols, self.rows, serial, crossbars, cycles[chosen], hop_bits[chosen], hop_bits[chosen] + reads
+        return np.stack([np.asarray(column, dtype=np.float64) for column in columns]), best
+
+    def _distances(self, shape: Shape) -> tuple[float, float, float]:
+        """Routers that are homes of a copy; mean hops of a partial sum and of an input."""
+        chip = self.architecture
+        tiles = max(1.0, shape.crossbars / chip.crossbars_per_tile)
+        routers = max(1.0, tiles / chip.tiles_per_router)
+        strip = shape.parts * shape.size / chip.crossbars_per_tile / shape.across / chip.tiles_per_router
+        doors = routers
+        if shape.parts > 1 and shape.cut != "homes":
+            doors = min(routers, 1 + (shape.bundles * shape.across - 1) * min(1.0, strip))
+        within = HOME[0] + HOME[1] * min(routers, max(1.0, strip)) ** 0.5
+        between = _to_outside(chip) if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
+        return float(np.floor(doors)), within, between
 
 
 def _to_outside(architecture: Architecture) -> float:
