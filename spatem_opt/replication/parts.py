@@ -1,8 +1,8 @@
 """Which OUs lie on which crossbar of a copy: parts of the grid in tiles, groupings of each part on its crossbars.
 
 The grid is cut into strips of columns, a strip into parts one below the other, a part is grouped as
-:mod:`spatem_opt.grouping` would (SPEC 3.2). Strips are cut between rows, or into runs of equally many OUs. To spread homes, the
-last rows of a strip are dealt out by columns: each part gets those of its share of columns, and is thereby their home.
+:mod:`spatem_opt.grouping` would (SPEC 3.2). Strips are cut between rows, or into runs of equally many OUs. To spread
+homes, the last rows of a strip are dealt out by columns: each part gets those of its share, and is thereby their home.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ def rectangles(grid: Grid, shape: Shape) -> IntArray:
     """OU rectangles of a copy's crossbars, numbered in the order in which they are laid down; shape (rectangles, 5).
 
     Columns: crossbar, row_start, row_stop, col_start, col_stop.
+
+    Raises
+    ------
+    ValueError
+        If parts have more OUs than the shape has slots for.
     """
     rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
     if grid.option.storage == "filled":
@@ -76,7 +81,9 @@ def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
     """Parts in the order in which they are laid down: strip by strip, every other strip upwards."""
     deep = shape.parts // shape.across + (np.arange(shape.across) < shape.parts % shape.across)
     edge = (2 * np.append(0, np.cumsum(deep)) * cols + shape.parts) // (2 * shape.parts)
-    for strip, (count, left, right) in enumerate(zip(deep.tolist(), edge[:-1].tolist(), edge[1:].tolist(), strict=True)):
+    for strip, (count, left, right) in enumerate(
+        zip(deep.tolist(), edge[:-1].tolist(), edge[1:].tolist(), strict=True)
+    ):
         made = list(_between_rows(rows, count, left, right))
         if shape.cut != "rows":
             home = HOME_ROWS if shape.cut == "homes" else 0
@@ -131,7 +138,8 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     problem = Problem(rows, cols, size, serial, row_cost, col_cost)
     plan = strips.best_plan(problem)
     grouping = strips.lay_out(problem, plan) if plan is not None else best_walk(problem)
-    assert grouping is not None  # a part has no more OUs than its crossbars have slots
+    if grouping is None:
+        raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
     return grouping.table()
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.layout import Allocation, interleaved, pack
-from spatem_opt.replication.shapes import Shape, shape_for_serial
+from spatem_opt.replication.shapes import Shape, menu, shape_for_serial
 
 IntArray = NDArray[np.int64]
 
@@ -77,9 +77,9 @@ def balance(
 
 
 def _choices(grid: Grid, architecture: Architecture) -> _Choices:
-    """All shapes that no other shape beats in both crossbars and serial OUs."""
+    """Shapes of the menu that no other one beats in both crossbars and serial OUs."""
     shapes: list[Shape] = []
-    for serial in range(1, architecture.ou_slots + 1):
+    for serial in menu(architecture.ou_slots).tolist():
         shape = shape_for_serial(grid, serial, architecture.crossbars_per_tile)
         if shape is not None and (not shapes or shape.crossbars < shapes[-1].crossbars):
             shapes.append(shape)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from spatem_opt.cost_model import place
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.layout import Allocation, walk
-from spatem_opt.replication.problem import Problem, Solution
 from spatem_opt.replication.parts import rectangles
+from spatem_opt.replication.problem import Problem, Solution
 
 IntArray = NDArray[np.int64]
 
@@ -56,10 +56,10 @@ def check(problem: Problem, solution: Solution) -> Verdict:
     if bad:
         return Verdict(tuple(bad), None)
     grids = tuple(admitted[i] for admitted, i in zip(problem.grids, solution.option, strict=True))
-    rects = [
-        rectangles(grid, allocation.shape)
-        for grid, allocation in zip(grids, solution.allocations, strict=True)
-    ]
+    try:
+        rects = [rectangles(grid, own.shape) for grid, own in zip(grids, solution.allocations, strict=True)]
+    except ValueError as impossible:
+        return Verdict((("shape", str(impossible)),), None)
     bad += _chip(problem, solution, rects)
     for layer, (grid, allocation, rect) in enumerate(zip(grids, solution.allocations, rects, strict=True)):
         bad += _shape(layer, grid, allocation, rect)

@@ -18,7 +18,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.layout import Allocation, column_blocks
-from spatem_opt.replication.shapes import shape_for_serial
+from spatem_opt.replication.shapes import menu, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.replication.ways import Ways
 
@@ -37,14 +37,6 @@ PACED = 1.1
 """A layer is held back from the start if routers make its windows so many times longer than they compute."""
 LONGEST_RUN = 40
 """Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
-
-
-def menu(capacity: int) -> IntArray:
-    """Slots per crossbar that a run may take: all small numbers, then about every seventh more."""
-    slots = [1]
-    while slots[-1] < capacity:
-        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
-    return np.array(slots)
 
 
 def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> IntArray:

@@ -53,6 +53,14 @@ HALVES = 3
 """Tiles up to which parts of half a tile are tried, too: whole ones would be too coarse a step."""
 
 
+def menu(capacity: int) -> IntArray:
+    """Slots per crossbar that shapes and runs may take: all small numbers, then about every seventh more."""
+    slots = [1]
+    while slots[-1] < capacity:
+        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
+    return np.array(slots)
+
+
 def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
     """Shapes of at most ``serial`` OUs per crossbar with the fewest tiles; empty if none is that small.
 
@@ -103,7 +111,7 @@ def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
 
 
 def _in_parts(grid: Grid, serial: int, size: int, numbers: IntArray) -> list[Shape]:
-    """Shapes in the least of the given numbers of parts that keeps to ``serial`` with any number of strips."""
+    """Shapes in the least of the given numbers of parts that keep to ``serial``, for every cut and number of strips."""
     sections = row_sections(grid)
     rows, cols = len(grid.rows) // sections, len(grid.cols)
     parts, across = (axis.ravel() for axis in np.meshgrid(numbers, np.unique(np.append(ACROSS, cols))))
@@ -117,10 +125,10 @@ def _in_parts(grid: Grid, serial: int, size: int, numbers: IntArray) -> list[Sha
         fits = held <= serial
         if cut != "rows":
             fits &= (deep > 1) & (rows >= deep + (HOME_ROWS if cut == "homes" else 0))
+        fits &= parts == parts[fits].min(initial=parts.max())
         shapes = zip(parts[fits].tolist(), across[fits].tolist(), held[fits].tolist(), strict=True)
         found += [Shape(grid.weights.groups, n, k, size, m, cut) for n, k, m in shapes]
-    fewest = min((shape.parts for shape in found), default=0)
-    return [shape for shape in found if shape.parts == fewest]
+    return found
 
 
 CUTS = ("rows", "runs", "homes")
@@ -147,19 +155,19 @@ def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[Floa
     first, last = grid.row_channels()
     rows = len(first) // row_sections(grid)
     first, last = first[:rows], last[:rows]
-    channels, width = grid.weights.in_channels, float((last - first).mean())
-    shared = float(np.maximum(last[:-1] - first[1:], 0).mean()) if rows > 1 else 0.0
+    table = np.array([(s.parts, s.across, s.size, s.bundles, CUTS.index(s.cut)) for s in shapes])
+    parts, across, size, bundles, cut = table.T[:, :, None]
+    strip = parts // across + np.array([0, 1])
+    share = np.where(np.array([True, False]), across - parts % across, parts % across) * strip / parts
+    between = float(np.maximum(last[:-1] - first[1:], 0).mean()) if rows > 1 else 0.0
+    home = np.where(cut == CUTS.index("homes"), HOME_ROWS, 0)
+    divided = np.where(cut > 0, strip - np.gcd(rows - home, strip), 0) / np.maximum(strip - 1, 1)
+    again = between + float((last - first).mean()) * divided
+    again += np.where(home > 0, float((last - first)[-HOME_ROWS:].sum()), 0.0)
+    tiles = np.maximum(1.0, strip * np.where(parts > 1, size / per_tile, 1.0))
+    repeats = np.minimum(tiles, 1 + (tiles - 1) * again / grid.weights.in_channels)
     column = float(grid.column_sums().sum()) * grid.partial_sum_bits
-    repeats, sums = [], []
-    for shape in shapes:
-        deep, more = divmod(shape.parts, shape.across)
-        strip = np.array([deep, deep + 1])
-        share = np.array([shape.across - more, more]) * strip / shape.parts
-        tiles = np.maximum(1.0, strip * (shape.size / per_tile if shape.parts > 1 else 1.0))
-        again = shared + width * {"rows": 0, "runs": 1, "homes": 1 + HOME_ROWS}[shape.cut]
-        repeats.append(float((share * shape.parts / strip * (1 + (tiles - 1) * again / channels)).sum()))
-        sums.append(shape.bundles * column * float((share * (tiles - 1)).sum()))
-    return np.array(repeats), np.array(sums)
+    return (share * parts / strip * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
 
 
 def row_sections(grid: Grid) -> int:

@@ -142,7 +142,7 @@ class _Traffic:
         together = np.minimum(copies, own.copies)
         tiles = max(1.0, own.room / per_tile)
         repeats, sums = (value[:, None] for value in window_traffic(grid, shapes, per_tile))
-        doors, within, between = (np.array(column)[:, None] for column in zip(*map(self._distances, shapes), strict=True))
+        doors, within, between = np.array([self._distances(shape) for shape in shapes]).T[:, :, None]
         pixels = _pixels(grid, self.cols, self.rows, own, per_tile)
         input_bits = len(self.node.edges[0].channel) * chip.activation_bits
         outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
