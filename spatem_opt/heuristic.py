@@ -35,6 +35,9 @@ FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 RUN_FREED, HEAVIEST = 0.5, 2
 """How often a variation changes the weight of a run of layers only; largest weight."""
+BURST, BURSTS = 0.5, (0.0, 1.0)
+"""Share of a bin's burst that segments count on (the queue of a router is not empty when theirs begins), and others
+that are tried for latency."""
 FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
 MANY_LAYERS = 400
@@ -55,12 +58,15 @@ class Setting:
         Whether segments may have parts of the chip to themselves.
     weights : tuple of float
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
+    burst : float
+        Share of a bin's burst that segments may count on, where it matters (:attr:`Candidates.burst`).
     """
 
     price: float
     router_share: float = 0.6
     side_by_side: bool = False
     weights: tuple[float, ...] = ()
+    burst: float = BURST
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
         """A setting nearby: another price and share, or another weight of a run of layers.
@@ -85,6 +91,7 @@ class Candidates:
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
+        self._ways: dict[float, list[Ways]] = {}
         self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
@@ -93,6 +100,8 @@ class Candidates:
         beside = self.objective not in ("latency", "throughput") and len(self.nodes) <= MANY_LAYERS
         few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
         found = [Setting(price, side_by_side=beside) for price in few]
+        if self.objective == "latency" and self.burst:
+            found += [replace(found[0], burst=burst) for burst in BURSTS]
         return [*found, Setting(0.0, SMALL_SHARE)] if self.effort and self.objective == "latency" else found
 
     @cached_property
@@ -114,7 +123,7 @@ class Candidates:
         runs = self.runs(setting)
         for fill in FILLS:
             cuts = segments.cut(runs, fill=fill)
-            plan = None if cuts is None else self.place(cuts)
+            plan = None if cuts is None else self.place(cuts, setting)
             if plan is not None:
                 return plan
         return None
@@ -125,17 +134,18 @@ class Candidates:
         worth /= max(1, communication(self.network, self.architecture).value)
         weights = setting.weights or (0.0,) * len(self.nodes)
         made: dict[tuple[int, float], Ways] = {}
-        for way, weight in zip(self.ways, weights, strict=True):
+        options = self.ways(setting.burst)
+        for way, weight in zip(options, weights, strict=True):
             made.setdefault((id(way), weight), replace(way, bits=way.bits * 2.0**weight) if weight else way)
-        priced = [made[id(way), weight] for way, weight in zip(self.ways, weights, strict=True)]
+        priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
-            self.burst,
+            setting.burst * self.burst,
         )  # fmt: skip
 
-    def place(self, cuts: segments.Cuts) -> Plan | None:
-        """The plan of given cuts; None if copies do not fit tile by tile."""
-        placed = segments.allocate(cuts, self.ways, self.grids, self.network, self.architecture)
+    def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
+        """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
+        placed = segments.allocate(cuts, self.ways(setting.burst), self.grids, self.network, self.architecture)
         if placed is None:
             return None
         return Plan("segments", *placed, regions=segments.regions(cuts, self.architecture), estimate=cuts.cycles)
@@ -170,9 +180,13 @@ class Candidates:
         """Slots per crossbar that a segment may take."""
         return segments.menu_for(self.architecture, self.grids)
 
-    @cached_property
-    def ways(self) -> list[Ways]:
-        """Ways to run every layer."""
+    def ways(self, burst: float) -> list[Ways]:
+        """Ways to run every layer, counting on a share of a bin's burst."""
+        if burst not in self._ways:
+            self._ways[burst] = self._all_ways(burst * self.burst)
+        return self._ways[burst]
+
+    def _all_ways(self, cycles: float) -> list[Ways]:
         made: dict[object, Ways] = {}
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
@@ -180,7 +194,7 @@ class Candidates:
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
+                made[key] = ways(grids, node, self.architecture, self.slots, *key[1:], burst=cycles)
             found.append(made[key])
         return found
 

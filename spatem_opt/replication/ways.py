@@ -16,7 +16,7 @@ from spatem_opt.replication.shapes import Shape, shapes_for_serial, window_traff
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-BESIDE, HOME = (3.0, 0.8), (1.0, 0.85)
+BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
 """Mean hops of an input, and how they grow with the side of the consuming copy [routers]; those of a partial sum, with
 the side of its strip: fitted to evaluated plans."""
 DOOR, CORNER = 0.6, 0.85
