@@ -79,14 +79,13 @@ def _of_group(grid: Grid, shape: Shape) -> IntArray:
 
 def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
     """Parts in the order in which they are laid down: strip by strip, every other strip upwards."""
-    deep = shape.parts // shape.across + (np.arange(shape.across) < shape.parts % shape.across)
-    edge = (2 * np.append(0, np.cumsum(deep)) * cols + shape.parts) // (2 * shape.parts)
-    for strip, (count, left, right) in enumerate(
-        zip(deep.tolist(), edge[:-1].tolist(), edge[1:].tolist(), strict=True)
-    ):
-        made = list(_between_rows(rows, count, left, right))
-        if shape.cut != "rows":
-            home = HOME_ROWS if shape.cut == "homes" else 0
+    home = HOME_ROWS if shape.cut == "homes" else 0
+    for strip, left in enumerate(range(0, cols, shape.width)):
+        right = min(cols, left + shape.width)
+        count = shape.deep if right - left == shape.width else shape.parts - strip * shape.deep
+        if shape.cut == "rows":
+            made = list(_between_rows(rows, count, left, right))
+        else:
             made = list(_runs(rows - home, count, left, right, range(rows - home, rows)))
         yield from made if strip % 2 == 0 else made[::-1]
 
@@ -179,7 +178,7 @@ def filled_shape(grid: Grid) -> Shape:
     """The only shape of a filled grid: one crossbar for every storage block."""
     rect = _block_rectangles(grid)
     blocks = int(grid.rows.block[-1] + 1) * int(grid.cols.block[-1] + 1)
-    return Shape(grid.weights.groups, 1, 1, blocks, int(rectangle_ous(grid, rect).max()))
+    return Shape(grid.weights.groups, 1, len(grid.cols), 1, blocks, int(rectangle_ous(grid, rect).max()))
 
 
 def _block_rectangles(grid: Grid) -> IntArray:

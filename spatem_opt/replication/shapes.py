@@ -23,8 +23,8 @@ class Shape:
         Parts along the groups of a grouped convolution: 1 if the grid has one group or every bundle is a whole group.
     parts : int
         Parts of a bundle's grid. Their crossbars lie in one tile, where they share inputs and add up for free.
-    across : int
-        Strips of columns that the parts lie in, one below the other.
+    width, deep : int
+        OU columns of a strip, and parts in it, one below the other; the last strip may have fewer of both.
     size : int
         Crossbars of a part.
     serial : int
@@ -36,7 +36,8 @@ class Shape:
 
     bundles: int
     parts: int
-    across: int
+    width: int
+    deep: int
     size: int
     serial: int
     cut: str = "rows"
@@ -47,8 +48,14 @@ class Shape:
         return self.bundles * self.parts * self.size
 
 
+CUTS = ("rows", "runs", "homes")
+HOME_ROWS = 2
+"""Rows of a strip that are dealt out to its parts by columns, where homes are spread: who has them is home, since the
+other rows of a column differ by one at most between parts."""
 ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128])
-"""Numbers of strips that are tried, besides one for every column."""
+"""Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
+MORE_PARTS = 1.12
+"""Times the fewest parts that other widths may lead to."""
 HALVES = 3
 """Tiles up to which parts of half a tile are tried, too: whole ones would be too coarse a step."""
 
@@ -70,11 +77,11 @@ def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
     groups, ous = grid.weights.groups, len(grid.rows) * len(grid.cols)
     if groups > 1 and serial >= ous:
         bundles = -(-groups // (serial // ous))
-        return [Shape(bundles, 1, 1, 1, -(-groups // bundles) * ous)]
+        return [Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous)]
     crossbars = -(-ous // serial)
     if crossbars <= per_tile:
         size = min(ous, per_tile // (per_tile // crossbars))
-        return [Shape(groups, 1, 1, size, -(-ous // size))]
+        return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size))]
     found = _tiled(grid, serial, per_tile)
     if crossbars <= HALVES * per_tile and per_tile > 1:
         halves = _tiled(grid, serial, per_tile // 2)
@@ -97,53 +104,61 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
 
 
 def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
-    """Shapes in the fewest parts of ``size`` crossbars, for every number of strips that keeps to ``serial``."""
+    """Shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of strips."""
     sections = row_sections(grid)
     rows, cols = len(grid.rows) // sections, len(grid.cols)
-    least = max(2, -(-sections * rows * cols // (size * serial)))
-    while least <= rows * cols:
-        more = 2 + least + least // 8
-        found = _in_parts(grid, serial, size, np.arange(least, more))
-        if found:
-            return found
-        least = more
-    return []
-
-
-def _in_parts(grid: Grid, serial: int, size: int, numbers: IntArray) -> list[Shape]:
-    """Shapes in the least of the given numbers of parts that keep to ``serial``, for every cut and number of strips."""
-    sections = row_sections(grid)
-    rows, cols = len(grid.rows) // sections, len(grid.cols)
-    parts, across = (axis.ravel() for axis in np.meshgrid(numbers, np.unique(np.append(ACROSS, cols))))
-    deep = -(-parts // across)
-    keep = (across <= np.minimum(parts, cols)) & (deep <= rows)
-    parts, across, deep = parts[keep], across[keep], deep[keep]
+    room = size * serial // sections
+    width = np.arange(1, cols + 1)
+    strips = -(-cols // width)
     found: list[Shape] = []
     for cut in CUTS:
-        most = np.maximum(*(_largest(rows, cols, parts, d, cut) for d in (deep, parts // across)))
-        held = -(-sections * most // size)
-        fits = held <= serial
-        if cut != "rows":
-            fits &= (deep > 1) & (rows >= deep + (HOME_ROWS if cut == "homes" else 0))
-        fits &= parts == parts[fits].min(initial=parts.max())
-        shapes = zip(parts[fits].tolist(), across[fits].tolist(), held[fits].tolist(), strict=True)
-        found += [Shape(grid.weights.groups, n, k, size, m, cut) for n, k, m in shapes]
+        deep, last = _deep(rows, width, room, cut), _deep(rows, cols % width, room, cut)
+        parts = deep * (cols // width) + last
+        order = np.lexsort((parts, np.searchsorted(ACROSS, strips)))
+        best = order[np.unique(np.searchsorted(ACROSS, strips[order]), return_index=True)[1]]
+        best = best[(parts[best] <= MORE_PARTS * parts.min()) & (parts[best] < IMPOSSIBLE)]
+        most = np.maximum(
+            _largest(rows, width[best], deep[best], cut), _largest(rows, cols % width[best], last[best], cut)
+        )
+        columns = parts[best], width[best], deep[best], -(-sections * most // size)
+        found += [
+            Shape(grid.weights.groups, n, w, g, size, m, cut)
+            for n, w, g, m in zip(*(column.tolist() for column in columns), strict=True)
+        ]
     return found
 
 
-CUTS = ("rows", "runs", "homes")
-HOME_ROWS = 2
-"""Rows of a strip that are dealt out to its parts by columns, where homes are spread: who has them is home, since the
-other rows of a column differ by one at most between parts."""
+IMPOSSIBLE = 2**40
 
 
-def _largest(rows: int, cols: int, parts: IntArray, deep: IntArray, cut: str) -> IntArray:
-    """OUs (in kernel-split grids: positions of all kernel offsets) of the largest part of strips of ``deep`` parts."""
-    wide = -(-cols * deep // parts)
+def _deep(rows: int, width: IntArray, room: int, cut: str) -> IntArray:
+    """Parts of at most ``room`` OUs that strips of given widths need; 0 for width 0, IMPOSSIBLE where none will do.
+
+    In kernel-split grids an OU stands for those of all kernel positions.
+    """
+    some = np.maximum(width, 1)
     if cut == "rows":
-        return np.asarray(-(-rows // deep) * wide)
+        high = np.minimum(room // some, rows)
+        deep = np.where(high > 0, -(-rows // np.maximum(high, 1)), IMPOSSIBLE)
+    else:
+        deep = -(-rows * some // max(room, 1))
+        if cut == "homes":
+            deep = np.maximum(deep, 2)
+            for _ in range(2):
+                deep += _largest(rows, some, deep, cut) > room
+        home = HOME_ROWS if cut == "homes" else 0
+        fits = (deep + home <= rows) & (_largest(rows, some, deep, cut) <= room)
+        deep = np.where(fits, deep, IMPOSSIBLE)
+    return np.where(width > 0, deep, 0)
+
+
+def _largest(rows: int, width: IntArray, deep: IntArray, cut: str) -> IntArray:
+    """OUs of the largest part of strips."""
+    deep = np.maximum(deep, 1)
+    if cut == "rows":
+        return np.asarray(-(-rows // deep) * width)
     home = HOME_ROWS if cut == "homes" else 0
-    return np.asarray(-(-(rows - home) * wide // deep) + home * -(-wide // deep))
+    return np.asarray(-(-(rows - home) * width // deep) + home * -(-width // deep))
 
 
 def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[FloatArray, FloatArray]:
@@ -155,10 +170,12 @@ def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[Floa
     first, last = grid.row_channels()
     rows = len(first) // row_sections(grid)
     first, last = first[:rows], last[:rows]
-    table = np.array([(s.parts, s.across, s.size, s.bundles, CUTS.index(s.cut)) for s in shapes])
-    parts, across, size, bundles, cut = table.T[:, :, None]
-    strip = parts // across + np.array([0, 1])
-    share = np.where(np.array([True, False]), across - parts % across, parts % across) * strip / parts
+    cols = len(grid.cols)
+    table = np.array([(s.parts, s.width, s.deep, s.size, s.bundles, CUTS.index(s.cut)) for s in shapes])
+    parts, width, deep, size, bundles, cut = table.T[:, :, None]
+    strips = np.concatenate([cols // width, cols % width > 0], axis=1)
+    share = np.concatenate([cols // width * width, cols % width], axis=1) / cols
+    strip = np.maximum(1, np.concatenate([deep, parts - cols // width * deep], axis=1))
     between = float(np.maximum(last[:-1] - first[1:], 0).mean()) if rows > 1 else 0.0
     home = np.where(cut == CUTS.index("homes"), HOME_ROWS, 0)
     divided = np.where(cut > 0, strip - np.gcd(rows - home, strip), 0) / np.maximum(strip - 1, 1)
@@ -167,7 +184,7 @@ def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[Floa
     tiles = np.maximum(1.0, strip * np.where(parts > 1, size / per_tile, 1.0))
     repeats = np.minimum(tiles, 1 + (tiles - 1) * again / grid.weights.in_channels)
     column = float(grid.column_sums().sum()) * grid.partial_sum_bits
-    return (share * parts / strip * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
+    return (strips * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
 
 
 def row_sections(grid: Grid) -> int:

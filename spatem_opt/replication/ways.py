@@ -173,10 +173,11 @@ class _Traffic:
         chip = self.architecture
         tiles = max(1.0, shape.crossbars / chip.crossbars_per_tile)
         routers = max(1.0, tiles / chip.tiles_per_router)
-        strip = shape.parts * shape.size / chip.crossbars_per_tile / shape.across / chip.tiles_per_router
+        across = -(-len(self.grid.cols) // shape.width)
+        strip = shape.deep * shape.size / chip.crossbars_per_tile / chip.tiles_per_router
         doors = routers
         if shape.parts > 1 and shape.cut != "homes":
-            doors = min(routers, 1 + (shape.bundles * shape.across - 1) * min(1.0, strip))
+            doors = min(routers, 1 + (shape.bundles * across - 1) * min(1.0, strip))
         within = HOME[0] + HOME[1] * min(routers, max(1.0, strip)) ** 0.5
         between = _to_outside(chip) if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
         return float(np.floor(doors)), within, between

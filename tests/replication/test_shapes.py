@@ -146,6 +146,6 @@ def test_homes_are_spread_over_all_parts_of_a_strip(scheme: str, channels: int) 
         for shape in shapes_for_serial(grid, serial, chip.crossbars_per_tile):
             if shape.cut == "homes" and shape.size == chip.crossbars_per_tile:
                 held = np.bincount(homes(grid, chip, shape), minlength=shape.parts)
-                assert abs(held - grid.shape[1] / shape.parts).max() <= 2
+                assert abs(held - grid.shape[1] / shape.parts).max() <= 3
                 seen += 1
     assert seen >= 4
