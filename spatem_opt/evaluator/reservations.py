@@ -106,8 +106,9 @@ def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     busy = begin[1:] > begin[:-1]
     first[busy] = schedule.start[rows][begin[:-1][busy]]
     last[busy] = np.maximum.reduceat(schedule.end[rows], begin[:-1][busy]) if busy.any() else 0
-    keep = busy[copy]
-    crossbar, copy = crossbar[keep], copy[keep]
+    if not busy.all():
+        keep = busy[copy]
+        crossbar, copy = crossbar[keep], copy[keep]
     return Reserved(crossbar, copy, first[copy], last[copy], begin[copy], begin[copy + 1], rows)
 
 
@@ -132,14 +133,17 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
 
 def _meets(group: IntArray, start: IntArray, end: IntArray) -> IntArray:
     """Entries that start before an earlier one of their group has ended; entries sorted by (group, start)."""
+    same = group[1:] == group[:-1]
+    if (start <= end).all() and not (same & (start[1:] < end[:-1])).any():
+        return np.zeros(0, np.int64)  # each after the one before: the usual case, and quick to see
     until = running_maximum(end, group)
-    return np.flatnonzero((group[1:] == group[:-1]) & (start[1:] < until[:-1])) + 1
+    return np.flatnonzero(same & (start[1:] < until[:-1])) + 1
 
 
 def _overlaps(schedule: Schedule, group: IntArray, row: IntArray, what: str) -> list[Violation]:
     start, end = schedule.start[row], schedule.end[row]
-    until = running_maximum(end, group)
     hit = _meets(group, start, end)
+    until = running_maximum(end, group) if len(hit) else end
 
     def describe(i: int) -> str:
         at = hit[i]
