@@ -129,14 +129,17 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
 
 
 def _sums(index: IntArray, values: IntArray, size: int) -> IntArray:
-    """Sum ``values`` by ``index``; exact because counts stay far below 2**53."""
-    return np.bincount(index, values, size).astype(np.int64)
+    """Sum ``values`` by ``index``."""
+    found = np.zeros(size, np.int64)
+    np.add.at(found, index, values)
+    return found
 
 
 def _spread(line: IntArray, start: IntArray, stop: IntArray, value: IntArray, shape: tuple[int, int]) -> IntArray:
     """Table of sums: each value is added to its line from ``start`` up to ``stop``."""
     wide = shape[1] + 1
-    steps = _sums(np.r_[line * wide + start, line * wide + stop], np.r_[value, -value], shape[0] * wide)
+    steps = _sums(line * wide + start, value, shape[0] * wide)
+    np.subtract.at(steps, line * wide + stop, value)
     return np.cumsum(steps.reshape(shape[0], wide), axis=1)[:, :-1]
 
 

@@ -79,10 +79,17 @@ def check_start(schedule: Schedule) -> list[Violation]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reserved:
-    """First start and last end of every scheduled copy that a crossbar holds: columns of equal length.
+    """Which crossbars hold which scheduled copies, and when these are scheduled. Copies are numbered over all layers.
 
-    Copies are numbered over all layers. ``rows``: schedule rows by copy then start; ``row_start`` and ``row_stop``
-    where those of each entry's copy begin and end in it.
+    Parameters
+    ----------
+    crossbar, copy : int64 arrays, shape (pairs,)
+    first, last : int64 arrays, shape (copies,)
+        First start and last end; 0 if not scheduled.
+    row_start, row_stop : int64 arrays, shape (copies,)
+        Where the copy's rows begin and end in ``rows``.
+    rows : int64 array
+        Rows of the schedule by copy, then start.
     """
 
     crossbar: IntArray
@@ -109,7 +116,7 @@ def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     if not busy.all():
         keep = busy[copy]
         crossbar, copy = crossbar[keep], copy[keep]
-    return Reserved(crossbar, copy, first[copy], last[copy], begin[copy], begin[copy + 1], rows)
+    return Reserved(crossbar, copy, first, last, begin[:-1], begin[1:], rows)
 
 
 def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
@@ -120,13 +127,14 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     rows = held.rows
     row_copy = schedule.layer[rows] * (schedule.copy.max(initial=0) + 1) + schedule.copy[rows]
     found = _overlaps(schedule, row_copy, rows, "copy {copy} of layer {layer}")
-    order = np.lexsort((held.first, held.crossbar))
-    crossbar, first, last = held.crossbar[order], held.first[order], held.last[order]
-    hit = _meets(crossbar, first, last)
-    suspect = order[np.isin(crossbar, crossbar[hit])]
-    entry, number = expand(held.row_stop[suspect] - held.row_start[suspect])
-    row = rows[held.row_start[suspect][entry] + number]
-    where = held.crossbar[suspect][entry]
+    order = np.lexsort((held.first[held.copy], held.crossbar))
+    crossbar, copy = held.crossbar[order], held.copy[order]
+    hit = _meets(crossbar, held.first[copy], held.last[copy])
+    suspect = np.isin(crossbar, crossbar[hit])
+    crossbar, copy = crossbar[suspect], copy[suspect]
+    entry, number = expand(held.row_stop[copy] - held.row_start[copy])
+    row = rows[held.row_start[copy][entry] + number]
+    where = crossbar[entry]
     order = np.lexsort((schedule.start[row], where))
     return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
 

@@ -108,8 +108,8 @@ def _period(facts: Facts) -> int:
     if facts.ports is not None:
         spans.append(-(-int(facts.ports.bits.max()) // arch.buffer_bits_per_cycle))
     first, last = np.full(arch.crossbars, NEVER), np.full(arch.crossbars, -NEVER)
-    np.minimum.at(first, held.crossbar, held.first)
-    np.maximum.at(last, held.crossbar, held.last)
+    np.minimum.at(first, held.crossbar, held.first[held.copy])
+    np.maximum.at(last, held.crossbar, held.last[held.copy])
     spans.append(int((last - first).max()))
     for node, run in zip(facts.network.nodes, facts.runs, strict=True):
         if node.kind == "digital":
