@@ -72,23 +72,16 @@ def evaluate(solution: Solution) -> Evaluation:
     grids, unreadable = _read(solution)
     if unreadable:
         return Evaluation(tuple(unreadable))
-    tables = by_layer(solution.placement, len(grids))
-    pieces = [clip(grid, table) for grid, table in zip(grids, tables, strict=True)]
-    found = _check_cells(solution, grids, pieces)
+    placed, found, empty = _place_all(solution, grids)
     turns, gaps = _expand_all(solution)
     found += gaps + check_start(solution.schedule)
-    empty = _empty_copies(solution, tables, pieces)
     if empty:
         return Evaluation(tuple(empty + found))
-    placed = [
-        place(solution.architecture, weights_of(solution.network.nodes[index]), option, grid, part)
-        for index, option, grid, part in zip(solution.network.layers, solution.mapping, grids, pieces, strict=True)
-    ]
     held = reserved(solution.schedule, placed)
     found += check_exclusive(solution.schedule, held)
     if gaps:
         return Evaluation(tuple(found))
-    return _replayed(solution, pieces, placed, turns, held, found)
+    return _replayed(solution, placed, turns, held, found)
 
 
 def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
@@ -103,6 +96,23 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
         for index, option in zip(solution.network.layers, solution.mapping, strict=True)
     ]
     return grids, check_rectangles(solution, grids) + check_windows(solution)
+
+
+def _place_all(solution: Solution, grids: list[OuGrid]) -> tuple[list[Placed], list[Violation], list[Violation]]:
+    """What the placement implies, families ``coverage`` and ``capacity``, and copies without an OU.
+
+    Nothing is placed if there are such copies. The rectangles, by far the longest tables, are needed no further.
+    """
+    tables = by_layer(solution.placement, len(grids))
+    pieces = [clip(grid, table) for grid, table in zip(grids, tables, strict=True)]
+    found, empty = _check_cells(solution, grids, pieces), _empty_copies(solution, tables, pieces)
+    if empty:
+        return [], found, empty
+    placed = [
+        place(solution.architecture, weights_of(solution.network.nodes[index]), option, grid, part)
+        for index, option, grid, part in zip(solution.network.layers, solution.mapping, grids, pieces, strict=True)
+    ]
+    return placed, found, empty
 
 
 def _check_cells(solution: Solution, grids: list[OuGrid], pieces: list[Pieces]) -> list[Violation]:
@@ -158,12 +168,7 @@ def _empty_message(name: str, copies: IntArray) -> Callable[[int], str]:
 
 
 def _replayed(
-    solution: Solution,
-    pieces: list[Pieces],
-    placed: list[Placed],
-    turns: list[Turns],
-    held: Reserved,
-    found: list[Violation],
+    solution: Solution, placed: list[Placed], turns: list[Turns], held: Reserved, found: list[Violation]
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
@@ -182,7 +187,7 @@ def _replayed(
     found += check_load("router", routers, arch.router_bits_per_cycle, arch.contention_cycles, latency)
     buffers = buffer_use(arch, network, runs)
     found += check_buffers(arch, buffers)
-    facts = Facts(mesh, network, placed, pieces, runs, layer_runs, held, through.bits, ports, routers, buffers)
+    facts = Facts(mesh, network, placed, runs, layer_runs, held, through.bits, ports, routers, buffers)
     result = summarize(facts, tuple(found))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 

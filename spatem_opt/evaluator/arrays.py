@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
 BoolArray = NDArray[np.bool_]
 
 
@@ -64,7 +67,7 @@ def any_by_group(lines: BoolArray, group: IntArray, groups: int) -> BoolArray:
     return found
 
 
-def running_maximum(values: IntArray, group: IntArray) -> IntArray:
+def running_maximum(values: IntArray, group: Integers) -> IntArray:
     """Running maximum within each group; ``group`` ascends.
 
     Groups are lifted onto steps higher than the range of the values, so that one accumulation does for all.

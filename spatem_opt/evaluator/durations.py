@@ -62,8 +62,9 @@ class Placed:
     copies : int
     crossbar_copy, crossbar, crossbar_ous : int64 arrays, shape (pairs of copy and crossbar,)
         Existing OUs of a copy on a crossbar, by copy, then crossbar.
-    pair_copy, pair_tile, pair_ous, port_bits : int64 arrays, shape (pairs of copy and tile,)
-        By copy, then tile. ``port_bits``: bits that one window of the copy reads through the port of the tile.
+    pair_copy, pair_tile, pair_ous, pair_cells, port_bits : int64 arrays, shape (pairs of copy and tile,)
+        By copy, then tile: existing OUs there, their cells, and the bits that one window of the copy reads through the
+        port of the tile.
     channels : bool array, shape (pairs, input channels of the layer)
         Channels that the copy's OUs on the tile read.
     compute, load, interval, sum_delay : int64 arrays, shape (copies,)
@@ -83,6 +84,7 @@ class Placed:
     pair_copy: IntArray
     pair_tile: IntArray
     pair_ous: IntArray
+    pair_cells: IntArray
     port_bits: IntArray
     channels: BoolArray
     compute: IntArray
@@ -120,7 +122,8 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
     filters = (np.arange(grid.groups)[:, None] * grid.cols + grid.filter_column).ravel()
     return Placed(
         len(by_copy), crossbar_copy, crossbar, crossbar_ous,
-        pair_copy, pair_tile, _sums(crossbar_pair, crossbar_ous, len(pair_key)), bits,
+        pair_copy, pair_tile, _sums(crossbar_pair, crossbar_ous, len(pair_key)),
+        _sums(pair, pieces.cells, len(pair_key)), bits,
         channels=_channels(grid, present), compute=compute, load=load,
         interval=np.maximum(compute, load) if arch.overlap_input else compute + load,
         sum_delay=sum_delay, homes=column_home[:, filters],

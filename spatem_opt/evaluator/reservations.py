@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import expand, running_maximum
+from spatem_opt.evaluator.arrays import Integers, expand, running_maximum
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.solution import Schedule
@@ -83,7 +83,8 @@ class Reserved:
 
     Parameters
     ----------
-    crossbar, copy : int64 arrays, shape (pairs,)
+    crossbar, copy : int32 arrays, shape (pairs,)
+        As long as the placement: short numbers to save memory.
     first, last : int64 arrays, shape (copies,)
         First start and last end; 0 if not scheduled.
     row_start, row_stop : int64 arrays, shape (copies,)
@@ -92,8 +93,8 @@ class Reserved:
         Rows of the schedule by copy, then start.
     """
 
-    crossbar: IntArray
-    copy: IntArray
+    crossbar: NDArray[np.int32]
+    copy: NDArray[np.int32]
     first: IntArray
     last: IntArray
     row_start: IntArray
@@ -104,8 +105,8 @@ class Reserved:
 def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     """Join the schedule with the crossbars that copies occupy."""
     base = np.cumsum([0] + [layer.copies for layer in placed])
-    crossbar = np.concatenate([layer.crossbar for layer in placed])
-    copy = np.concatenate([layer.crossbar_copy + base[i] for i, layer in enumerate(placed)])
+    crossbar = np.concatenate([layer.crossbar for layer in placed], dtype=np.int32)
+    copy = np.concatenate([layer.crossbar_copy + base[i] for i, layer in enumerate(placed)], dtype=np.int32)
     row_copy = base[schedule.layer] + schedule.copy
     rows = np.lexsort((schedule.start, row_copy))
     begin = np.searchsorted(row_copy[rows], np.arange(base[-1] + 1))
@@ -139,7 +140,7 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
 
 
-def _meets(group: IntArray, start: IntArray, end: IntArray) -> IntArray:
+def _meets(group: Integers, start: IntArray, end: IntArray) -> IntArray:
     """Entries that start before an earlier one of their group has ended; entries sorted by (group, start)."""
     same = group[1:] == group[:-1]
     if (start <= end).all() and not (same & (start[1:] < end[:-1])).any():
@@ -148,7 +149,7 @@ def _meets(group: IntArray, start: IntArray, end: IntArray) -> IntArray:
     return np.flatnonzero(same & (start[1:] < until[:-1])) + 1
 
 
-def _overlaps(schedule: Schedule, group: IntArray, row: IntArray, what: str) -> list[Violation]:
+def _overlaps(schedule: Schedule, group: Integers, row: IntArray, what: str) -> list[Violation]:
     start, end = schedule.start[row], schedule.end[row]
     hit = _meets(group, start, end)
     until = running_maximum(end, group) if len(hit) else end

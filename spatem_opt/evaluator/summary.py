@@ -12,7 +12,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
-from spatem_opt.evaluator.durations import Pieces, Placed
+from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
     Arrays,
     BufferPeaks,
@@ -41,7 +41,6 @@ class Facts:
     mesh: Mesh
     network: Network
     placed: list[Placed]
-    pieces: list[Pieces]
     runs: list[Run]
     layer_runs: list[Run]
     held: Reserved
@@ -198,9 +197,9 @@ def _arrays(facts: Facts) -> Arrays:
     arch = facts.arch
     used = np.zeros(arch.crossbars, np.bool_)
     cells, operations = np.zeros(arch.tiles, np.int64), np.zeros(arch.tiles, np.int64)
-    for number, (layer, pieces) in enumerate(zip(facts.placed, facts.pieces, strict=True)):
+    for number, layer in enumerate(facts.placed):
         used[layer.crossbar] = True
-        np.add.at(cells, pieces.crossbar // arch.crossbars_per_tile, pieces.cells)
+        np.add.at(cells, layer.pair_tile, layer.pair_cells)
         windows = facts.copy_windows(number)[layer.pair_copy]
         np.add.at(operations, layer.pair_tile, windows * layer.pair_ous * layer.phases)
     return Arrays(
