@@ -161,12 +161,17 @@ class Runs:
         price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / (self.paces + self.burst)
         cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
         columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
-        for s, slots in enumerate(self.slots):
-            within = np.flatnonzero(way.serial <= slots)
-            if len(within):
-                best = within[cost[within].argmin(axis=0)]
-                possible = np.isfinite(cost[best, np.arange(len(self.paces))])
-                need[:, s, possible] = columns[:, best[possible]]
+        place = np.searchsorted(self.slots, way.serial)  # fewest slots that the way fits
+        least, best = np.full(len(self.paces), np.inf), np.zeros(len(self.paces), dtype=np.int64)
+        for s in range(len(self.slots)):
+            more = np.flatnonzero(place == s)
+            if len(more):
+                new = more[cost[more].argmin(axis=0)]
+                found = cost[new, np.arange(len(self.paces))]
+                better = (found < least) | ((found == least) & (new < best))
+                least, best = np.where(better, found, least), np.where(better, new, best)
+            possible = np.isfinite(least)
+            need[:, s, possible] = columns[:, best[possible]]
         return need
 
     def costs(self, first: int, fill: float, width: int = 0) -> FloatArray:
