@@ -128,8 +128,7 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     rows = held.rows
     row_copy = schedule.layer[rows] * (schedule.copy.max(initial=0) + 1) + schedule.copy[rows]
     found = _overlaps(schedule, row_copy, rows, "copy {copy} of layer {layer}")
-    order = np.lexsort((held.first[held.copy], held.crossbar))
-    crossbar, copy = held.crossbar[order], held.copy[order]
+    crossbar, copy = _by_crossbar(held)
     hit = _meets(crossbar, held.first[copy], held.last[copy])
     suspect = np.isin(crossbar, crossbar[hit])
     crossbar, copy = crossbar[suspect], copy[suspect]
@@ -138,6 +137,12 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     where = crossbar[entry]
     order = np.lexsort((schedule.start[row], where))
     return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
+
+
+def _by_crossbar(held: Reserved) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Crossbar and copy of every pair, by crossbar, then first start."""
+    order = np.lexsort((held.first[held.copy], held.crossbar))
+    return held.crossbar[order], held.copy[order]
 
 
 def _meets(group: Integers, start: IntArray, end: IntArray) -> IntArray:
