@@ -53,8 +53,8 @@ def balance(
         None if one copy of every layer does not fit.
     """
     budget = architecture.crossbars if crossbars is None else crossbars
-    found: dict[int, _Choices] = {}
-    choices = [found.setdefault(id(grid), _choices(grid, architecture)) for grid in grids]
+    found = {id(grid): _choices(grid, architecture) for grid in {id(grid): grid for grid in grids}.values()}
+    choices = [found[id(grid)] for grid in grids]
     if sum(int(c.crossbars.min()) for c in choices) > budget:
         return None
     low, high = 0, max(c.windows * int(c.interval.max()) for c in choices)

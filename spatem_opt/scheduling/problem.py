@@ -60,9 +60,9 @@ class Problem:
     def placed(self) -> tuple[PlacedLayer, ...]:
         """Durations and homes of every layer."""
         p = self.placement
-        rect = np.stack([p.row_start, p.row_stop, p.col_start, p.col_stop], axis=1)
+        edges = (p.row_start, p.row_stop, p.col_start, p.col_stop)
         return tuple(
-            place(grid, self.architecture, p.copy[rows], p.crossbar[rows], rect[rows])
+            place(grid, self.architecture, p.copy[rows], p.crossbar[rows], np.stack([edge[rows] for edge in edges]).T)
             for grid, rows in zip(self.grids, rows_by_layer(p.layer, len(self.grids)), strict=True)
         )
 
