@@ -14,6 +14,7 @@ from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication import pipeline, segments
+from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import Ways, ways
 from spatem_opt.solution import MappingOption
 
@@ -33,6 +34,10 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
+STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97)
+"""Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
+FINE = 256
+"""Numbers of slots per crossbar tried for these, at most."""
 RUN_FREED, HEAVIEST = 0.5, 2
 """How often a variation changes the weight of a run of layers only; largest weight."""
 FEW_BINS = 8
@@ -55,18 +60,24 @@ class Setting:
         Whether segments may have parts of the chip to themselves.
     weights : tuple of float
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
+    steady : float
+        If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
     """
 
     price: float
     router_share: float = 0.6
     side_by_side: bool = False
     weights: tuple[float, ...] = ()
+    steady: float = 0.0
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
         """A setting nearby: another price and share, or another weight of a run of layers.
 
         ``spread``: standard deviation of the logarithm of the price.
         """
+        if self.steady:
+            share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
+            return replace(self, router_share=share, steady=float(rng.uniform(*STEADY_FILLS[::-1])))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             weights = np.array(self.weights if self.weights else (0.0,) * layers)
@@ -95,6 +106,11 @@ class Candidates:
         found = [Setting(price, side_by_side=beside) for price in few]
         return [*found, Setting(0.0, SMALL_SHARE)] if self.effort and self.objective == "latency" else found
 
+    def steady_settings(self) -> list[Setting]:
+        """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
+        pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
+        return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
+
     @cached_property
     def burst(self) -> float:
         """Cycles of traffic that segments may count on beyond their paces: a bin (M8), if there are few in all.
@@ -118,6 +134,14 @@ class Candidates:
             if plan is not None:
                 return plan
         return None
+
+    def steady(self, setting: Setting) -> Plan | None:
+        """All layers at once at the least pace, with tiles exchanged where a router would be too busy for it."""
+        chosen = steady(Layers(self.fine_ways, self.architecture, setting.router_share, setting.steady))
+        if chosen is None:
+            return None
+        placed = segments.allocate(chosen, self.fine_ways, self.grids, self.network, self.architecture)
+        return None if placed is None else Plan("steady", *placed, steady=True)
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
@@ -172,7 +196,17 @@ class Candidates:
 
     @cached_property
     def ways(self) -> list[Ways]:
-        """Ways to run every layer."""
+        """Ways to run every layer in a segment."""
+        return self._ways(self.slots)
+
+    @cached_property
+    def fine_ways(self) -> list[Ways]:
+        """Ways to run every layer on crossbars of its own, of all numbers of slots or nearly."""
+        most = self.architecture.ou_slots
+        few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
+        return self._ways(np.unique(few.astype(np.int64)))
+
+    def _ways(self, slots: segments.IntArray) -> list[Ways]:
         made: dict[object, Ways] = {}
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
@@ -180,7 +214,7 @@ class Candidates:
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
+                made[key] = ways(grids, node, self.architecture, slots, *key[1:], burst=self.burst)
             found.append(made[key])
         return found
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, improved, problem_of
+from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import stretch
@@ -141,6 +142,12 @@ class _Search:
             allowed.append(self.best)
         return min(allowed, default=None)
 
+    @property
+    def goal(self) -> int | None:
+        """Cycles that a plan must be able to do better than: the limit, or the best period."""
+        periods = [self.best] if self.objective == "throughput" and self.best is not None else []
+        return min([*periods, *([] if self.limit is None else [self.limit])], default=None)
+
     def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
         self.fits = self._verdicts.setdefault(self._key, made is not None)
@@ -158,7 +165,7 @@ class _Search:
             yield from self._baseline(self.method)
             return
         first = self.candidates.settings() if self.latency_limit is None else self._halvings()
-        for setting in first:
+        for setting in chain(self.candidates.steady_settings(), first):
             yield _name(setting), partial(self._fresh, setting), setting
         yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
@@ -210,15 +217,18 @@ class _Search:
 
     def _fresh(self, setting: Setting) -> Plan | None:
         """The plan of a setting, None if another setting led to it before (or none does)."""
+        if setting.steady:
+            plan = self._plain(partial(self.candidates.steady, setting))
+            return None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
         plan = self.candidates.segmented(setting)
-        most = None if self.limit is None else (BESIDE if setting.side_by_side else HOPELESS) * self.limit
+        most = None if self.goal is None else (BESIDE if setting.side_by_side else HOPELESS) * self.goal
         late = plan is not None and most is not None and (plan.estimate or 0) > most
         return None if self._known(plan) or late else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""
         plan = make()
-        late = plan is not None and self.limit is not None and plan.busiest >= self.limit
+        late = plan is not None and self.goal is not None and plan.busiest >= self.goal
         return None if self._known(plan) or late else plan
 
     def _known(self, plan: Plan | None) -> bool:
@@ -228,6 +238,8 @@ class _Search:
 
 
 def _name(setting: Setting) -> str:
+    if setting.steady:
+        return f"steady (router share {setting.router_share:.2g}, crossbars {setting.steady:.2g})"
     more = ", side by side" if setting.side_by_side else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
