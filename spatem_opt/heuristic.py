@@ -34,7 +34,7 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
-STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97)
+STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
 """Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
@@ -77,7 +77,7 @@ class Setting:
         """
         if self.steady:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
-            return replace(self, router_share=share, steady=float(rng.uniform(*STEADY_FILLS[::-1])))
+            return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             weights = np.array(self.weights if self.weights else (0.0,) * layers)
@@ -136,12 +136,19 @@ class Candidates:
         return None
 
     def steady(self, setting: Setting) -> Plan | None:
-        """All layers at once at the least pace, with tiles exchanged where a router would be too busy for it."""
+        """All layers at once at the least pace; None if they do not fit.
+
+        Windows keep no pace for the sake of routers: these serve a period's traffic on average, which exchanges of
+        tiles see to.
+        """
         chosen = steady(Layers(self.fine_ways, self.architecture, setting.router_share, setting.steady))
         if chosen is None:
             return None
         placed = segments.allocate(chosen, self.fine_ways, self.grids, self.network, self.architecture)
-        return None if placed is None else Plan("steady", *placed, steady=True)
+        if placed is None:
+            return None
+        grids, allocations = placed
+        return Plan("steady", grids, [replace(allocation, pace=0) for allocation in allocations], span=0)
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
@@ -168,7 +175,8 @@ class Candidates:
         """All layers at once, the slowest as fast as the chip allows."""
         grids = tuple(options[0] for options in self.grids)
         allocations = pipeline.balance(grids, self.architecture)
-        return None if allocations is None else Plan("pipeline", grids, allocations)
+        span = 0 if self.objective == "throughput" else None
+        return None if allocations is None else Plan("pipeline", grids, allocations, span=span)
 
     def may_win(self, baseline: str) -> bool:
         """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""

@@ -43,9 +43,9 @@ class Plan:
         Latency that its maker expects [cycles].
     across : bool
         The walk's lanes go across the mesh (:func:`~spatem_opt.replication.layout.walk`).
-    steady : bool
-        Made for inferences that follow each other: no copy takes longer from its first start to its last end than the
-        busiest one, if it can begin late enough for that.
+    span : int, optional
+        Made for inferences that follow each other this fast [cycles], or as fast as the busiest copy can: no copy takes
+        longer from its first start to its last end, if it can begin late enough for that.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Plan:
     moves: IntArray | None = None
     estimate: float | None = None
     across: bool = False
-    steady: bool = False
+    span: int | None = None
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
@@ -85,7 +85,7 @@ def problem_of(plan: Plan, network: Network, architecture: Architecture) -> Prob
         place, inside = np.divmod(placed.crossbar, together)
         placed = replace(placed, crossbar=plan.moves[plan.segment[placed.layer], place] * together + inside)
     problem = Problem(architecture, network, plan.grids, placed, chunks(plan.grids, plan.allocations), plan.serial)
-    return problem.within(busiest(problem)) if plan.steady else problem
+    return problem if plan.span is None else problem.within(max(plan.span, busiest(problem)))
 
 
 def busiest(problem: Problem) -> int:
@@ -112,10 +112,11 @@ def improved(plan: Plan, problem: Problem) -> Plan:
 
 
 def relieved(plan: Plan, problem: Problem) -> Plan:
-    """The same plan with tiles exchanged so that the busiest router is not what inferences wait for, if possible."""
+    """The same plan with tiles exchanged until the busiest router is not what inferences wait for, if possible."""
     chip = problem.architecture
     enough = CALM * busiest(problem) * chip.router_bits_per_cycle
-    return replace(plan, moves=spread(traffic(problem, plan.segment, by_tile=True), chip, enough)[None])
+    place, bits = spread(traffic(problem, plan.segment, by_tile=True), chip, enough)
+    return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:

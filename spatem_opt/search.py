@@ -118,8 +118,8 @@ Planner = Callable[[], Plan | None]
 class _Search:
     """What is to be tried next, and what is known so far.
 
-    ``best`` is the best value so far; ``fits`` whether the last plan led to a solution (within the latency limit);
-    ``varied`` whether the first candidates are all tried.
+    ``best`` is the best value so far, ``rank`` what must be beaten; ``fits`` whether the last plan led to a solution
+    (within the latency limit); ``varied`` whether the first candidates are all tried.
     """
 
     def __init__(
@@ -130,6 +130,7 @@ class _Search:
         self.random = np.random.default_rng(seed)
         self.latency_limit = limit
         self.best: int | None = None
+        self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
@@ -151,10 +152,10 @@ class _Search:
     def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
         self.fits = self._verdicts.setdefault(self._key, made is not None)
-        value = None if made is None else measure(made[1], self.objective)
-        if value is None or (self.best is not None and value >= self.best):
+        if made is None or (self.rank is not None and rank(made[1], self.objective) >= self.rank):
             return False
-        self.best = value
+        self.rank = rank(made[1], self.objective)
+        self.best = self.rank[0]
         if setting is not None:
             self.candidates.best = setting
         return True
@@ -305,3 +306,9 @@ def measure(found: Evaluation, objective: str) -> int:
         "balanced": found.latency_cycles * found.communication.total,
     }
     return values[objective]
+
+
+def rank(found: Evaluation, objective: str) -> tuple[int, int]:
+    """What is compared: the objective value; of equal periods the latency decides."""
+    value = measure(found, objective)
+    return value, measure(found, "latency") if objective == "throughput" else 0

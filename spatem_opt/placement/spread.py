@@ -89,8 +89,8 @@ class Tiles:
         return load + self._own(one, other) + self._own(other, one)
 
 
-def spread(bits: FloatArray, architecture: Architecture, enough: float, *, tries: int = TRIES) -> IntArray:
-    """New tile of what each tile holds, so that no router passes much more than others.
+def spread(bits: FloatArray, architecture: Architecture, enough: float, tries: int = TRIES) -> tuple[IntArray, float]:
+    """New tile of what each tile holds, so that no router passes much more than others; load of the busiest [bits].
 
     Tiles change places at random, now and then one of a router among the busiest, and stay so if the loads' sum of
     powers falls.
@@ -103,10 +103,6 @@ def spread(bits: FloatArray, architecture: Architecture, enough: float, *, tries
     enough : float
         Load [bits] at which there is nothing to gain any more.
     tries : int
-
-    Returns
-    -------
-    int64 array, shape (tiles,)
     """
     tiles, random = Tiles(bits, architecture), np.random.default_rng(0)
     number = architecture.tiles
@@ -128,4 +124,4 @@ def spread(bits: FloatArray, architecture: Architecture, enough: float, *, tries
             tiles.router[[one, other]] = tiles.router[[other, one]]
     place = np.empty(number, dtype=np.int64)
     place[np.argsort(tiles.router[:-1], kind="stable")] = np.arange(number)
-    return place
+    return place, float(tiles.load.max())

@@ -1,7 +1,7 @@
 """Bits between the routers of a placed plan, segment by segment (``formulations/README.md``, M4, M6).
 
-An *item* is what a segment keeps at a router: item ``segment * routers + router``; or, likewise, at a tile. The items of
-a segment can change places among themselves, since every segment keeps as many slots of each crossbar for itself.
+An *item* is what a segment keeps at a router, item ``segment * routers + router``, or at a tile. The items of a segment
+can change places among themselves, since every segment keeps as many slots of each crossbar for itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def traffic(problem: Problem, segment: IntArray, *, by_tile: bool = False) -> Fl
 
     Returns
     -------
-    float array, shape (segments * routers + 1, segments * routers + 1)
+    float array, shape (items + 1, items + 1)
     """
     items = _Items(problem, segment, 1 if by_tile else problem.architecture.tiles_per_router)
     where = sites(problem)
