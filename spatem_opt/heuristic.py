@@ -111,6 +111,12 @@ class Candidates:
         pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
         return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
 
+    @property
+    def scarce(self) -> bool:
+        """Whether one copy of everything takes over half of the cells: layers then do well to share crossbars."""
+        least = sum(min(grid.ous for grid in options) for options in self.grids)
+        return 2 * least > self.architecture.crossbars * self.architecture.ou_slots
+
     @cached_property
     def burst(self) -> float:
         """Cycles of traffic that segments may count on beyond their paces: a bin (M8), if there are few in all.

@@ -165,8 +165,7 @@ class _Search:
         if self.method in BASELINES:
             yield from self._baseline(self.method)
             return
-        first = self.candidates.settings() if self.latency_limit is None else self._halvings()
-        for setting in chain(self.candidates.steady_settings(), first):
+        for setting in chain(self.candidates.steady_settings(), self._segment_settings()):
             yield _name(setting), partial(self._fresh, setting), setting
         yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
@@ -187,6 +186,12 @@ class _Search:
             yield name, partial(self._plain, lambda: replace(plan, across=True)), None
             if self.fits or self.method == name:
                 yield name, partial(self._plain, lambda: plan), None
+
+    def _segment_settings(self) -> Iterator[Setting]:
+        """First settings of the segment search; none for throughput where a steady plan has all the cells it needs."""
+        if self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
+            return
+        yield from self.candidates.settings() if self.latency_limit is None else self._halvings()
 
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
@@ -220,7 +225,9 @@ class _Search:
         """The plan of a setting, None if another setting led to it before (or none does)."""
         if setting.steady:
             plan = self._plain(partial(self.candidates.steady, setting))
-            return None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
+            plan = None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
+            crowded = plan is not None and self.goal is not None and (plan.span or 0) >= self.goal
+            return None if crowded else plan
         plan = self.candidates.segmented(setting)
         most = None if self.goal is None else (BESIDE if setting.side_by_side else HOPELESS) * self.goal
         late = plan is not None and most is not None and (plan.estimate or 0) > most
