@@ -10,7 +10,7 @@ import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import BURST, Candidates, Setting
+from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import bounds, referee, segments
@@ -44,7 +44,7 @@ def four_layers(seed: int) -> Network:
 def runs(seed: int, price: float) -> segments.Runs:
     """Prices of all runs of a random four-layer network."""
     network, architecture = four_layers(seed), chip(seed)
-    return segments.Runs(Candidates(network, architecture, "latency").ways(BURST), network, architecture, price)
+    return segments.Runs(Candidates(network, architecture, "latency").ways(Setting(0.0)), network, architecture, price)
 
 
 def all_cuts(layers: int) -> list[list[tuple[int, int]]]:
