@@ -83,38 +83,36 @@ def ways(
     burst : float
         Cycles of traffic that a router takes in on top of what it serves (M8).
     """
-    parts: list[FloatArray] = []
+    tables: list[FloatArray] = []
     shapes: list[Shape] = []
     for option, grid in enumerate(grids):
         cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
         keep = (rows == 1) | (cols == grid.window_cols)
-        traffic = _Traffic(grid, node, architecture, cols[keep], rows[keep], outside, gathered, burst)
-        for alike in _alike(grid, architecture, slots):
-            body, best = traffic.estimate(alike)
-            for k in np.unique(best):
-                mine = body[:, best == k]
-                head = np.tile([[option], [len(shapes)]], mine.shape[1])
-                parts.append(np.concatenate([head, mine]))
-                shapes.append(alike[k])
-    table = np.concatenate(parts, axis=1)
+        own = _shapes(grid, architecture, slots)
+        if own:
+            estimate = _Estimate(grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, burst)
+            table = estimate.table()
+            tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
+            tables[-1][1] += len(shapes)
+            shapes += own
+    table = np.concatenate(tables, axis=1)
     table = table[:, _useful(table[4:8])]
     whole = table[:7].astype(np.int64)
     return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
 
 
-def _alike(grid: Grid, architecture: Architecture, slots: IntArray) -> list[list[Shape]]:
-    """Shapes within any of the limits on serial OUs; together those of as many crossbars and serial OUs."""
-    found: dict[tuple[int, int], dict[Shape, None]] = {}
-    for limit in slots.tolist():
-        for shape in shapes_for_serial(grid, limit, architecture.crossbars_per_tile):
-            if shape.crossbars <= architecture.crossbars:
-                found.setdefault((shape.crossbars, shape.serial), {})[shape] = None
-    return [list(alike) for alike in found.values()]
+def _shapes(grid: Grid, architecture: Architecture, slots: IntArray) -> list[Shape]:
+    """Shapes within any of the limits on serial OUs, in order of crossbars and serial OUs."""
+    per_tile = architecture.crossbars_per_tile
+    found = {shape: None for limit in slots.tolist() for shape in shapes_for_serial(grid, limit, per_tile)}
+    fits = [shape for shape in found if shape.crossbars <= architecture.crossbars]
+    return sorted(fits, key=lambda shape: (shape.crossbars, shape.serial))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Traffic:
-    """Estimates of every split of the windows into ``cols`` blocks of columns x ``rows`` copies that take rows in turn.
+class _Estimate:
+    """Estimates of all shapes with every split of the windows into ``cols`` blocks of columns x ``rows`` copies that
+    take rows in turn.
 
     Distances: a copy, or a strip of it, fills a square of the mesh; inputs come from beside the copy, partial sums
     stay in their strip. They go to the homes of its columns, and its outputs come from there: the routers there (doors)
@@ -125,25 +123,28 @@ class _Traffic:
     grid: Grid
     node: Node
     architecture: Architecture
+    shapes: list[Shape]
     cols: IntArray
     rows: IntArray
     outside: bool
     gathered: int
     burst: float
 
-    def estimate(self, shapes: list[Shape]) -> tuple[FloatArray, IntArray]:
-        """The last seven columns of :class:`Ways`, as rows, and the shape that every split takes.
+    def table(self) -> FloatArray:
+        """Shape, and the last seven columns of :class:`Ways`, as rows.
 
-        It takes the one of least traffic x cycles of these, which have as many crossbars and serial OUs.
+        Of shapes of as many crossbars and serial OUs every split takes the one of least traffic x cycles.
         """
-        grid, chip, shape = self.grid, self.architecture, shapes[0]
+        grid, chip = self.grid, self.architecture
         per_tile, copies = chip.crossbars_per_tile, self.cols * self.rows
-        own = unit(shape.crossbars, per_tile)
-        together = np.minimum(copies, own.copies)
-        tiles = max(1.0, own.room / per_tile)
-        repeats, sums = (value[:, None] for value in window_traffic(grid, shapes, per_tile))
-        doors, within, between = np.array([self._distances(shape) for shape in shapes]).T[:, :, None]
-        pixels = _pixels(grid, self.cols, self.rows, own, per_tile)
+        size, serial = (np.array([getattr(s, name) for s in self.shapes])[:, None] for name in ("crossbars", "serial"))
+        units = [unit(shape.crossbars, per_tile) for shape in self.shapes]
+        alike, room = (np.array([getattr(own, name) for own in units])[:, None] for name in ("copies", "room"))
+        together = np.minimum(copies, alike)
+        tiles = np.maximum(1.0, room / per_tile)
+        repeats, sums = (value[:, None] for value in window_traffic(grid, self.shapes, per_tile))
+        doors, within, between = self._distances()
+        pixels = _pixels(grid, self.cols, self.rows, together, _shared(units, per_tile))
         input_bits = len(self.node.edges[0].channel) * chip.activation_bits
         outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
         moved = self.gathered * (1 - together / copies)
@@ -152,35 +153,39 @@ class _Traffic:
         inputs = pixels / grid.windows * input_bits * repeats
         busy = np.maximum(inputs, sums + outputs) / (doors * DOOR * chip.router_bits_per_cycle)
         load = np.ceil(grid.window_input_bits * together * repeats / tiles / chip.buffer_bits_per_cycle)
-        compute = grid.phases * shape.serial
+        compute = grid.phases * serial
         interval = np.maximum(compute, load) if chip.overlap_input else compute + load
-        if shape.crossbars > per_tile:
-            interval = np.maximum(interval, np.ceil(busy))
+        interval = np.where(size > per_tile, np.maximum(interval, np.ceil(busy)), interval)
         cycles = -(-grid.window_cols // self.cols) * -(-grid.window_rows // self.rows) * interval
         through = np.maximum(moved / doors, pixels * input_bits * repeats if self.outside else 0.0)
         cycles = np.maximum(cycles, np.ceil(through / (CORNER * chip.router_bits_per_cycle) - self.burst))
 
-        best = (hop_bits * cycles).argmin(axis=0)
-        chosen = best, np.arange(len(best))
-        reads = grid.windows * grid.window_input_bits * repeats[best, 0]
-        crossbars = copies // own.copies * own.room + copies % own.copies * shape.crossbars
-        serial = np.full(len(best), shape.serial)
-        columns = self.cols, self.rows, serial, crossbars, cycles[chosen], hop_bits[chosen], hop_bits[chosen] + reads
-        return np.stack([np.asarray(column, dtype=np.float64) for column in columns]), best
+        edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
+        cost = hop_bits * cycles
+        pairs = zip(edge.tolist(), [*edge[1:].tolist(), len(cost)], strict=True)
+        best = np.concatenate([first + cost[first:last].argmin(axis=0) for first, last in pairs])
+        split = np.tile(np.arange(len(copies)), len(edge))
+        reads = grid.windows * grid.window_input_bits * repeats
+        crossbars = copies // alike * room + copies % alike * size
+        own = hop_bits[best, split]
+        return np.stack([
+            best, self.cols[split], self.rows[split], serial[best, 0], crossbars[best, split], cycles[best, split],
+            own, own + reads[best, 0],
+        ])  # fmt: skip
 
-    def _distances(self, shape: Shape) -> tuple[float, float, float]:
-        """Routers that are homes of a copy; mean hops of a partial sum and of an input."""
+    def _distances(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Routers that are homes of a copy; mean hops of a partial sum and of an input; one row per shape."""
         chip = self.architecture
-        tiles = max(1.0, shape.crossbars / chip.crossbars_per_tile)
-        routers = max(1.0, tiles / chip.tiles_per_router)
-        across = -(-len(self.grid.cols) // shape.width)
-        strip = shape.deep * shape.size / chip.crossbars_per_tile / chip.tiles_per_router
-        doors = routers
-        if shape.parts > 1 and shape.cut != "homes":
-            doors = min(routers, 1 + (shape.bundles * across - 1) * min(1.0, strip))
-        within = HOME[0] + HOME[1] * min(routers, max(1.0, strip)) ** 0.5
-        between = _to_outside(chip) if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
-        return float(np.floor(doors)), within, between
+        table = np.array([(s.crossbars, s.deep * s.size, s.width, s.bundles, s.parts) for s in self.shapes])
+        crossbars, strip, width, bundles, parts = table.T[:, :, None]
+        per_router = chip.crossbars_per_tile * chip.tiles_per_router
+        routers, strip = np.maximum(1.0, crossbars / per_router), strip / per_router
+        spread = (parts == 1) | np.array([[shape.cut == "homes"] for shape in self.shapes])
+        across = bundles * -(-len(self.grid.cols) // width)
+        doors = np.where(spread, routers, np.minimum(routers, 1 + (across - 1) * np.minimum(1.0, strip)))
+        within = HOME[0] + HOME[1] * np.minimum(routers, np.maximum(1.0, strip)) ** 0.5
+        outside = _to_outside(chip) * np.ones_like(routers)
+        return np.floor(doors), within, outside if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
 
 
 def _to_outside(architecture: Architecture) -> float:
@@ -188,16 +193,19 @@ def _to_outside(architecture: Architecture) -> float:
     return 1 + (architecture.mesh_rows + architecture.mesh_cols) / 2
 
 
-def _pixels(grid: Grid, cols: IntArray, rows: IntArray, own: Unit, per_tile: int) -> FloatArray:
-    """Input pixels that all copies need, counted once per tile (once per copy if that is larger).
+def _shared(units: list[Unit], per_tile: int) -> FloatArray:
+    """How many more pixels units need that do not keep to tiles of their own: they straddle two now and then, or meet
+    another one of their layer in one; one row per unit."""
+    size = np.array([own.crossbars for own in units]) / per_tile
+    whole = np.array([own.whole for own in units])
+    return np.where(whole, 0.0, np.minimum(size / 2, 1 / size))[:, None]
 
-    Units that do not keep to tiles of their own straddle two now and then, or meet another one of their layer in one.
-    """
+
+def _pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, shared: FloatArray) -> FloatArray:
+    """Input pixels that all copies need, counted once per tile (once per copy if that is larger)."""
     copies = cols * rows
-    together = np.minimum(copies, own.copies)
-    again = 0.0 if own.whole else min(own.crossbars / per_tile / 2, per_tile / own.crossbars)
     return np.asarray(
-        copies / together * _block_pixels(grid, cols, rows, together) * np.where(copies > 1, 1 + again, 1)
+        copies / together * _block_pixels(grid, cols, rows, together) * np.where(copies > 1, 1 + shared, 1)
     )
 
 
@@ -213,12 +221,13 @@ def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray
 
 def _useful(table: FloatArray) -> IntArray:
     """Ways that no other way beats in serial OUs, crossbars, cycles and traffic at once (to 1 %)."""
-    order = np.lexsort(table[::-1])
-    kept: list[int] = []
-    front = np.empty((4, 0))
-    for i in order:
-        row = table[:, i : i + 1]
-        if not (front <= row * 1.01).all(axis=0).any():
-            kept.append(int(i))
-            front = np.concatenate([front, row], axis=1)
-    return np.array(kept)
+    order = np.lexsort(table[::-1])  # serial OUs ascend: those kept before never have more
+    front, kept, count = np.empty((3, len(order))), np.empty(len(order), dtype=np.int64), 0
+    for i, row in zip(order.tolist(), 1.01 * table[1:].T[order], strict=True):
+        beaten = front[0, :count] <= row[0]
+        beaten &= front[1, :count] <= row[1]
+        beaten &= front[2, :count] <= row[2]
+        if not beaten.any():
+            front[:, count], kept[count] = table[1:, i], i
+            count += 1
+    return kept[:count]
