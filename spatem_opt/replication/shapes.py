@@ -71,8 +71,8 @@ def menu(capacity: int) -> IntArray:
 def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
     """Shapes of at most ``serial`` OUs per crossbar with the fewest tiles; empty if none is that small.
 
-    As many copies as fit in a tile take all of it; larger ones take whole tiles (small ones also half tiles). Whole
-    groups stay together if they fit on a crossbar.
+    Copies that fit in a tile take as few crossbars as they can, or so many that as many as fit take all of it; larger
+    ones take whole tiles (small ones also half tiles). Whole groups stay together if they fit on a crossbar.
     """
     groups, ous = grid.weights.groups, len(grid.rows) * len(grid.cols)
     if groups > 1 and serial >= ous:
@@ -80,8 +80,8 @@ def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
         return [Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous)]
     crossbars = -(-ous // serial)
     if crossbars <= per_tile:
-        size = min(ous, per_tile // (per_tile // crossbars))
-        return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size))]
+        sizes = {crossbars, min(ous, per_tile // (per_tile // crossbars))}
+        return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes)]
     found = _tiled(grid, serial, per_tile)
     if crossbars <= HALVES * per_tile and per_tile > 1:
         halves = _tiled(grid, serial, per_tile // 2)

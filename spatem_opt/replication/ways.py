@@ -210,13 +210,16 @@ def _pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, shar
 
 
 def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:
-    """Input pixels that the copies in one tile need: a block of columns (wider with more copies), every rows-th row."""
+    """Input pixels that the copies in one tile need: next to each other are those of a block of columns, which take
+    rows in turn, then those of the next block."""
     (kh, kw), (sy, sx) = grid.weights.kernel, grid.weights.stride
-    beside = np.minimum(together, cols)
-    wide = (-(-grid.window_cols // cols) * beside - 1) * sx * grid.option.pw + kw
-    lines = np.where(rows > 1, -(-grid.window_rows // rows) * kh, (grid.window_rows - 1) * sy * grid.option.ph + kh)
-    high = np.minimum(lines * np.minimum(rows, -(-together // beside)), (grid.window_rows - 1) * sy + kh)
-    return np.asarray(np.minimum(wide, (grid.window_cols - 1) * sx + kw) * high, dtype=np.float64)
+    sy, sx = sy * grid.option.ph, sx * grid.option.pw
+    below = np.minimum(together, rows)
+    beside = -(-together // rows)
+    wide = np.minimum(-(-grid.window_cols // cols) * beside, grid.window_cols)
+    turn = np.where(rows > 1, (below - 1) * sy + kh, (grid.window_rows - 1) * sy + kh)
+    high = np.minimum(np.where(rows > 1, -(-grid.window_rows // rows), 1) * turn, (grid.window_rows - 1) * sy + kh)
+    return np.asarray(((wide - 1) * sx + kw) * high, dtype=np.float64)
 
 
 def _useful(table: FloatArray) -> IntArray:
