@@ -21,9 +21,9 @@ from spatem_opt.scheduling import list_schedule
 NETWORKS = ("resnet50", "vgg16", "googlenet", "densenet121")
 
 
-def scheduled(candidates: Candidates, cuts: segments.Cuts) -> int | None:
+def scheduled(candidates: Candidates, cuts: segments.Cuts, setting: Setting) -> int | None:
     """Latency of cuts [cycles]; None if the copies do not fit tile by tile."""
-    plan = candidates.place(cuts)
+    plan = candidates.place(cuts, setting)
     if plan is None:
         return None
     problem = problem_of(plan, candidates.network, candidates.architecture)
@@ -33,7 +33,8 @@ def scheduled(candidates: Candidates, cuts: segments.Cuts) -> int | None:
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
     """Everything about one network."""
     candidates = Candidates(load(name), load_architecture(args.arch), "latency")
-    runs = candidates.runs(Setting(args.price))
+    setting = Setting(args.price)
+    runs = candidates.runs(setting)
     tried = ((fill, segments.cut(runs, fill=fill)) for fill in FILLS)
     fill, cuts = next(((fill, cuts) for fill, cuts in tried if cuts is not None), (1.0, None))
     problem = from_runs(runs, fill=fill)
@@ -47,8 +48,8 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
         "heuristic": None if cuts is None else round(cuts.cost),
         "objective": found.objective and found.objective / UNIT, "bound": found.bound and found.bound / UNIT,
         "gap": gap and round(gap, 5), "seconds": round(found.seconds, 1), "versions": found.versions,
-        "latency_heuristic": None if cuts is None else scheduled(candidates, cuts),
-        "latency_exact": found.solution and scheduled(candidates, found.solution.cuts(problem)),
+        "latency_heuristic": None if cuts is None else scheduled(candidates, cuts, setting),
+        "latency_exact": found.solution and scheduled(candidates, found.solution.cuts(problem), setting),
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from spatem_opt.mapping.problem import layer_options
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication.layout import Allocation, interleaved
-from spatem_opt.replication.shapes import filled_shape
+from spatem_opt.replication.parts import filled_shape
 from spatem_opt.solution import MappingOption
 
 IntArray = NDArray[np.int64]

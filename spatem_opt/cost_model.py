@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.arrays import any_by_group, distinct, starts_of
 from spatem_opt.mapping.grid import Grid
 
 IntArray = NDArray[np.int64]
@@ -106,8 +107,12 @@ def place(grid: Grid, architecture: Architecture, copy: IntArray, crossbar: IntA
         holds an existing OU.
     """
     copies, per_tile = int(copy.max()) + 1, architecture.crossbars_per_tile
-    compute = grid.phases * _largest_sum(copy, crossbar, rectangle_ous(grid, rect), copies)
-    key, owner = np.unique(copy * architecture.tiles + crossbar // per_tile, return_inverse=True)
+    key, holder = distinct(copy * architecture.crossbars + crossbar)
+    crossbar_copy, used = np.divmod(key, architecture.crossbars)
+    held = np.bincount(holder, rectangle_ous(grid, rect)).astype(np.int64)
+    compute = grid.phases * np.maximum.reduceat(held, np.searchsorted(crossbar_copy, np.arange(copies)))
+    key, pair = distinct(crossbar_copy * architecture.tiles + used // per_tile)
+    owner = pair[holder]
     pair_copy, pair_tile = np.divmod(key, architecture.tiles)
     rows = _held_rows(grid, owner, rect, len(key))
     bits = _port_bits(grid, rows)
@@ -146,25 +151,14 @@ def _diagonal_ous(rows: int, cols: int, r: IntArray, c: IntArray) -> IntArray:
     return np.asarray(np.minimum(gr, gc) * rows * cols + corner)
 
 
-def _largest_sum(copy: IntArray, crossbar: IntArray, ous: IntArray, copies: int) -> IntArray:
-    """Per copy, the largest number of its OUs on one crossbar."""
-    order = np.lexsort((crossbar, copy))
-    copy, crossbar, ous = copy[order], crossbar[order], ous[order]
-    first = np.flatnonzero(np.r_[True, (copy[1:] != copy[:-1]) | (crossbar[1:] != crossbar[:-1])])
-    sums = np.add.reduceat(ous, first)
-    largest = np.zeros(copies, dtype=np.int64)
-    np.maximum.at(largest, copy[first], sums)
-    return largest
-
-
 def _coverage(
     owner: IntArray, start: IntArray, stop: IntArray, owners: int, length: int, weight: IntArray | int = 1
 ) -> IntArray:
     """Sum of weights of the intervals of every owner that cover each position; shape (owners, length)."""
-    table = np.zeros((owners, length + 1), dtype=np.int64)
-    np.add.at(table, (owner, start), weight)
-    np.subtract.at(table, (owner, stop), weight)
-    return np.cumsum(table, axis=1)[:, :-1]
+    table = np.zeros(owners * (length + 1), dtype=np.int64)  # flat: ufunc.at is many times faster with one index
+    np.add.at(table, owner * (length + 1) + start, weight)
+    np.subtract.at(table, owner * (length + 1) + stop, weight)
+    return np.cumsum(table.reshape(owners, length + 1), axis=1)[:, :-1]
 
 
 def _held_rows(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> BoolArray:
@@ -176,9 +170,7 @@ def _held_rows(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> Bool
     held = np.zeros((len(unique), grid.shape[0]), dtype=np.bool_)
     for i, (r0, r1, c0, c1) in enumerate(unique):
         held[i, r0:r1] = table[r0:r1, c0:c1].any(axis=1)
-    rows = np.zeros((owners, grid.shape[0]), dtype=np.bool_)
-    np.logical_or.at(rows, owner, held[which.ravel()])
-    return rows
+    return any_by_group(held[which.ravel()], owner, owners)
 
 
 def _port_bits(grid: Grid, rows: BoolArray) -> IntArray:
@@ -210,14 +202,12 @@ def _homes(
     mine = keep[owner]
     counts = _column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
     copy, tile = pair_copy[keep], pair_tile[keep]
-    first = np.searchsorted(copy, np.unique(copy))
+    first = starts_of(copy)
     best = np.maximum.reduceat(counts * architecture.tiles - tile[:, None], first)
     home[~single] = -best % architecture.tiles
-    pair, column = np.nonzero(counts)
-    target = home[copy[pair], column]
-    away = target != tile[pair]
-    key, which = np.unique(pair[away] * architecture.tiles + target[away], return_inverse=True)
-    sums = np.tile(grid.column_sums(), grid.weights.groups)[column[away]] * grid.partial_sum_bits
+    pair, column = np.nonzero((counts > 0) & (home[copy] != tile[:, None]))
+    key, which = distinct(pair * architecture.tiles + home[copy[pair], column])
+    sums = np.tile(grid.column_sums(), grid.weights.groups)[column] * grid.partial_sum_bits
     source, goal = np.divmod(key, architecture.tiles)
     return home, (np.flatnonzero(keep)[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
 

@@ -14,6 +14,7 @@ from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication import pipeline, segments
+from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import Ways, ways
 from spatem_opt.solution import MappingOption
 
@@ -33,8 +34,15 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FILLS = (0.97, 0.9, 1.0, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
+STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
+"""Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
+FINE = 256
+"""Numbers of slots per crossbar tried for these, at most."""
 RUN_FREED, HEAVIEST = 0.5, 2
 """How often a variation changes the weight of a run of layers only; largest weight."""
+BURST, BURSTS = 0.5, (0.0, 1.0)
+"""Share of a bin's burst that segments count on (the queue of a router is not empty when theirs begins), and others
+that are tried for latency."""
 FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
 MANY_LAYERS = 400
@@ -55,18 +63,27 @@ class Setting:
         Whether segments may have parts of the chip to themselves.
     weights : tuple of float
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
+    burst : float
+        Share of a bin's burst that segments may count on, where it matters (:attr:`Candidates.burst`).
+    steady : float
+        If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
     """
 
     price: float
     router_share: float = 0.6
     side_by_side: bool = False
     weights: tuple[float, ...] = ()
+    burst: float = BURST
+    steady: float = 0.0
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
         """A setting nearby: another price and share, or another weight of a run of layers.
 
         ``spread``: standard deviation of the logarithm of the price.
         """
+        if self.steady:
+            share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
+            return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             weights = np.array(self.weights if self.weights else (0.0,) * layers)
@@ -85,6 +102,7 @@ class Candidates:
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
+        self._ways: dict[tuple[bool, float], list[Ways]] = {}
         self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
@@ -93,7 +111,20 @@ class Candidates:
         beside = self.objective not in ("latency", "throughput") and len(self.nodes) <= MANY_LAYERS
         few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
         found = [Setting(price, side_by_side=beside) for price in few]
+        if self.objective == "latency" and self.burst:
+            found += [replace(found[0], burst=burst) for burst in BURSTS]
         return [*found, Setting(0.0, SMALL_SHARE)] if self.effort and self.objective == "latency" else found
+
+    def steady_settings(self) -> list[Setting]:
+        """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
+        pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
+        return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
+
+    @property
+    def scarce(self) -> bool:
+        """Whether one copy of everything takes over half of the cells: layers then do well to share crossbars."""
+        least = sum(min(grid.ous for grid in options) for options in self.grids)
+        return 2 * least > self.architecture.crossbars * self.architecture.ou_slots
 
     @cached_property
     def burst(self) -> float:
@@ -114,10 +145,26 @@ class Candidates:
         runs = self.runs(setting)
         for fill in FILLS:
             cuts = segments.cut(runs, fill=fill)
-            plan = None if cuts is None else self.place(cuts)
+            plan = None if cuts is None else self.place(cuts, setting)
             if plan is not None:
                 return plan
         return None
+
+    def steady(self, setting: Setting) -> Plan | None:
+        """All layers at once at the least pace; None if they do not fit.
+
+        Windows keep no pace for the sake of routers: these serve a period's traffic on average, which exchanges of
+        tiles see to.
+        """
+        options = self.ways(setting)
+        chosen = steady(Layers(options, self.architecture, setting.router_share, setting.steady))
+        if chosen is None:
+            return None
+        placed = segments.allocate(chosen, options, self.grids, self.network, self.architecture)
+        if placed is None:
+            return None
+        grids, allocations = placed
+        return Plan("steady", grids, [replace(allocation, pace=0) for allocation in allocations], span=0)
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
@@ -125,17 +172,18 @@ class Candidates:
         worth /= max(1, communication(self.network, self.architecture).value)
         weights = setting.weights or (0.0,) * len(self.nodes)
         made: dict[tuple[int, float], Ways] = {}
-        for way, weight in zip(self.ways, weights, strict=True):
+        options = self.ways(setting)
+        for way, weight in zip(options, weights, strict=True):
             made.setdefault((id(way), weight), replace(way, bits=way.bits * 2.0**weight) if weight else way)
-        priced = [made[id(way), weight] for way, weight in zip(self.ways, weights, strict=True)]
+        priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
-            self.burst,
+            setting.burst * self.burst,
         )  # fmt: skip
 
-    def place(self, cuts: segments.Cuts) -> Plan | None:
-        """The plan of given cuts; None if copies do not fit tile by tile."""
-        placed = segments.allocate(cuts, self.ways, self.grids, self.network, self.architecture)
+    def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
+        """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
+        placed = segments.allocate(cuts, self.ways(setting), self.grids, self.network, self.architecture)
         if placed is None:
             return None
         return Plan("segments", *placed, regions=segments.regions(cuts, self.architecture), estimate=cuts.cycles)
@@ -144,7 +192,8 @@ class Candidates:
         """All layers at once, the slowest as fast as the chip allows."""
         grids = tuple(options[0] for options in self.grids)
         allocations = pipeline.balance(grids, self.architecture)
-        return None if allocations is None else Plan("pipeline", grids, allocations)
+        span = 0 if self.objective == "throughput" else None
+        return None if allocations is None else Plan("pipeline", grids, allocations, span=span)
 
     def may_win(self, baseline: str) -> bool:
         """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""
@@ -170,9 +219,19 @@ class Candidates:
         """Slots per crossbar that a segment may take."""
         return segments.menu_for(self.architecture, self.grids)
 
-    @cached_property
-    def ways(self) -> list[Ways]:
-        """Ways to run every layer."""
+    def ways(self, setting: Setting) -> list[Ways]:
+        """Ways to run every layer: in a segment, or on crossbars of its own with all numbers of slots or nearly."""
+        fine, cycles = bool(setting.steady), setting.burst * self.burst
+        if (fine, cycles) not in self._ways:
+            self._ways[fine, cycles] = self._make_ways(self._fine_slots() if fine else self.slots, cycles)
+        return self._ways[fine, cycles]
+
+    def _fine_slots(self) -> segments.IntArray:
+        most = self.architecture.ou_slots
+        few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
+        return np.unique(few.astype(np.int64))
+
+    def _make_ways(self, slots: segments.IntArray, cycles: float) -> list[Ways]:
         made: dict[object, Ways] = {}
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
@@ -180,7 +239,7 @@ class Candidates:
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             key = (_kind(node), outside, gathered.get(index, 0))
             if key not in made:
-                made[key] = ways(grids, node, self.architecture, self.slots, *key[1:], burst=self.burst)
+                made[key] = ways(grids, node, self.architecture, slots, *key[1:], burst=cycles)
             found.append(made[key])
         return found
 

@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from spatem_opt import architecture as architectures
+from spatem_opt.arrays import distinct
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import columns, integers, members, read_json, texts, write_atomically
@@ -150,13 +151,14 @@ def summarize(solution: Solution) -> dict[str, IntArray]:
         if not len(rows):
             continue
         grid = make_grid(solution.network.nodes[index], solution.mapping[number], solution.architecture)
-        rect = np.stack([p.row_start[rows], p.row_stop[rows], p.col_start[rows], p.col_stop[rows]], axis=1)
+        rect = np.stack([p.row_start[rows], p.row_stop[rows], p.col_start[rows], p.col_stop[rows]]).T
         if rect.min() < 0 or (rect[:, 1] > grid.shape[0]).any() or (rect[:, 3] > grid.shape[1]).any():
             raise InstanceError("placement", "rectangles", number, f"expected within the grid {grid.shape}")
-        pair, owner = np.unique(np.stack([p.copy[rows], p.crossbar[rows]]), axis=1, return_inverse=True)
-        copy, crossbars = np.unique(pair[0], return_counts=True)
-        result["copies"][number], result["crossbars"][number] = len(copy), crossbars.max()
-        result["serial_ous"][number] = int(np.bincount(owner.ravel(), rectangle_ous(grid, rect)).max())
+        (copies, copy), (crossbars, crossbar) = distinct(p.copy[rows]), distinct(p.crossbar[rows])
+        pair, owner = distinct(copy * len(crossbars) + crossbar)
+        result["copies"][number] = len(copies)
+        result["crossbars"][number] = np.bincount(pair // len(crossbars)).max()
+        result["serial_ous"][number] = int(np.bincount(owner, rectangle_ous(grid, rect)).max())
     return result
 
 

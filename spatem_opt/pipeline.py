@@ -16,7 +16,7 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
-from spatem_opt.search import Evaluated, Progress, measure, search
+from spatem_opt.search import Evaluated, Progress, measure, rank, search
 from spatem_opt.shortage import shortage
 from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 
@@ -114,7 +114,7 @@ def solve(
         solutions = search(
             network, architecture, objective, method, progress, seed=seed, stop=stop, latency_limit=latency_limit
         )
-        best, trace = _best(solutions, lambda value: interrupted(value) or value == bound.value or late())
+        best, trace = _best(solutions, objective, lambda value: interrupted(value) or value == bound.value or late())
         steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
         if best is not None and time_limit is not None and steps_wanted:
             left = max(0.0, time_limit - (time.monotonic() - begun))
@@ -132,12 +132,14 @@ def solve(
     )  # fmt: skip
 
 
-def _best(solutions: Iterator[Evaluated], enough: Callable[[int], bool]) -> tuple[Evaluated | None, Trace]:
+def _best(
+    solutions: Iterator[Evaluated], objective: str, enough: Callable[[int], bool]
+) -> tuple[Evaluated | None, Trace]:
     """The best of the solutions until one is enough, and when each better one was found."""
     best: Evaluated | None = None
     trace: Trace = []
     for found in solutions:
-        if best is None or found.value < best.value:
+        if best is None or rank(found.evaluation, objective) < rank(best.evaluation, objective):
             best = found
             trace.append((round(found.seconds, 3), found.value, found.name))
         if enough(best.value):

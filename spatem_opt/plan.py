@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
-from spatem_opt.placement import improve, traffic
+from spatem_opt.placement import improve, spread, traffic
 from spatem_opt.replication.layout import Allocation, placement, walk
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.solution import Schedule, Solution
 
 IntArray = NDArray[np.int64]
+
+CALM = 0.95
+"""Share of a router that its traffic may take before tiles are exchanged to relieve it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +37,15 @@ class Plan:
         Layers run one after the other, with a barrier between them.
     regions : int64 array, shape (segments, 2), optional
         First and last place on the walk of the crossbars that each segment may use; without it all of the chip.
-    moves : int64 array, shape (segments, routers), optional
-        Router to which what a segment keeps at each router goes; without it everything stays.
+    moves : int64 array, shape (segments, routers or tiles), optional
+        Router to which what a segment keeps at each router goes, or tile by tile; without it everything stays.
     estimate : float, optional
         Latency that its maker expects [cycles].
     across : bool
         The walk's lanes go across the mesh (:func:`~spatem_opt.replication.layout.walk`).
+    span : int, optional
+        Made for inferences that follow each other this fast [cycles], or as fast as the busiest copy can: no copy takes
+        longer from its first start to its last end, if it can begin late enough for that.
     """
 
     name: str
@@ -50,6 +56,7 @@ class Plan:
     moves: IntArray | None = None
     estimate: float | None = None
     across: bool = False
+    span: int | None = None
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
@@ -74,10 +81,22 @@ def problem_of(plan: Plan, network: Network, architecture: Architecture) -> Prob
     """The scheduling problem of a plan."""
     placed = placement(architecture, plan.grids, plan.allocations, across=plan.across)
     if plan.moves is not None:
-        per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
-        router, inside = np.divmod(placed.crossbar, per_router)
-        placed = replace(placed, crossbar=plan.moves[plan.segment[placed.layer], router] * per_router + inside)
-    return Problem(architecture, network, plan.grids, placed, chunks(plan.grids, plan.allocations), plan.serial)
+        together = architecture.crossbars // plan.moves.shape[1]
+        place, inside = np.divmod(placed.crossbar, together)
+        placed = replace(placed, crossbar=plan.moves[plan.segment[placed.layer], place] * together + inside)
+    problem = Problem(architecture, network, plan.grids, placed, chunks(plan.grids, plan.allocations), plan.serial)
+    return problem if plan.span is None else problem.within(max(plan.span, busiest(problem)))
+
+
+def busiest(problem: Problem) -> int:
+    """Cycles that the copy with most to do needs for its windows, one after the other."""
+    most = 0
+    for layer, placed in enumerate(problem.placed):
+        mine = problem.chunks.layer == layer
+        windows = (problem.chunks.last - problem.chunks.first)[mine] // problem.chunks.step[mine] + 1
+        each = np.bincount(problem.chunks.copy[mine], windows, placed.copies)
+        most = max(most, int((each * placed.interval).max()))
+    return most
 
 
 def improved(plan: Plan, problem: Problem) -> Plan:
@@ -90,6 +109,14 @@ def improved(plan: Plan, problem: Problem) -> Plan:
         place = np.arange(len(router)) * per_router
         allowed[:, router] = (place >= plan.regions[:, :1]) & (place < plan.regions[:, 1:])
     return replace(plan, moves=improve(traffic(problem, segment), chip, allowed))
+
+
+def relieved(plan: Plan, problem: Problem) -> Plan:
+    """The same plan with tiles exchanged until the busiest router is not what inferences wait for, if possible."""
+    chip = problem.architecture
+    enough = CALM * busiest(problem) * chip.router_bits_per_cycle
+    place, bits = spread(traffic(problem, plan.segment, by_tile=True), chip, enough)
+    return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:

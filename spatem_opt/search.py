@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, improved, problem_of
+from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import stretch
@@ -117,8 +118,8 @@ Planner = Callable[[], Plan | None]
 class _Search:
     """What is to be tried next, and what is known so far.
 
-    ``best`` is the best value so far; ``fits`` whether the last plan led to a solution (within the latency limit);
-    ``varied`` whether the first candidates are all tried.
+    ``best`` is the best value so far, ``rank`` what must be beaten; ``fits`` whether the last plan led to a solution
+    (within the latency limit); ``varied`` whether the first candidates are all tried.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class _Search:
         self.random = np.random.default_rng(seed)
         self.latency_limit = limit
         self.best: int | None = None
+        self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
@@ -141,13 +143,19 @@ class _Search:
             allowed.append(self.best)
         return min(allowed, default=None)
 
+    @property
+    def goal(self) -> int | None:
+        """Cycles that a plan must be able to do better than: the limit, or the best period."""
+        periods = [self.best] if self.objective == "throughput" and self.best is not None else []
+        return min([*periods, *([] if self.limit is None else [self.limit])], default=None)
+
     def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
         self.fits = self._verdicts.setdefault(self._key, made is not None)
-        value = None if made is None else measure(made[1], self.objective)
-        if value is None or (self.best is not None and value >= self.best):
+        if made is None or (self.rank is not None and rank(made[1], self.objective) >= self.rank):
             return False
-        self.best = value
+        self.rank = rank(made[1], self.objective)
+        self.best = self.rank[0]
         if setting is not None:
             self.candidates.best = setting
         return True
@@ -157,8 +165,7 @@ class _Search:
         if self.method in BASELINES:
             yield from self._baseline(self.method)
             return
-        first = self.candidates.settings() if self.latency_limit is None else self._halvings()
-        for setting in first:
+        for setting in chain(self.candidates.steady_settings(), self._segment_settings()):
             yield _name(setting), partial(self._fresh, setting), setting
         yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
@@ -179,6 +186,12 @@ class _Search:
             yield name, partial(self._plain, lambda: replace(plan, across=True)), None
             if self.fits or self.method == name:
                 yield name, partial(self._plain, lambda: plan), None
+
+    def _segment_settings(self) -> Iterator[Setting]:
+        """First settings of the segment search; none for throughput where a steady plan has all the cells it needs."""
+        if self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
+            return
+        yield from self.candidates.settings() if self.latency_limit is None else self._halvings()
 
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
@@ -210,15 +223,20 @@ class _Search:
 
     def _fresh(self, setting: Setting) -> Plan | None:
         """The plan of a setting, None if another setting led to it before (or none does)."""
+        if setting.steady:
+            plan = self._plain(partial(self.candidates.steady, setting))
+            plan = None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
+            crowded = plan is not None and self.goal is not None and (plan.span or 0) >= self.goal
+            return None if crowded else plan
         plan = self.candidates.segmented(setting)
-        most = None if self.limit is None else (BESIDE if setting.side_by_side else HOPELESS) * self.limit
+        most = None if self.goal is None else (BESIDE if setting.side_by_side else HOPELESS) * self.goal
         late = plan is not None and most is not None and (plan.estimate or 0) > most
         return None if self._known(plan) or late else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""
         plan = make()
-        late = plan is not None and self.limit is not None and plan.busiest >= self.limit
+        late = plan is not None and self.goal is not None and plan.busiest >= self.goal
         return None if self._known(plan) or late else plan
 
     def _known(self, plan: Plan | None) -> bool:
@@ -228,6 +246,8 @@ class _Search:
 
 
 def _name(setting: Setting) -> str:
+    if setting.steady:
+        return f"steady (router share {setting.router_share:.2g}, crossbars {setting.steady:.2g})"
     more = ", side by side" if setting.side_by_side else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
@@ -293,3 +313,9 @@ def measure(found: Evaluation, objective: str) -> int:
         "balanced": found.latency_cycles * found.communication.total,
     }
     return values[objective]
+
+
+def rank(found: Evaluation, objective: str) -> tuple[int, int]:
+    """What is compared: the objective value; of equal periods the latency decides."""
+    value = measure(found, objective)
+    return value, measure(found, "latency") if objective == "throughput" else 0

@@ -26,7 +26,8 @@ from spatem_opt.network.builder import Builder, Tensor
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.replication.layout import Allocation, Split, bands, column_blocks, interleaved
-from spatem_opt.replication.shapes import Shape, filled_shape, shape_for_serial
+from spatem_opt.replication.parts import filled_shape
+from spatem_opt.replication.shapes import Shape, shape_for_serial
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import MappingOption, Solution
@@ -126,7 +127,7 @@ def random_shape(rng: Rng, grid: Grid, architecture: Architecture) -> Shape | No
     """Any shape of a grid that a crossbar can hold; None if there is none."""
     if grid.option.storage == "filled":
         return filled_shape(grid)
-    return shape_for_serial(grid, int(rng.integers(1, architecture.ou_slots + 1)))
+    return shape_for_serial(grid, int(rng.integers(1, architecture.ou_slots + 1)), architecture.crossbars_per_tile)
 
 
 def random_split(rng: Rng, grid: Grid, most: int) -> Split | None:

@@ -20,7 +20,8 @@ from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan
 from spatem_opt.replication.layout import Allocation, bands, interleaved
-from spatem_opt.replication.shapes import filled_shape, shape_for_serial
+from spatem_opt.replication.parts import filled_shape
+from spatem_opt.replication.shapes import shapes_for_serial
 from spatem_opt.search import finish, measure
 from spatem_opt.testing import assert_confirmed, random_chip, random_network, random_plan, scheduled
 
@@ -89,8 +90,8 @@ def all_plans(network: Network, chip: Architecture) -> list[Plan]:
         if option.storage == "filled":
             shapes = {filled_shape(grid)}
         else:
-            found = (shape_for_serial(grid, m) for m in range(1, chip.ou_slots + 1))
-            shapes = {shape for shape in found if shape is not None}
+            found = (shapes_for_serial(grid, m, chip.crossbars_per_tile) for m in range(1, chip.ou_slots + 1))
+            shapes = {shape for some in found for shape in some}
         for shape in shapes:
             for copies in range(1, min(grid.windows, chip.crossbars // shape.crossbars) + 1):
                 place = np.arange(copies) * shape.crossbars

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.replication import segments
+from spatem_opt.replication.segments import PACES, SLOW_PACES
+from spatem_opt.replication.shapes import menu
 
 GRID = 8
 """OU rows, and columns, of a grid up to which nearly all groupings are proven within seconds; of those of all shipped
 networks, most of them larger, 239 of 396 (``benchmarks/README.md``)."""
 RUNS_PER_SECOND = 2_000_000
 """Runs, layers i..j-1 x slots x pace, that the bounds of the replication step price in a second on one core."""
-PACES = segments.PACES + segments.SLOW_PACES
+ALL_PACES = PACES + SLOW_PACES
 SHARES = {"mapping": 0.2, "replication": 0.5, "grouping": 0.25, "scheduling": 1.0}
 """Share of the time left that each step may take, in the order in which they run. Replication may make a new plan, so
 it goes before grouping and scheduling, which start from a plan."""
@@ -56,7 +57,7 @@ def beyond_reach(network: Network, architecture: Architecture, seconds: float) -
             f"grouping: {large} of {len(kinds)} kinds of layers have more than {GRID} x {GRID} OUs: "
             "bounded, proven only where that bound is met"
         )
-    priced = runs(len(nodes), len(segments.menu(architecture.ou_slots)), PACES)
+    priced = runs(len(nodes), len(menu(architecture.ou_slots)), ALL_PACES)
     most = RUNS_PER_SECOND * seconds * SHARES["replication"]
     if priced > most:
         found.append(

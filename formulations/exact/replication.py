@@ -57,7 +57,7 @@ def prepare(candidates: Candidates, setting: Setting) -> Start:
     runs = candidates.runs(setting)
     for fill in FILLS:
         cuts = segments.cut(runs, fill=fill)
-        if cuts is not None and candidates.place(cuts) is not None:
+        if cuts is not None and candidates.place(cuts, setting) is not None:
             problem = from_runs(runs, fill=fill)
             return Start(problem, from_cuts(problem, cuts))
     return Start(from_runs(runs, fill=1.0), None)
@@ -101,7 +101,7 @@ def _use(
     interrupted = "not used: interrupted"
     if limits.stopped:
         return found, interrupted
-    plan = candidates.place(cuts)
+    plan = candidates.place(cuts, setting)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
     limit = found.value if candidates.objective == "latency" else None

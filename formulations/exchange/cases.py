@@ -186,7 +186,7 @@ def grouping(network: Network, architecture: Architecture, options: Options) -> 
     grid, shape = plan.grids[names.index(options.layer)], plan.allocations[names.index(options.layer)].shape
     rows, cols = len(grid.rows), len(grid.cols)
     problem = Problem(
-        rows, cols, shape.row_parts * shape.col_parts, min(shape.serial, rows * cols),
+        rows, cols, shape.parts * shape.size, min(shape.serial, rows * cols),
         int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
         int(grid.column_sums().max()) * grid.partial_sum_bits,
     )  # fmt: skip

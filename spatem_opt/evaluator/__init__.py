@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import rows_by_group
+from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
 from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
 from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
@@ -21,8 +21,17 @@ from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import Run, replay
-from spatem_opt.evaluator.reservations import Turns, check_exclusive, check_start, check_turns, reserved, turns_of
+from spatem_opt.evaluator.reservations import (
+    Reserved,
+    Turns,
+    check_exclusive,
+    check_start,
+    check_turns,
+    reserved,
+    turns_of,
+)
 from spatem_opt.evaluator.structure import (
+    by_layer,
     check_mapping,
     check_network,
     check_rectangles,
@@ -31,7 +40,7 @@ from spatem_opt.evaluator.structure import (
     weights_of,
 )
 from spatem_opt.evaluator.summary import Facts, check_claims, summarize
-from spatem_opt.solution import Schedule, Solution
+from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Utilization", "Violation", "evaluate"]
 
@@ -63,21 +72,16 @@ def evaluate(solution: Solution) -> Evaluation:
     grids, unreadable = _read(solution)
     if unreadable:
         return Evaluation(tuple(unreadable))
-    pieces = _clip_all(solution, grids)
-    found = _check_cells(solution, grids, pieces)
+    placed, found, empty = _place_all(solution, grids)
     turns, gaps = _expand_all(solution)
     found += gaps + check_start(solution.schedule)
-    empty = _empty_copies(solution, pieces)
     if empty:
         return Evaluation(tuple(empty + found))
-    placed = [
-        place(solution.architecture, weights_of(solution.network.nodes[index]), option, grid, part)
-        for index, option, grid, part in zip(solution.network.layers, solution.mapping, grids, pieces, strict=True)
-    ]
-    found += check_exclusive(solution.schedule, reserved(solution.schedule, placed))
+    held = reserved(solution.schedule, placed)
+    found += check_exclusive(solution.schedule, held)
     if gaps:
         return Evaluation(tuple(found))
-    return _replayed(solution, pieces, placed, turns, found)
+    return _replayed(solution, placed, turns, held, found)
 
 
 def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
@@ -94,9 +98,21 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
     return grids, check_rectangles(solution, grids) + check_windows(solution)
 
 
-def _clip_all(solution: Solution, grids: list[OuGrid]) -> list[Pieces]:
-    rows = rows_by_group(solution.placement.layer, len(grids))
-    return [clip(grid, solution.placement, part) for grid, part in zip(grids, rows, strict=True)]
+def _place_all(solution: Solution, grids: list[OuGrid]) -> tuple[list[Placed], list[Violation], list[Violation]]:
+    """What the placement implies, families ``coverage`` and ``capacity``, and copies without an OU.
+
+    Nothing is placed if there are such copies. The rectangles, by far the longest tables, are needed no further.
+    """
+    tables = by_layer(solution.placement, len(grids))
+    pieces = [clip(grid, table) for grid, table in zip(grids, tables, strict=True)]
+    found, empty = _check_cells(solution, grids, pieces), _empty_copies(solution, tables, pieces)
+    if empty:
+        return [], found, empty
+    placed = [
+        place(solution.architecture, weights_of(solution.network.nodes[index]), option, grid, part)
+        for index, option, grid, part in zip(solution.network.layers, solution.mapping, grids, pieces, strict=True)
+    ]
+    return placed, found, empty
 
 
 def _check_cells(solution: Solution, grids: list[OuGrid], pieces: list[Pieces]) -> list[Violation]:
@@ -112,7 +128,8 @@ def _check_cells(solution: Solution, grids: list[OuGrid], pieces: list[Pieces]) 
         tenants = np.zeros(arch.crossbars, np.int64)
         for part in pieces:
             copies = int(part.copy.max(initial=0)) + 1
-            tenants += np.bincount(np.unique(part.crossbar * copies + part.copy) // copies, minlength=arch.crossbars)
+            held = distinct(part.crossbar * copies + part.copy)[0] // copies
+            tenants += np.bincount(held, minlength=arch.crossbars)
         for name, grid, part, option in zip(names, grids, pieces, solution.mapping, strict=True):
             if option.storage == "filled" and len(part.crossbar):
                 found += check_filled(name, grid, part, tenants)
@@ -132,14 +149,13 @@ def _expand_all(solution: Solution) -> tuple[list[Turns], list[Violation]]:
     return turns, found
 
 
-def _empty_copies(solution: Solution, pieces: list[Pieces]) -> list[Violation]:
-    """Copies whose rectangles hold no existing OU: nothing to run."""
+def _empty_copies(solution: Solution, tables: list[Placement], pieces: list[Pieces]) -> list[Violation]:
+    """Copies (0, 1, ... are there) whose rectangles hold no existing OU: nothing to run."""
     found = []
-    layers = solution.network.layers
-    rows = rows_by_group(solution.placement.layer, len(pieces))
-    for layer, (part, here) in enumerate(zip(pieces, rows, strict=True)):
-        copies = np.setdiff1d(solution.placement.copy[here], part.copy)
-        name = solution.network.nodes[layers[layer]].name
+    for index, table, part in zip(solution.network.layers, tables, pieces, strict=True):
+        held = np.bincount(part.copy, minlength=int(table.copy.max()) + 1)
+        copies = np.flatnonzero(held == 0)
+        name = solution.network.nodes[index].name
         found += listed("structure", np.zeros(len(copies), np.int64), 1, "OUs", _empty_message(name, copies))
     return found
 
@@ -152,7 +168,7 @@ def _empty_message(name: str, copies: IntArray) -> Callable[[int], str]:
 
 
 def _replayed(
-    solution: Solution, pieces: list[Pieces], placed: list[Placed], turns: list[Turns], found: list[Violation]
+    solution: Solution, placed: list[Placed], turns: list[Turns], held: Reserved, found: list[Violation]
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
@@ -171,8 +187,7 @@ def _replayed(
     found += check_load("router", routers, arch.router_bits_per_cycle, arch.contention_cycles, latency)
     buffers = buffer_use(arch, network, runs)
     found += check_buffers(arch, buffers)
-    held = reserved(solution.schedule, placed)
-    facts = Facts(mesh, network, placed, pieces, runs, layer_runs, held, through.bits, ports, routers, buffers)
+    facts = Facts(mesh, network, placed, runs, layer_runs, held, through.bits, ports, routers, buffers)
     result = summarize(facts, tuple(found))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 

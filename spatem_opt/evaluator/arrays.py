@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+Integers = NDArray[np.integer[Any]]
+BoolArray = NDArray[np.bool_]
 
 
 def expand(counts: IntArray) -> tuple[IntArray, IntArray]:
@@ -22,13 +26,13 @@ def starts_of(sorted_keys: IntArray) -> IntArray:
 def distinct(keys: IntArray) -> tuple[IntArray, IntArray]:
     """Distinct keys, ascending, and the number of every entry's key among them.
 
-    The same as :func:`numpy.unique` with ``return_inverse``, without its sort where keys ascend or lie densely.
+    The same as :func:`numpy.unique` with ``return_inverse``, without its sort where keys ascend or lie densely. Keys
+    of tables mostly ascend in long runs, which a stable sort merges: it is many times faster there than the default.
     """
     if not len(keys):
         return keys, keys
     if not (keys[1:] < keys[:-1]).any():
-        start = starts_of(keys)
-        return keys[start], np.repeat(np.arange(len(start)), np.diff(np.append(start, len(keys))))
+        return _of_sorted(keys)
     low, high = int(keys.min()), int(keys.max())
     if high - low < 8 * len(keys):
         number = np.zeros(high - low + 1, np.int64)
@@ -36,11 +40,34 @@ def distinct(keys: IntArray) -> tuple[IntArray, IntArray]:
         found = np.flatnonzero(number)
         number[found] = np.arange(len(found))
         return found + low, number[keys - low]
-    found, inverse = np.unique(keys, return_inverse=True)
-    return found, inverse.reshape(-1)
+    order = np.argsort(keys, kind="stable")
+    found, number = _of_sorted(keys[order])
+    inverse = np.empty_like(number)
+    inverse[order] = number
+    return found, inverse
 
 
-def running_maximum(values: IntArray, group: IntArray) -> IntArray:
+def _of_sorted(keys: IntArray) -> tuple[IntArray, IntArray]:
+    start = starts_of(keys)
+    return keys[start], np.repeat(np.arange(len(start)), np.diff(np.append(start, len(keys))))
+
+
+def any_by_group(lines: BoolArray, group: IntArray, groups: int) -> BoolArray:
+    """Which columns are true in any line of each group 0 .. groups - 1, shape (groups, columns).
+
+    The k-th lines of all groups are joined at once: most groups have few, and ``reduceat`` goes column by column.
+    """
+    order = np.argsort(group, kind="stable")
+    count = np.bincount(group, minlength=groups)
+    first = np.cumsum(count) - count
+    found = np.zeros((groups, lines.shape[1]), np.bool_)
+    for k in range(int(count.max(initial=0))):
+        more = np.flatnonzero(count > k)
+        found[more] |= lines[order[first[more] + k]]
+    return found
+
+
+def running_maximum(values: IntArray, group: Integers) -> IntArray:
     """Running maximum within each group; ``group`` ascends.
 
     Groups are lifted onto steps higher than the range of the values, so that one accumulation does for all.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.replay import Run
 from spatem_opt.network.layers import Network
@@ -40,14 +40,15 @@ def buffer_use(arch: Architecture, network: Network, runs: list[Run]) -> BufferU
         return BufferUse(0, 0, peaks)
     tile, start, stop, bits = (np.concatenate(column) for column in zip(*columns, strict=True))
     tile, change = np.concatenate([tile, tile]), np.concatenate([-bits, bits])
-    time = np.concatenate([stop, start])  # releases first, so that a stable sort frees before it fills
-    order = np.argsort(time, kind="stable")
-    held = change[order].cumsum()
+    time, number = distinct(np.concatenate([stop, start]))
+    at_time = np.zeros(len(time), np.int64)
+    np.add.at(at_time, number, change)
+    held = at_time.cumsum()
     top = int(held.argmax())
-    by_tile = order[np.argsort(tile[order].astype(np.int32), kind="stable")]
-    runs_of = starts_of(tile[by_tile])  # every tile ends empty, so one running sum does for all
-    peaks[tile[by_tile][runs_of]] = np.maximum.reduceat(change[by_tile].cumsum(), runs_of)
-    return BufferUse(int(held[top]), int(time[order[top]]), peaks)
+    order = np.argsort(tile * len(time) + number, kind="stable")  # releases come first: it frees before it fills
+    runs_of = starts_of(tile[order])  # every tile ends empty, so one running sum does for all
+    peaks[tile[order][runs_of]] = np.maximum.reduceat(change[order].cumsum(), runs_of)
+    return BufferUse(int(held[top]), int(time[top]), peaks)
 
 
 def check_buffers(arch: Architecture, use: BufferUse) -> list[Violation]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.durations import Pieces
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid
@@ -20,42 +20,56 @@ def check_coverage(name: str, grid: OuGrid, pieces: Pieces) -> list[Violation]:
     Copies cut into the same rectangles are checked once. Of each pattern, the grid is reduced to the cells between
     distinct rectangle edges.
     """
-    order = np.lexsort((pieces.c0, pieces.r0, pieces.group, pieces.copy))
-    shape = np.stack([pieces.group, pieces.r0, pieces.r1, pieces.c0, pieces.c1], axis=1)[order]
-    copy = pieces.copy[order]
-    start = starts_of(copy) if len(copy) else np.zeros(0, np.int64)
-    stop = np.append(start[1:], len(copy))
-    wrong: dict[bytes, tuple[int, int]] = {}
-    copies, missing, extra = [], [], []
-    for first, last in zip(start.tolist(), stop.tolist(), strict=True):
-        key = shape[first:last].tobytes()
-        if key not in wrong:
-            wrong[key] = _miscounts(grid, shape[first:last])
-        if wrong[key] != (0, 0):
-            copies.append(int(copy[first]))
-            missing.append(wrong[key][0])
-            extra.append(wrong[key][1])
+    if not len(pieces.copy):
+        return []
+    copies, pattern, shapes = _patterns(pieces)
+    missing, extra = np.array([_miscounts(grid, shape) for shape in shapes], np.int64)[pattern].T
+    bad = np.flatnonzero((missing > 0) | (extra > 0))
 
     def describe(i: int) -> str:
+        at = bad[i]
         return (
-            f"layer {name!r}, copy {copies[i]}: of {grid.total} OUs {missing[i]} missing, {extra[i]} placed too often"
+            f"layer {name!r}, copy {copies[at]}: of {grid.total} OUs {missing[at]} missing, "
+            f"{extra[at]} placed too often"
         )
 
-    placed = grid.total - np.array(missing, np.int64) + np.array(extra, np.int64)
-    return listed("coverage", placed, grid.total, "OUs", describe)
+    return listed("coverage", (grid.total - missing + extra)[bad], grid.total, "OUs", describe)
+
+
+def _patterns(pieces: Pieces) -> tuple[IntArray, IntArray, list[IntArray]]:
+    """Distinct copies, the number of each one's pattern, and the patterns: rectangles (group, r0, r1, c0, c1).
+
+    Mostly all copies have the same rectangles in the same order; that is seen without sorting and copying.
+    """
+    columns, copy = (pieces.group, pieces.r0, pieces.r1, pieces.c0, pieces.c1), pieces.copy
+    each = int((copy == copy[0]).sum())
+    numbers = copy[::each]
+    ordered = bool((numbers[1:] > numbers[:-1]).all()) and np.array_equal(copy, np.repeat(numbers, each))
+    if ordered and all((column.reshape(-1, each) == column[:each]).all() for column in columns):
+        return numbers, np.zeros(len(numbers), np.int64), [np.stack([column[:each] for column in columns], axis=1)]
+    order = np.lexsort((pieces.c0, pieces.r0, pieces.group, copy))
+    shape, copy = np.stack(columns, axis=1)[order], copy[order]
+    start = starts_of(copy)
+    known: dict[bytes, int] = {}
+    pattern = np.empty(len(start), np.int64)
+    shapes: list[IntArray] = []
+    for i, part in enumerate(np.split(shape, start[1:])):
+        pattern[i] = known.setdefault(part.tobytes(), len(known))
+        if pattern[i] == len(shapes):
+            shapes.append(part)
+    return copy[start], pattern, shapes
 
 
 def _miscounts(grid: OuGrid, shape: IntArray) -> tuple[int, int]:
     """Existing OUs missing from, and placed too often by, the rectangles of one copy (group, r0, r1, c0, c1)."""
     group, r0, r1, c0, c1 = shape.T
-    rows = np.unique(np.concatenate([r0, r1, [0, grid.rows]]))
-    cols = np.unique(np.concatenate([c0, c1, [0, grid.cols]]))
-    top, bottom = np.searchsorted(rows, r0), np.searchsorted(rows, r1)
-    left, right = np.searchsorted(cols, c0), np.searchsorted(cols, c1)
+    rows, row = distinct(np.concatenate([r0, r1, [0, grid.rows]]))
+    cols, col = distinct(np.concatenate([c0, c1, [0, grid.cols]]))
+    (top, bottom), (left, right) = np.split(row[:-2], 2), np.split(col[:-2], 2)
     size = (grid.groups, len(rows), len(cols))
     change = np.zeros(grid.groups * len(rows) * len(cols), np.int64)
-    for row, col, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-        change += sign * np.bincount((group * len(rows) + row) * len(cols) + col, minlength=len(change))
+    for y, x, sign in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+        change += sign * np.bincount((group * len(rows) + y) * len(cols) + x, minlength=len(change))
     times = change.reshape(size).cumsum(1).cumsum(2)[:, :-1, :-1]
     existing = grid.count_ous(rows[:-1, None], rows[1:, None], cols[:-1], cols[1:])
     missing = int((existing * (times == 0)).sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,9 @@ BoolArray = NDArray[np.bool_]
 class Pieces:
     """Rectangles of one layer, clipped to the groups they meet; only those that hold an existing OU.
 
-    ``r0, r1, c0, c1`` are OU indices inside group ``group``; ``ous`` and ``cells`` what exists there. ``rect`` is the
-    rectangle's number within the layer.
+    ``r0, r1, c0, c1`` are OU indices inside group ``group``; ``ous`` and ``cells`` what exists there.
     """
 
-    rect: IntArray
     copy: IntArray
     crossbar: IntArray
     group: IntArray
@@ -38,21 +36,21 @@ class Pieces:
     cells: IntArray
 
 
-def clip(grid: OuGrid, placement: Placement, rows: slice | IntArray) -> Pieces:
-    """Clip the placement rows of one layer to the groups of its grid."""
-    r0, r1 = placement.row_start[rows], placement.row_stop[rows]
-    c0, c1 = placement.col_start[rows], placement.col_stop[rows]
-    first = np.maximum(r0 // grid.rows, c0 // grid.cols)
-    last = np.minimum((r1 - 1) // grid.rows, (c1 - 1) // grid.cols)
-    rect, number = expand(np.maximum(last - first + 1, 0))
-    group = first[rect] + number
-    top, bottom = (np.clip(edge[rect] - group * grid.rows, 0, grid.rows) for edge in (r0, r1))
-    left, right = (np.clip(edge[rect] - group * grid.cols, 0, grid.cols) for edge in (c0, c1))
-    ous = grid.count_ous(top, bottom, left, right)
-    cells = grid.count_cells(top, bottom, left, right)
-    copy, crossbar = placement.copy[rows][rect], placement.crossbar[rows][rect]
-    columns = (rect, copy, crossbar, group, top, bottom, left, right, ous, cells)
-    return Pieces(*(column[ous > 0] for column in columns))
+def clip(grid: OuGrid, table: Placement) -> Pieces:
+    """Clip the rectangles of one layer, which lie inside its grid, to the groups of the grid."""
+    copy, crossbar, group = table.copy, table.crossbar, np.zeros_like(table.copy)
+    r0, r1, c0, c1 = table.row_start, table.row_stop, table.col_start, table.col_stop
+    if grid.groups > 1:
+        first = np.maximum(r0 // grid.rows, c0 // grid.cols)
+        last = np.minimum((r1 - 1) // grid.rows, (c1 - 1) // grid.cols)
+        rect, number = expand(np.maximum(last - first + 1, 0))
+        copy, crossbar, group = copy[rect], crossbar[rect], first[rect] + number
+        r0, r1 = (np.clip(edge[rect] - group * grid.rows, 0, grid.rows) for edge in (r0, r1))
+        c0, c1 = (np.clip(edge[rect] - group * grid.cols, 0, grid.cols) for edge in (c0, c1))
+    ous = grid.count_ous(r0, r1, c0, c1)
+    found = Pieces(copy, crossbar, group, r0, r1, c0, c1, ous, grid.count_cells(r0, r1, c0, c1))
+    held = ous > 0
+    return found if held.all() else Pieces(*(getattr(found, f.name)[held] for f in fields(Pieces)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,8 +62,9 @@ class Placed:
     copies : int
     crossbar_copy, crossbar, crossbar_ous : int64 arrays, shape (pairs of copy and crossbar,)
         Existing OUs of a copy on a crossbar, by copy, then crossbar.
-    pair_copy, pair_tile, pair_ous, port_bits : int64 arrays, shape (pairs of copy and tile,)
-        By copy, then tile. ``port_bits``: bits that one window of the copy reads through the port of the tile.
+    pair_copy, pair_tile, pair_ous, pair_cells, port_bits : int64 arrays, shape (pairs of copy and tile,)
+        By copy, then tile: existing OUs there, their cells, and the bits that one window of the copy reads through the
+        port of the tile.
     channels : bool array, shape (pairs, input channels of the layer)
         Channels that the copy's OUs on the tile read.
     compute, load, interval, sum_delay : int64 arrays, shape (copies,)
@@ -85,6 +84,7 @@ class Placed:
     pair_copy: IntArray
     pair_tile: IntArray
     pair_ous: IntArray
+    pair_cells: IntArray
     port_bits: IntArray
     channels: BoolArray
     compute: IntArray
@@ -106,8 +106,9 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
     crossbar_key, inverse = distinct(pieces.copy * arch.crossbars + pieces.crossbar)
     crossbar_copy, crossbar = np.divmod(crossbar_key, arch.crossbars)
     crossbar_ous = _sums(inverse, pieces.ous, len(crossbar_key))
-    pair_key, pair = distinct(pieces.copy * arch.tiles + pieces.crossbar // arch.crossbars_per_tile)
+    pair_key, crossbar_pair = distinct(crossbar_copy * arch.tiles + crossbar // arch.crossbars_per_tile)
     pair_copy, pair_tile = np.divmod(pair_key, arch.tiles)
+    pair = crossbar_pair[inverse]
     present = _present_rows(grid, pieces, pair, len(pair_key))
     by_copy = starts_of(pair_copy)
     bits = _port_bits(arch, weights, option, grid, present, pair_copy, (crossbar_copy, crossbar))
@@ -121,7 +122,8 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
     filters = (np.arange(grid.groups)[:, None] * grid.cols + grid.filter_column).ravel()
     return Placed(
         len(by_copy), crossbar_copy, crossbar, crossbar_ous,
-        pair_copy, pair_tile, _sums(pair, pieces.ous, len(pair_key)), bits,
+        pair_copy, pair_tile, _sums(crossbar_pair, crossbar_ous, len(pair_key)),
+        _sums(pair, pieces.cells, len(pair_key)), bits,
         channels=_channels(grid, present), compute=compute, load=load,
         interval=np.maximum(compute, load) if arch.overlap_input else compute + load,
         sum_delay=sum_delay, homes=column_home[:, filters],
@@ -130,14 +132,17 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
 
 
 def _sums(index: IntArray, values: IntArray, size: int) -> IntArray:
-    """Sum ``values`` by ``index``; exact because counts stay far below 2**53."""
-    return np.bincount(index, values, size).astype(np.int64)
+    """Sum ``values`` by ``index``."""
+    found = np.zeros(size, np.int64)
+    np.add.at(found, index, values)
+    return found
 
 
 def _spread(line: IntArray, start: IntArray, stop: IntArray, value: IntArray, shape: tuple[int, int]) -> IntArray:
     """Table of sums: each value is added to its line from ``start`` up to ``stop``."""
     wide = shape[1] + 1
-    steps = _sums(np.r_[line * wide + start, line * wide + stop], np.r_[value, -value], shape[0] * wide)
+    steps = _sums(line * wide + start, value, shape[0] * wide)
+    np.subtract.at(steps, line * wide + stop, value)
     return np.cumsum(steps.reshape(shape[0], wide), axis=1)[:, :-1]
 
 
@@ -182,10 +187,10 @@ def _port_bits(
     """Bits of one window through the port of each pair's tile; ``crossbars`` are pairs (copy, crossbar)."""
     bits = weights.activation_bits or arch.activation_bits
     if arch.input_load == "full":
-        pe_key = np.unique(crossbars[0] * arch.crossbars + crossbars[1] // arch.crossbars_per_pe)
+        pe_key = distinct(crossbars[0] * arch.crossbars + crossbars[1] // arch.crossbars_per_pe)[0]
         pe_copy, pe = np.divmod(pe_key, arch.crossbars)
-        pes = np.unique(pe_copy * arch.tiles + pe // arch.pes_per_tile, return_counts=True)[1]
-        filled: IntArray = pes.astype(np.int64) * (arch.crossbar_rows * arch.crossbars_per_pe * bits)
+        pes = np.bincount(distinct(pe_copy * arch.tiles + pe // arch.pes_per_tile)[1])
+        filled: IntArray = pes * (arch.crossbar_rows * arch.crossbars_per_pe * bits)
         return filled
     if option.scheme != "kernel-split":
         high = np.tile(grid.row_stop - grid.row_start, grid.groups)
@@ -233,11 +238,9 @@ def _partial_sums(
     pair_tile: IntArray,
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """Partial sums of one window that travel: sending pair, home tile, bits, number; one entry per (pair, home)."""
-    pair, col = np.nonzero(column_ous)
-    home = column_home[pair_copy[pair], col]
-    away = home != pair_tile[pair]
-    key, inverse = distinct(pair[away] * arch.tiles + home[away])
-    items = _sums(inverse, grid.partial_sums[col[away] % grid.cols], len(key))
+    pair, col = np.nonzero((column_ous > 0) & (column_home[pair_copy] != pair_tile[:, None]))
+    key, inverse = distinct(pair * arch.tiles + column_home[pair_copy[pair], col])
+    items = _sums(inverse, grid.partial_sums[col % grid.cols], len(key))
     return key // arch.tiles, key % arch.tiles, items * (weights.partial_sum_bits or arch.partial_sum_bits), items
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import expand, running_maximum
+from spatem_opt.evaluator.arrays import Integers, expand, running_maximum
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.solution import Schedule
@@ -79,14 +79,22 @@ def check_start(schedule: Schedule) -> list[Violation]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reserved:
-    """First start and last end of every scheduled copy that a crossbar holds: columns of equal length.
+    """Which crossbars hold which scheduled copies, and when these are scheduled. Copies are numbered over all layers.
 
-    Copies are numbered over all layers. ``rows``: schedule rows by copy then start; ``row_start`` and ``row_stop``
-    where those of each entry's copy begin and end in it.
+    Parameters
+    ----------
+    crossbar, copy : int32 arrays, shape (pairs,)
+        As long as the placement: short numbers to save memory.
+    first, last : int64 arrays, shape (copies,)
+        First start and last end; 0 if not scheduled.
+    row_start, row_stop : int64 arrays, shape (copies,)
+        Where the copy's rows begin and end in ``rows``.
+    rows : int64 array
+        Rows of the schedule by copy, then start.
     """
 
-    crossbar: IntArray
-    copy: IntArray
+    crossbar: NDArray[np.int32]
+    copy: NDArray[np.int32]
     first: IntArray
     last: IntArray
     row_start: IntArray
@@ -97,8 +105,8 @@ class Reserved:
 def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     """Join the schedule with the crossbars that copies occupy."""
     base = np.cumsum([0] + [layer.copies for layer in placed])
-    crossbar = np.concatenate([layer.crossbar for layer in placed])
-    copy = np.concatenate([layer.crossbar_copy + base[i] for i, layer in enumerate(placed)])
+    crossbar = np.concatenate([layer.crossbar for layer in placed], dtype=np.int32)
+    copy = np.concatenate([layer.crossbar_copy + base[i] for i, layer in enumerate(placed)], dtype=np.int32)
     row_copy = base[schedule.layer] + schedule.copy
     rows = np.lexsort((schedule.start, row_copy))
     begin = np.searchsorted(row_copy[rows], np.arange(base[-1] + 1))
@@ -106,9 +114,10 @@ def reserved(schedule: Schedule, placed: list[Placed]) -> Reserved:
     busy = begin[1:] > begin[:-1]
     first[busy] = schedule.start[rows][begin[:-1][busy]]
     last[busy] = np.maximum.reduceat(schedule.end[rows], begin[:-1][busy]) if busy.any() else 0
-    keep = busy[copy]
-    crossbar, copy = crossbar[keep], copy[keep]
-    return Reserved(crossbar, copy, first[copy], last[copy], begin[copy], begin[copy + 1], rows)
+    if not busy.all():
+        keep = busy[copy]
+        crossbar, copy = crossbar[keep], copy[keep]
+    return Reserved(crossbar, copy, first, last, begin[:-1], begin[1:], rows)
 
 
 def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
@@ -119,27 +128,36 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     rows = held.rows
     row_copy = schedule.layer[rows] * (schedule.copy.max(initial=0) + 1) + schedule.copy[rows]
     found = _overlaps(schedule, row_copy, rows, "copy {copy} of layer {layer}")
-    order = np.lexsort((held.first, held.crossbar))
-    crossbar, first, last = held.crossbar[order], held.first[order], held.last[order]
-    hit = _meets(crossbar, first, last)
-    suspect = order[np.isin(crossbar, crossbar[hit])]
-    entry, number = expand(held.row_stop[suspect] - held.row_start[suspect])
-    row = rows[held.row_start[suspect][entry] + number]
-    where = held.crossbar[suspect][entry]
+    crossbar, copy = _by_crossbar(held)
+    hit = _meets(crossbar, held.first[copy], held.last[copy])
+    suspect = np.isin(crossbar, crossbar[hit])
+    crossbar, copy = crossbar[suspect], copy[suspect]
+    entry, number = expand(held.row_stop[copy] - held.row_start[copy])
+    row = rows[held.row_start[copy][entry] + number]
+    where = crossbar[entry]
     order = np.lexsort((schedule.start[row], where))
     return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
 
 
-def _meets(group: IntArray, start: IntArray, end: IntArray) -> IntArray:
+def _by_crossbar(held: Reserved) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Crossbar and copy of every pair, by crossbar, then first start."""
+    order = np.lexsort((held.first[held.copy], held.crossbar))
+    return held.crossbar[order], held.copy[order]
+
+
+def _meets(group: Integers, start: IntArray, end: IntArray) -> IntArray:
     """Entries that start before an earlier one of their group has ended; entries sorted by (group, start)."""
+    same = group[1:] == group[:-1]
+    if (start <= end).all() and not (same & (start[1:] < end[:-1])).any():
+        return np.zeros(0, np.int64)  # each after the one before: the usual case, and quick to see
     until = running_maximum(end, group)
-    return np.flatnonzero((group[1:] == group[:-1]) & (start[1:] < until[:-1])) + 1
+    return np.flatnonzero(same & (start[1:] < until[:-1])) + 1
 
 
-def _overlaps(schedule: Schedule, group: IntArray, row: IntArray, what: str) -> list[Violation]:
+def _overlaps(schedule: Schedule, group: Integers, row: IntArray, what: str) -> list[Violation]:
     start, end = schedule.start[row], schedule.end[row]
-    until = running_maximum(end, group)
     hit = _meets(group, start, end)
+    until = running_maximum(end, group) if len(hit) else end
 
     def describe(i: int) -> str:
         at = hit[i]

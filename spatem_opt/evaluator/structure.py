@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,16 @@ def check_tables(solution: Solution) -> list[Violation]:
     return found or _check_copies(solution)
 
 
+def by_layer(placement: Placement, layers: int) -> list[Placement]:
+    """The placement of each layer; without copying where rows are sorted by layer."""
+    columns = [getattr(placement, name) for name in PLACEMENT]
+    if (placement.layer[1:] < placement.layer[:-1]).any():
+        order = np.argsort(placement.layer, kind="stable")
+        columns = [column[order] for column in columns]
+    edge = np.searchsorted(columns[0], np.arange(layers + 1)).tolist()
+    return [Placement(*(column[first:last] for column in columns)) for first, last in pairwise(edge)]
+
+
 def _check_columns(table: Placement | Schedule, names: tuple[str, ...]) -> list[Violation]:
     kind = type(table).__name__.lower()
     first = len(getattr(table, names[0]))
@@ -118,10 +129,10 @@ def _check_copies(solution: Solution) -> list[Violation]:
     """Copies of each layer are 0, 1, ... and every scheduled copy is placed."""
     found = []
     layers = solution.network.layers
-    placed = rows_by_group(solution.placement.layer, len(layers))
+    placed = by_layer(solution.placement, len(layers))
     scheduled = rows_by_group(solution.schedule.layer, len(layers))
-    for node, rows, reserved in zip(layers, placed, scheduled, strict=True):
-        copies = distinct(solution.placement.copy[rows])[0]
+    for node, part, reserved in zip(layers, placed, scheduled, strict=True):
+        copies = distinct(part.copy)[0]
         name = solution.network.nodes[node].name
         if not len(copies):
             found.append(Violation("structure", f"layer {name!r} has no copy", 0, 1, "copies"))

@@ -12,7 +12,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
-from spatem_opt.evaluator.durations import Pieces, Placed
+from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
     Arrays,
     BufferPeaks,
@@ -28,6 +28,7 @@ from spatem_opt.evaluator.findings import Violation
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import Run
 from spatem_opt.evaluator.reservations import Reserved
+from spatem_opt.evaluator.transfers import NEVER
 from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
@@ -40,7 +41,6 @@ class Facts:
     mesh: Mesh
     network: Network
     placed: list[Placed]
-    pieces: list[Pieces]
     runs: list[Run]
     layer_runs: list[Run]
     held: Reserved
@@ -106,10 +106,10 @@ def _period(facts: Facts) -> int:
     spans = [-(-int(facts.routers.bits.max()) // arch.router_bits_per_cycle)]
     if facts.ports is not None:
         spans.append(-(-int(facts.ports.bits.max()) // arch.buffer_bits_per_cycle))
-    order = np.argsort(held.crossbar, kind="stable")
-    start = starts_of(held.crossbar[order])
-    last, first = held.last[order], held.first[order]
-    spans.append(int((np.maximum.reduceat(last, start) - np.minimum.reduceat(first, start)).max()))
+    first, last = np.full(arch.crossbars, NEVER), np.full(arch.crossbars, -NEVER)
+    np.minimum.at(first, held.crossbar, held.first[held.copy])
+    np.maximum.at(last, held.crossbar, held.last[held.copy])
+    spans.append(int((last - first).max()))
     for node, run in zip(facts.network.nodes, facts.runs, strict=True):
         if node.kind == "digital":
             order = np.argsort(run.at.window_copy, kind="stable")
@@ -195,14 +195,15 @@ def _node_table(facts: Facts) -> NodeTable:
 
 def _arrays(facts: Facts) -> Arrays:
     arch = facts.arch
-    used = np.unique(np.concatenate([layer.crossbar for layer in facts.placed]))
+    used = np.zeros(arch.crossbars, np.bool_)
     cells, operations = np.zeros(arch.tiles, np.int64), np.zeros(arch.tiles, np.int64)
-    for number, (layer, pieces) in enumerate(zip(facts.placed, facts.pieces, strict=True)):
-        np.add.at(cells, pieces.crossbar // arch.crossbars_per_tile, pieces.cells)
+    for number, layer in enumerate(facts.placed):
+        used[layer.crossbar] = True
+        np.add.at(cells, layer.pair_tile, layer.pair_cells)
         windows = facts.copy_windows(number)[layer.pair_copy]
         np.add.at(operations, layer.pair_tile, windows * layer.pair_ous * layer.phases)
     return Arrays(
-        np.bincount(used // arch.crossbars_per_tile, minlength=arch.tiles),
+        used.reshape(arch.tiles, -1).sum(1),
         cells,
         operations,
         facts.port_bits,

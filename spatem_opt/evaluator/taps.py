@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import expand
+from spatem_opt.evaluator.arrays import distinct, expand
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -25,7 +25,7 @@ def readers(taps: IntArray, size: int) -> IntArray:
     """For every input 0 .. size - 1 the outputs that read it, shape (size, most readers); ``len(taps)`` where none."""
     output, tap = np.nonzero(taps >= 0)
     source = taps[output, tap]
-    key = np.unique(source * len(taps) + output)
+    key = distinct(source * len(taps) + output)[0]
     source, output = np.divmod(key, len(taps))
     count = np.bincount(source, minlength=size)
     found = np.full((size, max(int(count.max(initial=0)), 1)), len(taps), np.int64)

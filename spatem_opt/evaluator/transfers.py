@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.arrays import any_by_group, distinct, starts_of
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
 from spatem_opt.network.layers import Edge, Node
@@ -59,7 +59,7 @@ def host(node: Node, patch: tuple[int, int], window_copy: IntArray, homes: IntAr
     shape = -(-node.height // patch[0]), -(-node.width // patch[1])
     pixel_window = (np.arange(node.height) // patch[0])[:, None] * shape[1] + np.arange(node.width) // patch[1]
     tiles = int(homes.max()) + 1
-    key = np.unique(np.arange(len(homes))[:, None] * tiles + homes)
+    key = distinct((np.arange(len(homes))[:, None] * tiles + homes).ravel())[0]
     home_copy, home_tile = np.divmod(key, tiles)
     channels = homes[home_copy] == home_tile[:, None]
     return Host(len(homes), window_copy, shape, pixel_window.ravel(), homes, home_copy, home_tile, channels)
@@ -105,11 +105,13 @@ class Reader:
 def carry(edge: Edge, producer: int, channels: int, read: BoolArray) -> BoolArray:
     """Channels of ``producer`` among the edge's channels that each pair reads, shape (pairs, channels)."""
     carried = np.flatnonzero(edge.source == producer)
-    order = carried[np.argsort(edge.channel[carried], kind="stable")]
-    channel = edge.channel[order]
+    channel = edge.channel[carried]
+    if len(carried) == read.shape[1] and np.array_equal(channel, np.arange(channels)):
+        return read  # the usual case: the whole producer as it is
+    if len(distinct(channel)[0]) < len(channel):  # an edge may carry a channel twice
+        return any_by_group(read[:, carried].T, channel, channels).T
     found = np.zeros((len(read), channels), np.bool_)
-    start = starts_of(channel)
-    found[:, channel[start]] = np.logical_or.reduceat(read[:, order], start, axis=1)
+    found[:, channel] = read[:, carried]
     return found
 
 
@@ -135,20 +137,17 @@ class Subscription:
 
 def subscribe(node: Node, read_by: list[Reader]) -> Subscription:
     """Join the readers of ``node``: per tile, the channels read by any times the pixels read by any (M6)."""
-    tiles = np.unique(np.concatenate([reader.pair_tile for reader in read_by]))
+    tiles = distinct(np.concatenate([reader.pair_tile for reader in read_by]))[0]
     channels = np.zeros((len(tiles), node.channels), np.bool_)
     kinds = np.zeros((len(tiles), len(read_by)), np.int64)
     masks = []
     for column, reader in enumerate(read_by):
         place = np.searchsorted(tiles, reader.pair_tile)
-        order = np.argsort(place, kind="stable")
-        start = starts_of(place[order])
-        here = place[order][start]
-        channels[here] |= np.logical_or.reduceat(reader.channels[order], start, axis=0)
+        channels |= any_by_group(reader.channels, place, len(tiles))
         member = np.zeros((len(tiles), reader.copies), np.bool_)
         member[place, reader.pair_copy] = True
-        distinct, kinds[:, column] = _distinct_rows(member)
-        masks.append(_pixels_of(node, reader, distinct))
+        sets, kinds[:, column] = _distinct_rows(member)
+        masks.append(_pixels_of(node, reader, sets))
     if len(read_by) == 1:
         return Subscription(tiles, channels, kinds[:, 0], masks[0])
     combos, kind = np.unique(kinds, axis=0, return_inverse=True)
@@ -250,10 +249,10 @@ def ready_times(node: Node, reader: Reader, done: IntArray, pixel_copy: IntArray
 def first_arrivals(node: Node, at: Host, wanted: Subscription, sent: Traffic, done: IntArray) -> IntArray:
     """First arrival of every subscribed row of pixels at every tile, shape (tiles, rows); :data:`NEVER` without any."""
     found = np.empty((len(wanted.tiles), node.height), np.int64)
-    copy = at.pixel_copy
+    copy, fastest = at.pixel_copy, np.ascontiguousarray(sent.fastest.T)
     lines = max(CHUNK // node.windows, 1)
     for first in range(0, len(wanted.tiles), lines):
         part = slice(first, first + lines)
-        arrival = np.where(wanted.pixels[wanted.kind[part]], done + sent.fastest[copy, part].T, NEVER)
+        arrival = np.where(wanted.pixels[wanted.kind[part]], fastest[part].take(copy, axis=1) + done, NEVER)
         found[part] = arrival.reshape(-1, node.height, node.width).min(2)
     return np.minimum(found, NEVER)

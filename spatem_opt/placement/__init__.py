@@ -1,6 +1,7 @@
-"""Improving where copies lie: exact traffic between routers, and exchanges that shorten its way (SPEC 3.3)."""
+"""Improving where copies lie: exact traffic, and exchanges that shorten its way or relieve routers (SPEC 3.3)."""
 
+from spatem_opt.placement.spread import spread
 from spatem_opt.placement.swaps import improve
 from spatem_opt.placement.traffic import traffic
 
-__all__ = ["improve", "traffic"]
+__all__ = ["improve", "spread", "traffic"]

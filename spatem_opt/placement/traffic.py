@@ -1,7 +1,7 @@
 """Bits between the routers of a placed plan, segment by segment (``formulations/README.md``, M4, M6).
 
-An *item* is what a segment keeps at a router: item ``segment * routers + router``. The items of a segment can change
-places among themselves, since every segment keeps as many slots of each crossbar for itself.
+An *item* is what a segment keeps at a router, item ``segment * routers + router``, or at a tile. The items of a segment
+can change places among themselves, since every segment keeps as many slots of each crossbar for itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 
 
-def traffic(problem: Problem, segment: IntArray) -> FloatArray:
+def traffic(problem: Problem, segment: IntArray, *, by_tile: bool = False) -> FloatArray:
     """Bits from item to item in one inference; the last row and column stand for the outside.
 
     What a tile reads of one node for several readers counts once for each of them.
@@ -29,12 +29,14 @@ def traffic(problem: Problem, segment: IntArray) -> FloatArray:
     problem : Problem
         Chunks and placement; the schedule does not matter.
     segment : int64 array, shape (layers,)
+    by_tile : bool
+        Items are tiles instead of routers.
 
     Returns
     -------
-    float array, shape (segments * routers + 1, segments * routers + 1)
+    float array, shape (items + 1, items + 1)
     """
-    items = _Items(problem, segment)
+    items = _Items(problem, segment, 1 if by_tile else problem.architecture.tiles_per_router)
     where = sites(problem)
     for node, site in zip(problem.network.nodes, where, strict=True):
         if site.host < 0:
@@ -60,16 +62,15 @@ def traffic(problem: Problem, segment: IntArray) -> FloatArray:
 class _Items:
     """Numbers of items, and the bits between them."""
 
-    def __init__(self, problem: Problem, segment: IntArray) -> None:
-        chip = problem.architecture
-        self.routers, self.per_router = chip.mesh_rows * chip.mesh_cols, chip.tiles_per_router
+    def __init__(self, problem: Problem, segment: IntArray, tiles: int) -> None:
+        self.places, self.tiles = problem.architecture.tiles // tiles, tiles
         self.segment = segment
-        self.outside = (int(segment.max()) + 1) * self.routers
+        self.outside = (int(segment.max()) + 1) * self.places
         self.bits = np.zeros((self.outside + 1, self.outside + 1))
 
     def of(self, layer: int, tile: IntArray) -> IntArray:
         """Items of a layer's tiles."""
-        number = self.segment[layer] * self.routers + tile // self.per_router
+        number = self.segment[layer] * self.places + tile // self.tiles
         return np.asarray(np.where(tile == OUTSIDE, self.outside, number))
 
     def add(self, source: IntArray, target: IntArray, bits: FloatArray) -> None:

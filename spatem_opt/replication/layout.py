@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.shapes import Shape, rectangles
+from spatem_opt.replication.parts import rectangles
+from spatem_opt.replication.shapes import Shape
 from spatem_opt.solution import Placement
 
 IntArray = NDArray[np.int64]
@@ -186,10 +187,10 @@ def placement(
     order = walk(architecture, across=across)
     columns: list[tuple[IntArray, ...]] = []
     for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
-        rect = rectangles(grid, allocation.shape, architecture.crossbars_per_tile)
+        rect = rectangles(grid, allocation.shape)
         copies = len(allocation.position)
-        crossbar = order[(allocation.position[:, None] + np.arange(len(rect))).ravel()]
+        crossbar = order[(allocation.position[:, None] + rect[:, 0]).ravel()]
         copy = np.repeat(np.arange(copies), len(rect))
-        rects = np.tile(rect, (copies, 1))
+        rects = np.tile(rect[:, 1:], (copies, 1))
         columns.append((np.full(len(copy), layer), copy, crossbar, *rects.T))
     return Placement(*(np.concatenate(column) for column in zip(*columns, strict=True)))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.layout import Allocation, interleaved, pack
-from spatem_opt.replication.shapes import Shape, shape_for_serial
+from spatem_opt.replication.shapes import Shape, menu, shape_for_serial
 
 IntArray = NDArray[np.int64]
 
@@ -53,8 +53,8 @@ def balance(
         None if one copy of every layer does not fit.
     """
     budget = architecture.crossbars if crossbars is None else crossbars
-    found: dict[int, _Choices] = {}
-    choices = [found.setdefault(id(grid), _choices(grid, architecture)) for grid in grids]
+    found = {id(grid): _choices(grid, architecture) for grid in {id(grid): grid for grid in grids}.values()}
+    choices = [found[id(grid)] for grid in grids]
     if sum(int(c.crossbars.min()) for c in choices) > budget:
         return None
     low, high = 0, max(c.windows * int(c.interval.max()) for c in choices)
@@ -77,10 +77,10 @@ def balance(
 
 
 def _choices(grid: Grid, architecture: Architecture) -> _Choices:
-    """All shapes that no other shape beats in both crossbars and serial OUs."""
+    """Shapes of the menu that no other one beats in both crossbars and serial OUs."""
     shapes: list[Shape] = []
-    for serial in range(1, architecture.ou_slots + 1):
-        shape = shape_for_serial(grid, serial)
+    for serial in menu(architecture.ou_slots).tolist():
+        shape = shape_for_serial(grid, serial, architecture.crossbars_per_tile)
         if shape is not None and (not shapes or shape.crossbars < shapes[-1].crossbars):
             shapes.append(shape)
     crossbars = np.array([shape.crossbars for shape in shapes])

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from spatem_opt.cost_model import place
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.layout import Allocation, walk
+from spatem_opt.replication.parts import rectangles
 from spatem_opt.replication.problem import Problem, Solution
-from spatem_opt.replication.shapes import rectangles
 
 IntArray = NDArray[np.int64]
 
@@ -56,10 +56,10 @@ def check(problem: Problem, solution: Solution) -> Verdict:
     if bad:
         return Verdict(tuple(bad), None)
     grids = tuple(admitted[i] for admitted, i in zip(problem.grids, solution.option, strict=True))
-    rects = [
-        rectangles(grid, allocation.shape, problem.architecture.crossbars_per_tile)
-        for grid, allocation in zip(grids, solution.allocations, strict=True)
-    ]
+    try:
+        rects = [rectangles(grid, own.shape) for grid, own in zip(grids, solution.allocations, strict=True)]
+    except ValueError as impossible:
+        return Verdict((("shape", str(impossible)),), None)
     bad += _chip(problem, solution, rects)
     for layer, (grid, allocation, rect) in enumerate(zip(grids, solution.allocations, rects, strict=True)):
         bad += _shape(layer, grid, allocation, rect)
@@ -74,11 +74,11 @@ def check(problem: Problem, solution: Solution) -> Verdict:
 def pace(problem: Problem, grid: Grid, allocation: Allocation) -> int:
     """Cycles that the slowest copy of a layer takes for all its windows, waiting for nothing (M4)."""
     order = walk(problem.architecture)
-    rect = rectangles(grid, allocation.shape, problem.architecture.crossbars_per_tile)
+    rect = rectangles(grid, allocation.shape)
     copies = len(allocation.position)
-    crossbar = order[(allocation.position[:, None] + np.arange(len(rect))).ravel()]
+    crossbar = order[(allocation.position[:, None] + rect[:, 0]).ravel()]
     placed = place(
-        grid, problem.architecture, np.repeat(np.arange(copies), len(rect)), crossbar, np.tile(rect, (copies, 1))
+        grid, problem.architecture, np.repeat(np.arange(copies), len(rect)), crossbar, np.tile(rect[:, 1:], (copies, 1))
     )
     windows = Counter(copy for copy, _ in _assigned(allocation))
     return max(windows[copy] * int(placed.interval[copy]) for copy in range(copies))
@@ -119,8 +119,9 @@ def _chip(problem: Problem, solution: Solution, rects: list[IntArray]) -> list[t
     bad = []
     for layer, (allocation, rect) in enumerate(zip(solution.allocations, rects, strict=True)):
         for copy, first in enumerate(allocation.position.tolist()):
-            if first < 0 or first + len(rect) > problem.architecture.crossbars:
-                where = f"crossbars {first}..{first + len(rect) - 1} of the walk"
+            last = first + int(rect[:, 0].max())
+            if first < 0 or last >= problem.architecture.crossbars:
+                where = f"crossbars {first}..{last} of the walk"
                 message = f"layer {layer}, copy {copy}: {where}, the chip has {problem.architecture.crossbars}"
                 bad.append(("chip", message))
     return bad
@@ -129,16 +130,25 @@ def _chip(problem: Problem, solution: Solution, rects: list[IntArray]) -> list[t
 def _shape(layer: int, grid: Grid, allocation: Allocation, rect: IntArray) -> list[tuple[str, str]]:
     shape = allocation.shape
     bad = []
-    if shape.crossbars != len(rect):
-        bad.append(("shape", f"layer {layer}: {len(rect)} crossbars, the shape says {shape.crossbars}"))
-    serial = max((len(_ous(grid, r)) for r in rect), default=0)
+    held = _held(grid, rect)
+    if max(held) >= shape.crossbars:
+        bad.append(("shape", f"layer {layer}: {max(held) + 1} crossbars, the shape says {shape.crossbars}"))
+    serial = max(held.values())
     if serial > shape.serial:
         bad.append(("shape", f"layer {layer}: {serial} OUs on a crossbar, the shape says {shape.serial}"))
     return bad
 
 
+def _held(grid: Grid, rect: IntArray) -> Counter[int]:
+    """Existing OUs on every crossbar of a copy."""
+    held: Counter[int] = Counter()
+    for crossbar, *rectangle in rect.tolist():
+        held[crossbar] += len(_ous(grid, np.array(rectangle)))
+    return held
+
+
 def _coverage(layer: int, grid: Grid, rect: IntArray) -> list[tuple[str, str]]:
-    held = Counter(ou for r in rect for ou in _ous(grid, r))
+    held = Counter(ou for r in rect for ou in _ous(grid, r[1:]))
     rows, cols = grid.shape
     return [
         ("coverage", f"layer {layer}: OU {ou} is on {held[ou]} crossbars of a copy, expected 1")
@@ -169,13 +179,13 @@ def _capacity(
     tenants: Counter[int] = Counter()
     filled: set[int] = set()
     for grid, allocation, rect in zip(grids, solution.allocations, rects, strict=True):
-        held = [len(_ous(grid, r)) for r in rect]
+        held = _held(grid, rect)
         for first in allocation.position.tolist():
-            for at, ous in enumerate(held, first):
-                slots[at] += ous
-                tenants[at] += 1
+            for crossbar, ous in held.items():
+                slots[first + crossbar] += ous
+                tenants[first + crossbar] += 1
                 if grid.option.storage == "filled":
-                    filled.add(at)
+                    filled.add(first + crossbar)
     most = problem.architecture.ou_slots
     over = [(at, ous) for at, ous in sorted(slots.items()) if ous > most and at not in filled]
     bad = [("capacity", f"crossbar {at} of the walk holds {ous} OUs, at most {most}") for at, ous in over]
@@ -188,7 +198,7 @@ def _disjoint(solution: Solution, rects: list[IntArray]) -> list[tuple[str, str]
     bad = []
     for layer, (allocation, rect) in enumerate(zip(solution.allocations, rects, strict=True)):
         for copy, first in enumerate(allocation.position.tolist()):
-            for at in range(first, first + len(rect)):
+            for at in (first + np.unique(rect[:, 0])).tolist():
                 other = tenant.setdefault((allocation.segment, at), (layer, copy))
                 if other != (layer, copy):
                     both = f"(layer, copy) {other} and {(layer, copy)}"

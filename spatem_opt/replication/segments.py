@@ -18,7 +18,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.layout import Allocation, column_blocks
-from spatem_opt.replication.shapes import shape_for_serial
+from spatem_opt.replication.shapes import menu, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.replication.ways import Ways
 
@@ -39,14 +39,6 @@ LONGEST_RUN = 40
 """Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
 
 
-def menu(capacity: int) -> IntArray:
-    """Slots per crossbar that a run may take: all small numbers, then about every seventh more."""
-    slots = [1]
-    while slots[-1] < capacity:
-        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
-    return np.array(slots)
-
-
 def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> IntArray:
     """:func:`menu`, and where one copy of everything takes over half of the cells also the fewest slots of each layer.
 
@@ -55,8 +47,9 @@ def menu_for(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> I
     capacity, total = architecture.ou_slots, architecture.crossbars
     slots = menu(capacity).tolist()
     if 2 * sum(min(grid.ous for grid in options) for options in grids) > total * capacity:
+        per_tile = architecture.crossbars_per_tile
         for grid in {id(options[0]): options[0] for options in grids}.values():
-            shapes = ((m, shape_for_serial(grid, m)) for m in range(-(-grid.ous // total), capacity + 1))
+            shapes = ((m, shape_for_serial(grid, m, per_tile)) for m in range(-(-grid.ous // total), capacity + 1))
             slots.append(next((m for m, shape in shapes if shape and shape.crossbars <= total), capacity))
     return np.unique(slots)
 
@@ -126,14 +119,14 @@ class Runs:
         self.needs = [self._table(width) for width in self.widths]
 
     def _table(self, width: int) -> FloatArray:
-        """Sums of :meth:`_needs` over layers 0..l-1, shape (3, layers + 1, slots, paces)."""
-        table = np.zeros((3, len(self.options) + 1, len(self.slots), len(self.paces)))
+        """Sums of :meth:`_needs` over layers 0..l-1, shape (layers + 1, 3, slots, paces)."""
+        table = np.zeros((len(self.options) + 1, 3, len(self.slots), len(self.paces)))
         cache: dict[int, FloatArray] = {}
         for layer, way in enumerate(self.options):
             if id(way) not in cache:
                 cache[id(way)] = self._needs(way, width)
-            table[:, layer + 1] = cache[id(way)]
-        return np.cumsum(table, axis=1, out=table)
+            np.add(table[layer], cache[id(way)], out=table[layer + 1])
+        return table
 
     def _paces(self) -> FloatArray:
         fastest = max(1.0, min(float(way.cycles.min()) for way in self.options))
@@ -161,25 +154,39 @@ class Runs:
         price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / (self.paces + self.burst)
         cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
         columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
-        for s, slots in enumerate(self.slots):
-            within = np.flatnonzero(way.serial <= slots)
-            if len(within):
-                best = within[cost[within].argmin(axis=0)]
-                possible = np.isfinite(cost[best, np.arange(len(self.paces))])
-                need[:, s, possible] = columns[:, best[possible]]
+        place = np.searchsorted(self.slots, way.serial)  # fewest slots that the way fits
+        least, best = np.full(len(self.paces), np.inf), np.zeros(len(self.paces), dtype=np.int64)
+        for s in range(len(self.slots)):
+            more = np.flatnonzero(place == s)
+            if len(more):
+                new = more[cost[more].argmin(axis=0)]
+                found = cost[new, np.arange(len(self.paces))]
+                better = (found < least) | ((found == least) & (new < best))
+                least, best = np.where(better, found, least), np.where(better, new, best)
+            possible = np.isfinite(least)
+            need[:, s, possible] = columns[:, best[possible]]
         return need
 
     def costs(self, first: int, fill: float, width: int = 0) -> FloatArray:
-        """Cycles plus priced communication of runs first..j-1; shape (run lengths, slots, paces); inf: impossible."""
-        last = min(len(self.options), first + LONGEST_RUN)
-        need, sent, bits = (table[first + 1 : last + 1] - table[first] for table in self.needs[width])
-        room = np.full(last - first, fill)
-        room[0] = 1.0
-        fits = need <= (room * SHARES[width] * self.architecture.crossbars)[:, None, None]
+        """Least cost over all paces of runs first..j-1; shape (run lengths, slots); inf: impossible.
+
+        A longer run needs more of everything: lengths end where nothing fits any more.
+        """
+        found = []
+        for stop in range(first + 1, min(len(self.options), first + LONGEST_RUN) + 1):
+            found.append(self.run_costs(first, stop, fill, width).min(axis=1))
+            if np.isinf(found[-1]).all():
+                break
+        return np.array(found)
+
+    def run_costs(self, first: int, stop: int, fill: float, width: int = 0) -> FloatArray:
+        """Cycles plus priced communication of one run; shape (slots, paces); inf: impossible."""
+        need, sent, bits = self.needs[width][stop] - self.needs[width][first]
+        room = fill if stop > first + 1 else 1.0
+        fits = need <= room * SHARES[width] * self.architecture.crossbars
         fits &= sent <= SHARES[width] * self.router * (self.paces + self.burst)
-        trail = np.maximum.accumulate(self.lag[first:last]) - self.lag[first]
-        cycles = self.paces * (1 + np.maximum(trail, 0))[:, None, None] + self.price * bits
-        return np.where(fits, cycles, np.inf)
+        trail = max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
+        return np.where(fits, self.paces * (1 + trail) + self.price * bits, np.inf)
 
 
 def lags(network: Network) -> tuple[FloatArray, FloatArray]:
@@ -216,17 +223,17 @@ def cut(runs: Runs, *, fill: float = 0.97) -> Cuts | None:
     shelves = _shelves(runs, fill) if len(runs.widths) > 1 else None
     best = np.full((layers + 1, capacity + 1), np.inf)
     best[0, 0] = 0.0
-    parent = np.zeros((layers + 1, capacity + 1, 2), dtype=np.int64)
+    parent = np.zeros((layers + 1, capacity + 1), dtype=np.int64)  # first layer of the last run, and its slots
     for first in range(layers):
         if not np.isfinite(best[first]).any():
             continue
-        cost = runs.costs(first, fill).min(axis=2).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
+        cost = runs.costs(first, fill).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
         for s, slots in enumerate(runs.slots):
             total = best[first, None, : capacity + 1 - slots] + cost[s][:, None]
             rows = slice(first + 1, first + 1 + len(total))
             better = total < best[rows, slots:]
-            best[rows, slots:][better] = total[better]
-            parent[rows, slots:][better] = first, s
+            np.copyto(best[rows, slots:], total, where=better)
+            np.copyto(parent[rows, slots:], first * len(runs.slots) + s, where=better)
     used = int(best[layers].argmin())
     if not np.isfinite(best[layers, used]):
         return None
@@ -240,7 +247,7 @@ def _shelves(runs: Runs, fill: float) -> Shelves:
     for width in runs.widths:
         table = np.full((len(runs.slots), layers + 1, layers + 1), np.inf)
         for first in range(layers):
-            found = runs.costs(first, fill, width).min(axis=2).T
+            found = runs.costs(first, fill, width).T
             table[:, first, first + 1 : first + 1 + found.shape[1]] = found
         cost[WIDTHS[width]] = table
     return Shelves(cost)
@@ -251,14 +258,14 @@ def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, u
     stop = len(runs.options)
     found: list[tuple[int, int, int, int, int]] = []
     while stop:
-        first, s = (int(v) for v in parent[stop, used])
+        first, s = divmod(int(parent[stop, used]), len(runs.slots))
         shelf = [(first, stop, 0, CELLS)] if shelves is None else shelves.runs(s, first, stop)
         found = [(s, *run) for run in shelf] + found
         used, stop = used - int(runs.slots[s]), first
     way = np.zeros(len(runs.options), dtype=np.int64)
     for s, first, stop, _, cells in found:
         width = WIDTHS.index(cells)
-        pace = float(runs.paces[runs.costs(first, fill, width)[stop - first - 1, s].argmin()])
+        pace = float(runs.paces[runs.run_costs(first, stop, fill, width)[s].argmin()])
         for layer in range(first, stop):
             way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace, width) or 0
     segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1

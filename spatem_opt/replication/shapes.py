@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.mapping.grid import Grid
 
 IntArray = NDArray[np.int64]
@@ -17,165 +15,178 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Balanced rectangles: one copy on ``row_parts x col_parts`` crossbars per bundle.
+    """A copy's grid, or that of each of its groups, in parts that lie in tiles, and these on crossbars.
 
     Parameters
     ----------
     bundles : int
         Parts along the groups of a grouped convolution: 1 if the grid has one group or every bundle is a whole group.
-    row_parts, col_parts : int
-        Cuts of a bundle's grid.
+    parts : int
+        Parts of a bundle's grid. Their crossbars lie in one tile, where they share inputs and add up for free.
+    width, deep : int
+        OU columns of a strip, and parts in it, one below the other; the last strip may have fewer of both.
+    size : int
+        Crossbars of a part.
     serial : int
         OUs on the fullest crossbar, m.
-    strip : int
-        Blocks side by side in a strip, in which a copy larger than a tile is laid down; 0: :func:`strip_width`.
+    cut : {"rows", "runs", "homes"}
+        How a strip is cut into parts: between rows; anywhere, into equally many OUs; likewise, but for
+        :data:`HOME_ROWS` rows that spread the homes of its columns over all parts.
     """
 
     bundles: int
-    row_parts: int
-    col_parts: int
+    parts: int
+    width: int
+    deep: int
+    size: int
     serial: int
-    strip: int = 0
+    cut: str = "rows"
 
     @property
     def crossbars(self) -> int:
         """Crossbars n of one copy."""
-        return self.bundles * self.row_parts * self.col_parts
+        return self.bundles * self.parts * self.size
 
 
-@lru_cache(maxsize=4096)
-def _heights(rows: int) -> IntArray:
-    """The least part height for every number of parts that an axis can be cut into."""
-    height = np.arange(1, rows + 1)
-    return height[np.unique(-(-rows // height), return_index=True)[1]]
+CUTS = ("rows", "runs", "homes")
+HOME_ROWS = 2
+"""Rows of a strip that are dealt out to its parts by columns, where homes are spread: who has them is home, since the
+other rows of a column differ by one at most between parts."""
+ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128])
+"""Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
+MORE_PARTS = 1.12
+"""Times the fewest parts that other widths may lead to."""
+HALVES = 3
+"""Tiles up to which parts of half a tile are tried, too: whole ones would be too coarse a step."""
 
 
-def fewest_crossbars(rows: int, cols: int, serial: int) -> tuple[int, int]:
-    """Row and column parts of the uniform cut into the fewest rectangles of at most ``serial`` OUs."""
-    height = _heights(rows)
-    height = height[height <= serial]
-    width = np.minimum(serial // height, cols)
-    row_parts, col_parts = -(-rows // height), -(-cols // width)
-    best = int((row_parts * col_parts).argmin())
-    return int(row_parts[best]), int(col_parts[best])
+def menu(capacity: int) -> IntArray:
+    """Slots per crossbar that shapes and runs may take: all small numbers, then about every seventh more."""
+    slots = [1]
+    while slots[-1] < capacity:
+        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
+    return np.array(slots)
 
 
-def shape_for_serial(grid: Grid, serial: int) -> Shape | None:
-    """The shape with the fewest crossbars of at most ``serial`` OUs each; None if none is that small.
+def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
+    """Shapes of at most ``serial`` OUs per crossbar with the fewest tiles; empty if none is that small.
 
-    Whole groups stay together if they fit. Kernel-split grids are cut alike at every kernel position, so that a tile
-    can hold all positions of few channels.
+    Copies that fit in a tile take as few crossbars as they can, or so many that as many as fit take all of it; larger
+    ones take whole tiles (small ones also half tiles). Whole groups stay together if they fit on a crossbar.
     """
-    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
-    per_group = rows * cols
-    if groups > 1 and serial >= per_group:
-        bundles = -(-groups // (serial // per_group))
-        return Shape(bundles, 1, 1, -(-groups // bundles) * per_group)
-    kernels = grid.weights.kernel[0] * grid.weights.kernel[1] if grid.option.scheme == "kernel-split" else 1
-    row_parts, col_parts = fewest_crossbars(rows // kernels, cols, serial)
-    a = row_parts * kernels
-    return Shape(groups, a, col_parts, -(-rows // a) * -(-cols // col_parts))
+    groups, ous = grid.weights.groups, len(grid.rows) * len(grid.cols)
+    if groups > 1 and serial >= ous:
+        bundles = -(-groups // (serial // ous))
+        return [Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous)]
+    crossbars = -(-ous // serial)
+    if crossbars <= per_tile:
+        sizes = {crossbars, min(ous, per_tile // (per_tile // crossbars))}
+        return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes)]
+    found = _tiled(grid, serial, per_tile)
+    if crossbars <= HALVES * per_tile and per_tile > 1:
+        halves = _tiled(grid, serial, per_tile // 2)
+        if halves and (not found or halves[0].crossbars < found[0].crossbars):
+            found += halves
+    return found
 
 
-STRIPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
-"""Numbers of strips that a copy may be laid down in."""
-
-
-def strip_widths(shape: Shape, per_tile: int) -> IntArray:
-    """Widths of strips that make a difference; all blocks side by side where a copy is not larger than a tile.
-
-    The blocks of a copy are laid down strip by strip, row by row inside a strip. Wide strips send every input to few
-    tiles but spread a column's partial sums over many; narrow strips the other way round.
-    """
-    if shape.row_parts * shape.col_parts <= per_tile:
-        return np.array([shape.col_parts])
-    return np.unique(-(-shape.col_parts // np.array(STRIPS)))
-
-
-def strip_width(grid: Grid, shape: Shape, per_tile: int) -> int:
-    """The width of strips at which a window moves least bits between tiles, all distances alike."""
-    width = strip_widths(shape, per_tile)
-    repeats, sums = window_traffic(grid, shape, per_tile, width)
+def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
+    """The shape of least traffic, all distances alike, of those with the fewest crossbars; None if none fits."""
+    found = shapes_for_serial(grid, serial, per_tile)
+    if not found:
+        return None
+    least = min(shape.crossbars for shape in found)
+    found = [shape for shape in found if shape.crossbars == least]
+    repeats, sums = window_traffic(grid, found, per_tile)
     weights, (sy, sx) = grid.weights, grid.weights.stride
     fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * weights.groups * grid.activation_bits
-    return int(width[np.argmin(repeats * fresh + sums)])
+    return found[int((repeats * fresh + sums).argmin())]
 
 
-def window_traffic(grid: Grid, shape: Shape, per_tile: int, width: IntArray) -> tuple[FloatArray, FloatArray]:
+def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
+    """Shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of strips."""
+    sections = row_sections(grid)
+    rows, cols = len(grid.rows) // sections, len(grid.cols)
+    room = size * serial // sections
+    width = np.arange(1, cols + 1)
+    strips = -(-cols // width)
+    found: list[Shape] = []
+    for cut in CUTS:
+        deep, last = _deep(rows, width, room, cut), _deep(rows, cols % width, room, cut)
+        parts = deep * (cols // width) + last
+        order = np.lexsort((parts, np.searchsorted(ACROSS, strips)))
+        best = order[np.unique(np.searchsorted(ACROSS, strips[order]), return_index=True)[1]]
+        best = best[(parts[best] <= MORE_PARTS * parts.min()) & (parts[best] < IMPOSSIBLE)]
+        most = np.maximum(
+            _largest(rows, width[best], deep[best], cut), _largest(rows, cols % width[best], last[best], cut)
+        )
+        columns = parts[best], width[best], deep[best], -(-sections * most // size)
+        found += [
+            Shape(grid.weights.groups, n, w, g, size, m, cut)
+            for n, w, g, m in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+    return found
+
+
+IMPOSSIBLE = 2**40
+
+
+def _deep(rows: int, width: IntArray, room: int, cut: str) -> IntArray:
+    """Parts of at most ``room`` OUs that strips of given widths need; 0 for width 0, IMPOSSIBLE where none will do.
+
+    In kernel-split grids an OU stands for those of all kernel positions.
+    """
+    some = np.maximum(width, 1)
+    if cut == "rows":
+        high = np.minimum(room // some, rows)
+        deep = np.where(high > 0, -(-rows // np.maximum(high, 1)), IMPOSSIBLE)
+    else:
+        deep = -(-rows * some // max(room, 1))
+        if cut == "homes":
+            deep = np.maximum(deep, 2)
+            for _ in range(2):
+                deep += _largest(rows, some, deep, cut) > room
+        home = HOME_ROWS if cut == "homes" else 0
+        fits = (deep + home <= rows) & (_largest(rows, some, deep, cut) <= room)
+        deep = np.where(fits, deep, IMPOSSIBLE)
+    return np.where(width > 0, deep, 0)
+
+
+def _largest(rows: int, width: IntArray, deep: IntArray, cut: str) -> IntArray:
+    """OUs of the largest part of strips."""
+    deep = np.maximum(deep, 1)
+    if cut == "rows":
+        return np.asarray(-(-rows // deep) * width)
+    home = HOME_ROWS if cut == "homes" else 0
+    return np.asarray(-(-(rows - home) * width // deep) + home * -(-width // deep))
+
+
+def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[FloatArray, FloatArray]:
     """In how many tiles of a copy every input is needed, and the bits per window that tiles send to be added up.
 
-    Where copies begin with a tile, and strips anywhere: a row of ``w`` blocks (kernel-split: of all positions of the
-    kernel) touches ``1 + (w - gcd(w, P)) / P`` tiles of P crossbars on average, and needs its inputs in all of them; so
-    does a channel whose rows go on in the next tile. A column's partial sums go through ``min(1, w / P)`` tile borders
-    from one of its blocks to the next.
+    A strip of g parts needs all inputs, those of rows that a cut divides once more per cut, and where homes are spread
+    the home rows in all its parts; its columns' partial sums come from g - 1 of them.
     """
-    if shape.row_parts * shape.col_parts <= per_tile:
-        return np.ones(len(width)), np.zeros(len(width))
-    row = width * row_sections(grid, shape)
-    again = 1 + (row - np.gcd(row, per_tile)) / per_tile
-    again = np.maximum(again, 1 + shape.row_parts * width / per_tile / grid.weights.in_channels)
-    repeats = np.minimum(shape.col_parts / width * again, -(-shape.row_parts * shape.col_parts // per_tile))
-    deep = (shape.row_parts - 1) * np.minimum(1.0, width / per_tile)
-    return repeats, deep * shape.bundles * float(grid.column_sums().sum()) * grid.partial_sum_bits
+    first, last = grid.row_channels()
+    rows = len(first) // row_sections(grid)
+    first, last = first[:rows], last[:rows]
+    cols = len(grid.cols)
+    table = np.array([(s.parts, s.width, s.deep, s.size, s.bundles, CUTS.index(s.cut)) for s in shapes])
+    parts, width, deep, size, bundles, cut = table.T[:, :, None]
+    strips = np.concatenate([cols // width, cols % width > 0], axis=1)
+    share = np.concatenate([cols // width * width, cols % width], axis=1) / cols
+    strip = np.maximum(1, np.concatenate([deep, parts - cols // width * deep], axis=1))
+    between = float(np.maximum(last[:-1] - first[1:], 0).mean()) if rows > 1 else 0.0
+    home = np.where(cut == CUTS.index("homes"), HOME_ROWS, 0)
+    divided = np.where(cut > 0, strip - np.gcd(rows - home, strip), 0) / np.maximum(strip - 1, 1)
+    again = between + float((last - first).mean()) * divided
+    again += np.where(home > 0, float((last - first)[-HOME_ROWS:].sum()), 0.0)
+    tiles = np.maximum(1.0, strip * np.where(parts > 1, size / per_tile, 1.0))
+    repeats = np.minimum(tiles, 1 + (tiles - 1) * again / grid.weights.in_channels)
+    column = float(grid.column_sums().sum()) * grid.partial_sum_bits
+    return (strips * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
 
 
-def rectangles(grid: Grid, shape: Shape, per_tile: int) -> IntArray:
-    """OU rectangles of a copy's crossbars in the order in which they are laid down; shape (crossbars, 4).
-
-    Columns: row_start, row_stop, col_start, col_stop.
-    """
-    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
-    if grid.option.storage == "filled":
-        return _block_rectangles(grid)
-    if shape.row_parts * shape.col_parts == 1:
-        edge = np.arange(shape.bundles + 1) * groups // shape.bundles
-        return np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1)
-    sections = row_sections(grid, shape)
-    i, j = _strip_order(shape.row_parts, shape.col_parts, sections, shape.strip or strip_width(grid, shape, per_tile))
-    row_edge = np.arange(shape.row_parts + 1) * rows // shape.row_parts
-    col_edge = np.arange(shape.col_parts + 1) * cols // shape.col_parts
-    one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
-    shift = np.arange(groups)[:, None, None] * np.array([rows, rows, cols, cols])
-    return np.reshape(one + shift, (-1, 4))
-
-
-def filled_shape(grid: Grid) -> Shape:
-    """The only shape of a filled grid: one crossbar for every storage block."""
-    rect = _block_rectangles(grid)
-    down, across = int(grid.rows.block[-1] + 1), int(grid.cols.block[-1] + 1)
-    return Shape(grid.weights.groups, down, across, int(rectangle_ous(grid, rect).max()))
-
-
-def _block_rectangles(grid: Grid) -> IntArray:
-    """Storage blocks of a filled grid, down the rows first (the order of the OU simulator's layer mapping)."""
-    row_edge = np.searchsorted(grid.rows.block, np.arange(grid.rows.block[-1] + 2))
-    col_edge = np.searchsorted(grid.cols.block, np.arange(grid.cols.block[-1] + 2))
-    j, i = (
-        axis.ravel() for axis in np.meshgrid(np.arange(len(col_edge) - 1), np.arange(len(row_edge) - 1), indexing="ij")
-    )
-    one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
-    rows, cols = len(grid.rows), len(grid.cols)
-    shift = np.arange(grid.weights.groups)[:, None, None] * np.array([rows, rows, cols, cols])
-    rect = np.reshape(one + shift, (-1, 4))
-    return np.asarray(rect[rectangle_ous(grid, rect) > 0])
-
-
-def row_sections(grid: Grid, shape: Shape) -> int:
-    """Kernel positions whose blocks of the same channels lie next to each other (kernel-split only)."""
-    kernels = grid.weights.kernel[0] * grid.weights.kernel[1]
-    return kernels if grid.option.scheme == "kernel-split" and shape.row_parts % kernels == 0 else 1
-
-
-def _strip_order(row_parts: int, col_parts: int, sections: int, width: int) -> tuple[IntArray, IntArray]:
-    """Block coordinates strip by strip, every other strip upwards, row by row inside a strip.
-
-    With sections, the rows of the same place in each section follow each other: a tile then holds all kernel positions
-    of few channels.
-    """
-    i, j = np.divmod(np.arange(row_parts * col_parts), col_parts)
-    strip = j // width
-    section, place = np.divmod(i, row_parts // sections)
-    depth = place * sections + section
-    depth = np.where(strip % 2 == 0, depth, row_parts - 1 - depth)
-    order = np.lexsort((j, depth, strip))
-    return i[order], j[order]
+def row_sections(grid: Grid) -> int:
+    """Kernel positions, whose OU rows of the same channels belong in the same tile (kernel-split only)."""
+    return grid.weights.kernel[0] * grid.weights.kernel[1] if grid.option.scheme == "kernel-split" else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,12 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Node
 from spatem_opt.replication.layout import Unit, unit
-from spatem_opt.replication.shapes import Shape, shape_for_serial, strip_widths, window_traffic
+from spatem_opt.replication.shapes import Shape, shapes_for_serial, window_traffic
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-BESIDE, HOME = (3.0, 0.8), (1.0, 0.85)
+BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
 """Mean hops of an input, and how they grow with the side of the consuming copy [routers]; those of a partial sum, with
 the side of its strip: fitted to evaluated plans."""
 DOOR, CORNER = 0.6, 0.85
@@ -83,84 +83,109 @@ def ways(
     burst : float
         Cycles of traffic that a router takes in on top of what it serves (M8).
     """
-    parts: list[FloatArray] = []
+    tables: list[FloatArray] = []
     shapes: list[Shape] = []
-    input_bits = len(node.edges[0].channel) * architecture.activation_bits
     for option, grid in enumerate(grids):
         cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
         keep = (rows == 1) | (cols == grid.window_cols)
-        known: set[Shape] = set()
-        for limit in slots:
-            shape = shape_for_serial(grid, int(limit))
-            if shape is None or shape in known or shape.crossbars > architecture.crossbars:
-                continue
-            known.add(shape)
-            body, strip = _estimate(
-                grid, architecture, shape, cols[keep], rows[keep], input_bits, outside, gathered, burst
-            )
-            for width in np.unique(strip):
-                mine = body[:, strip == width]
-                head = np.tile([[option], [len(shapes)]], mine.shape[1])
-                parts.append(np.concatenate([head, mine]))
-                shapes.append(replace(shape, strip=int(width)))
-    table = np.concatenate(parts, axis=1)
+        own = _shapes(grid, architecture, slots)
+        if own:
+            estimate = _Estimate(grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, burst)
+            table = estimate.table()
+            tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
+            tables[-1][1] += len(shapes)
+            shapes += own
+    table = np.concatenate(tables, axis=1)
     table = table[:, _useful(table[4:8])]
     whole = table[:7].astype(np.int64)
     return Ways(whole[0], tuple(shapes[i] for i in whole[1]), *whole[2:7], *table[7:])
 
 
-def _estimate(
-    grid: Grid, architecture: Architecture, shape: Shape, cols: IntArray, rows: IntArray,
-    input_bits: int, outside: bool, gathered: int, burst: float,
-) -> tuple[FloatArray, IntArray]:  # fmt: skip
-    """One shape with every split of the windows: the last seven columns of :class:`Ways`, as rows; width of strips.
+def _shapes(grid: Grid, architecture: Architecture, slots: IntArray) -> list[Shape]:
+    """Shapes within any of the limits on serial OUs, in order of crossbars and serial OUs."""
+    per_tile = architecture.crossbars_per_tile
+    found = {shape: None for limit in slots.tolist() for shape in shapes_for_serial(grid, limit, per_tile)}
+    fits = [shape for shape in found if shape.crossbars <= architecture.crossbars]
+    return sorted(fits, key=lambda shape: (shape.crossbars, shape.serial))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Estimate:
+    """Estimates of all shapes with every split of the windows into ``cols`` blocks of columns x ``rows`` copies that
+    take rows in turn.
 
     Distances: a copy, or a strip of it, fills a square of the mesh; inputs come from beside the copy, partial sums
-    stay in their strip. They go to its first tiles, and its outputs come from there: their routers (doors) must pass
-    both within the interval; so must they with what is gathered at one copy, and the corner with the network's inputs.
-    Every split takes the width of strips of least traffic that does not crowd the doors.
+    stay in their strip. They go to the homes of its columns, and its outputs come from there: the routers there (doors)
+    must pass both within the interval; so must they with what is gathered at one copy, and the corner with the
+    network's inputs.
     """
-    per_tile, copies = architecture.crossbars_per_tile, cols * rows
-    own = unit(shape.crossbars, per_tile)
-    together = np.minimum(copies, own.copies)
-    width = strip_widths(shape, per_tile)
-    repeats, sums = window_traffic(grid, shape, per_tile, width)
-    tiles = max(1.0, own.room / per_tile)
-    routers = max(1.0, tiles / architecture.tiles_per_router)
-    doors = np.ones(len(width))
-    if shape.row_parts * shape.col_parts > per_tile:
-        across = shape.bundles * -(-shape.col_parts // width)
-        apart = np.minimum(1.0, shape.row_parts * width / per_tile / architecture.tiles_per_router)
-        wide = np.maximum(1.0, width / per_tile / architecture.tiles_per_router)
-        doors = np.floor(np.minimum(routers, (1 + (across - 1) * apart) * wide))
-    side = routers**0.5
-    between = _to_outside(architecture) if outside else BESIDE[0] + BESIDE[1] * side
-    reach = np.maximum(1.0, shape.row_parts * width / per_tile / architecture.tiles_per_router) ** 0.5
-    within = HOME[0] + HOME[1] * np.minimum(side, reach)
-    pixels = _pixels(grid, cols, rows, own, per_tile)
-    moved = gathered * (1 - together / copies)
-    traffic = pixels * input_bits * between * repeats[:, None] + grid.windows * (sums * within)[:, None]
-    outputs = grid.weights.groups * float(grid.column_sums().sum()) * architecture.activation_bits
-    inputs = pixels / grid.windows * input_bits * repeats[:, None]
-    busy = np.maximum(inputs, (sums + outputs)[:, None]) / (doors[:, None] * DOOR * architecture.router_bits_per_cycle)
-    compute = grid.phases * shape.serial
-    best = (traffic * np.maximum(1.0, busy / compute)).argmin(axis=0)
-    chosen = best, np.arange(len(best))
-    repeats, sums, doors, busy = repeats[best], sums[best], doors[best], busy[chosen]
-    hop_bits = traffic[chosen] + moved * BESIDE[0]
 
-    load = np.ceil(grid.window_input_bits * together * repeats / tiles / architecture.buffer_bits_per_cycle)
-    interval = np.maximum(compute, load) if architecture.overlap_input else compute + load
-    if shape.crossbars > per_tile:
-        interval = np.maximum(interval, np.ceil(busy))
-    cycles = -(-grid.window_cols // cols) * -(-grid.window_rows // rows) * interval
-    through = np.maximum(moved / doors, pixels * input_bits * repeats if outside else 0.0)
-    cycles = np.maximum(cycles, np.ceil(through / (CORNER * architecture.router_bits_per_cycle) - burst))
-    reads = grid.windows * grid.window_input_bits * repeats
-    crossbars = copies // own.copies * own.room + copies % own.copies * shape.crossbars
-    one = np.ones(len(cols))
-    body = np.stack([cols, rows, shape.serial * one, crossbars, cycles, hop_bits, hop_bits + reads])
-    return body, width[best]
+    grid: Grid
+    node: Node
+    architecture: Architecture
+    shapes: list[Shape]
+    cols: IntArray
+    rows: IntArray
+    outside: bool
+    gathered: int
+    burst: float
+
+    def table(self) -> FloatArray:
+        """Shape, and the last seven columns of :class:`Ways`, as rows.
+
+        Of shapes of as many crossbars and serial OUs every split takes the one of least traffic x cycles.
+        """
+        grid, chip = self.grid, self.architecture
+        per_tile, copies = chip.crossbars_per_tile, self.cols * self.rows
+        size, serial = (np.array([getattr(s, name) for s in self.shapes])[:, None] for name in ("crossbars", "serial"))
+        units = [unit(shape.crossbars, per_tile) for shape in self.shapes]
+        alike, room = (np.array([getattr(own, name) for own in units])[:, None] for name in ("copies", "room"))
+        together = np.minimum(copies, alike)
+        tiles = np.maximum(1.0, room / per_tile)
+        repeats, sums = (value[:, None] for value in window_traffic(grid, self.shapes, per_tile))
+        doors, within, between = self._distances()
+        pixels = _pixels(grid, self.cols, self.rows, together, _shared(units, per_tile))
+        input_bits = len(self.node.edges[0].channel) * chip.activation_bits
+        outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
+        moved = self.gathered * (1 - together / copies)
+        hop_bits = pixels * input_bits * between * repeats + grid.windows * sums * within + moved * BESIDE[0]
+
+        inputs = pixels / grid.windows * input_bits * repeats
+        busy = np.maximum(inputs, sums + outputs) / (doors * DOOR * chip.router_bits_per_cycle)
+        load = np.ceil(grid.window_input_bits * together * repeats / tiles / chip.buffer_bits_per_cycle)
+        compute = grid.phases * serial
+        interval = np.maximum(compute, load) if chip.overlap_input else compute + load
+        interval = np.where(size > per_tile, np.maximum(interval, np.ceil(busy)), interval)
+        cycles = -(-grid.window_cols // self.cols) * -(-grid.window_rows // self.rows) * interval
+        through = np.maximum(moved / doors, pixels * input_bits * repeats if self.outside else 0.0)
+        cycles = np.maximum(cycles, np.ceil(through / (CORNER * chip.router_bits_per_cycle) - self.burst))
+
+        edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
+        cost = hop_bits * cycles
+        pairs = zip(edge.tolist(), [*edge[1:].tolist(), len(cost)], strict=True)
+        best = np.concatenate([first + cost[first:last].argmin(axis=0) for first, last in pairs])
+        split = np.tile(np.arange(len(copies)), len(edge))
+        reads = grid.windows * grid.window_input_bits * repeats
+        crossbars = copies // alike * room + copies % alike * size
+        own = hop_bits[best, split]
+        return np.stack([
+            best, self.cols[split], self.rows[split], serial[best, 0], crossbars[best, split], cycles[best, split],
+            own, own + reads[best, 0],
+        ])  # fmt: skip
+
+    def _distances(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Routers that are homes of a copy; mean hops of a partial sum and of an input; one row per shape."""
+        chip = self.architecture
+        table = np.array([(s.crossbars, s.deep * s.size, s.width, s.bundles, s.parts) for s in self.shapes])
+        crossbars, strip, width, bundles, parts = table.T[:, :, None]
+        per_router = chip.crossbars_per_tile * chip.tiles_per_router
+        routers, strip = np.maximum(1.0, crossbars / per_router), strip / per_router
+        spread = (parts == 1) | np.array([[shape.cut == "homes"] for shape in self.shapes])
+        across = bundles * -(-len(self.grid.cols) // width)
+        doors = np.where(spread, routers, np.minimum(routers, 1 + (across - 1) * np.minimum(1.0, strip)))
+        within = HOME[0] + HOME[1] * np.minimum(routers, np.maximum(1.0, strip)) ** 0.5
+        outside = _to_outside(chip) * np.ones_like(routers)
+        return np.floor(doors), within, outside if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
 
 
 def _to_outside(architecture: Architecture) -> float:
@@ -168,37 +193,44 @@ def _to_outside(architecture: Architecture) -> float:
     return 1 + (architecture.mesh_rows + architecture.mesh_cols) / 2
 
 
-def _pixels(grid: Grid, cols: IntArray, rows: IntArray, own: Unit, per_tile: int) -> FloatArray:
-    """Input pixels that all copies need, counted once per tile (once per copy if that is larger).
+def _shared(units: list[Unit], per_tile: int) -> FloatArray:
+    """How many more pixels units need that do not keep to tiles of their own: they straddle two now and then, or meet
+    another one of their layer in one; one row per unit."""
+    size = np.array([own.crossbars for own in units]) / per_tile
+    whole = np.array([own.whole for own in units])
+    return np.where(whole, 0.0, np.minimum(size / 2, 1 / size))[:, None]
 
-    Units that do not keep to tiles of their own straddle two now and then, or meet another one of their layer in one.
-    """
+
+def _pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, shared: FloatArray) -> FloatArray:
+    """Input pixels that all copies need, counted once per tile (once per copy if that is larger)."""
     copies = cols * rows
-    together = np.minimum(copies, own.copies)
-    again = 0.0 if own.whole else min(own.crossbars / per_tile / 2, per_tile / own.crossbars)
     return np.asarray(
-        copies / together * _block_pixels(grid, cols, rows, together) * np.where(copies > 1, 1 + again, 1)
+        copies / together * _block_pixels(grid, cols, rows, together) * np.where(copies > 1, 1 + shared, 1)
     )
 
 
 def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:
-    """Input pixels that the copies in one tile need: a block of columns (wider with more copies), every rows-th row."""
+    """Input pixels that the copies in one tile need: next to each other are those of a block of columns, which take
+    rows in turn, then those of the next block."""
     (kh, kw), (sy, sx) = grid.weights.kernel, grid.weights.stride
-    beside = np.minimum(together, cols)
-    wide = (-(-grid.window_cols // cols) * beside - 1) * sx * grid.option.pw + kw
-    lines = np.where(rows > 1, -(-grid.window_rows // rows) * kh, (grid.window_rows - 1) * sy * grid.option.ph + kh)
-    high = np.minimum(lines * np.minimum(rows, -(-together // beside)), (grid.window_rows - 1) * sy + kh)
-    return np.asarray(np.minimum(wide, (grid.window_cols - 1) * sx + kw) * high, dtype=np.float64)
+    sy, sx = sy * grid.option.ph, sx * grid.option.pw
+    below = np.minimum(together, rows)
+    beside = -(-together // rows)
+    wide = np.minimum(-(-grid.window_cols // cols) * beside, grid.window_cols)
+    turn = np.where(rows > 1, (below - 1) * sy + kh, (grid.window_rows - 1) * sy + kh)
+    high = np.minimum(np.where(rows > 1, -(-grid.window_rows // rows), 1) * turn, (grid.window_rows - 1) * sy + kh)
+    return np.asarray(((wide - 1) * sx + kw) * high, dtype=np.float64)
 
 
 def _useful(table: FloatArray) -> IntArray:
     """Ways that no other way beats in serial OUs, crossbars, cycles and traffic at once (to 1 %)."""
-    order = np.lexsort(table[::-1])
-    kept: list[int] = []
-    front = np.empty((4, 0))
-    for i in order:
-        row = table[:, i : i + 1]
-        if not (front <= row * 1.01).all(axis=0).any():
-            kept.append(int(i))
-            front = np.concatenate([front, row], axis=1)
-    return np.array(kept)
+    order = np.lexsort(table[::-1])  # serial OUs ascend: those kept before never have more
+    front, kept, count = np.empty((3, len(order))), np.empty(len(order), dtype=np.int64), 0
+    for i, row in zip(order.tolist(), 1.01 * table[1:].T[order], strict=True):
+        beaten = front[0, :count] <= row[0]
+        beaten &= front[1, :count] <= row[1]
+        beaten &= front[2, :count] <= row[2]
+        if not beaten.any():
+            front[:, count], kept[count] = table[1:, i], i
+            count += 1
+    return kept[:count]

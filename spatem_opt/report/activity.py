@@ -13,7 +13,7 @@ from spatem_opt.evaluator.grid import build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import replay
 from spatem_opt.evaluator.reservations import turns_of
-from spatem_opt.evaluator.structure import weights_of
+from spatem_opt.evaluator.structure import by_layer, weights_of
 from spatem_opt.solution import Solution
 
 FloatArray = NDArray[np.float64]
@@ -51,11 +51,11 @@ def activity(solution: Solution, slices: int = 800) -> Activity:
     arch, network = solution.architecture, solution.network
     weights = [weights_of(network.nodes[index]) for index in network.layers]
     placed, turns, operations = [], [], []
-    cells = rows_by_group(solution.placement.layer, len(weights))
+    cells = by_layer(solution.placement, len(weights))
     rows = rows_by_group(solution.schedule.layer, len(weights))
     for layer, weight in enumerate(weights):
         grid = build_grid(arch, weight, solution.mapping[layer])
-        pieces = clip(grid, solution.placement, cells[layer])
+        pieces = clip(grid, cells[layer])
         placed.append(place(arch, weight, solution.mapping[layer], grid, pieces))
         turns.append(turns_of(solution.schedule, rows[layer]))
         operations.append(placed[-1].phases * int(pieces.ous[pieces.copy == 0].sum()))

@@ -84,6 +84,9 @@ class _Run:
         if self.problem.serial:
             earliest = np.maximum(earliest, max(int(done.max()) for done in self.done))
         begin = self._paced(earliest, owner, copy, rows, placed.interval)
+        if self.problem.span is not None:
+            latest = _latest(begin + placed.interval[copy], copy, placed.interval, self.problem.span)
+            begin = self._paced(np.maximum(earliest, latest[copy]), owner, copy, rows, placed.interval)
         last = np.flatnonzero(np.r_[np.diff(owner) > 0, True])
         first = np.r_[0, last[:-1] + 1]
         self.start[rows], self.end[rows] = begin[first], begin[last] + placed.interval[copy[last]]
@@ -127,6 +130,16 @@ class _Run:
                 from_class = source.class_of[source.copy]
                 np.maximum(ready, _arrivals(edge, width, self.done[producer], from_class, mine, delay), out=ready)
         return ready
+
+
+def _latest(end: IntArray, copy: IntArray, interval: IntArray, span: int) -> IntArray:
+    """Latest start of every copy that leaves its end where it is, or the one that makes it last no longer than a span.
+
+    ``end``: of every window.
+    """
+    finish = np.zeros(len(interval), dtype=np.int64)
+    np.maximum.at(finish, copy, end)
+    return np.asarray(finish - np.maximum(span, np.bincount(copy, minlength=len(interval)) * interval))
 
 
 def _arrivals(

@@ -47,6 +47,9 @@ class Problem:
         Every window of every layer once.
     serial : bool
         A layer begins only when everything before it (in topological order) is done.
+    span : int, optional
+        Cycles from the first start to the last end of a copy that are aimed at: a copy that would wait for inputs in
+        between begins later instead, though no later than leaves its end where it is. None: all begin early.
     """
 
     architecture: Architecture
@@ -55,16 +58,23 @@ class Problem:
     placement: Placement
     chunks: Chunks
     serial: bool = False
+    span: int | None = None
 
     @cached_property
     def placed(self) -> tuple[PlacedLayer, ...]:
         """Durations and homes of every layer."""
         p = self.placement
-        rect = np.stack([p.row_start, p.row_stop, p.col_start, p.col_stop], axis=1)
+        edges = (p.row_start, p.row_stop, p.col_start, p.col_stop)
         return tuple(
-            place(grid, self.architecture, p.copy[rows], p.crossbar[rows], rect[rows])
+            place(grid, self.architecture, p.copy[rows], p.crossbar[rows], np.stack([edge[rows] for edge in edges]).T)
             for grid, rows in zip(self.grids, rows_by_layer(p.layer, len(self.grids)), strict=True)
         )
+
+    def within(self, span: int) -> Problem:
+        """The same problem with a span aimed at."""
+        found = replace(self, span=span)
+        found.__dict__["placed"] = self.placed
+        return found
 
     def at_other_times(self, chunks: Chunks) -> Problem:
         """The same problem with other paces or earliest starts of its chunks; keeps what does not depend on them."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.arrays import any_by_group, distinct
 from spatem_opt.cost_model import OUTSIDE, PlacedLayer, transfer_cycles
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem, rows_by_layer
@@ -173,14 +174,13 @@ def _union(parts: list[tuple[IntArray, BoolArray]], node: Node) -> Subscription:
 
 
 def _by_tile(tile: IntArray, reads: BoolArray) -> tuple[IntArray, BoolArray]:
-    order = np.argsort(tile, kind="stable")
-    unique, first = np.unique(tile[order], return_index=True)
-    return unique, np.logical_or.reduceat(reads[order], first, axis=0)
+    unique, number = distinct(tile)
+    return unique, any_by_group(reads, number, len(unique))
 
 
 def _digital_reads(site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolArray]:
     home = site.home[np.unique(site.class_of[site.copy])]
-    tiles, which = np.unique(home, return_inverse=True)
+    tiles, which = distinct(home.ravel())
     reads = np.zeros((len(tiles), len(edge.channel)), dtype=np.bool_)
     carried = np.broadcast_to(channel_map(len(edge.channel), node.channels), home.shape)
     reads[which.reshape(home.shape), carried] = True
@@ -216,7 +216,7 @@ def delays(
 def homes(site: Site, tiles: int) -> tuple[IntArray, IntArray, FloatArray]:
     """Distinct (class, home tile) pairs, ascending, and which channels each holds: 1 or 0, shape (pairs, channels)."""
     classes = np.arange(len(site.home))[:, None] * (tiles + 1)
-    key, which = np.unique(classes + site.home - OUTSIDE, return_inverse=True)
+    key, which = distinct((classes + site.home - OUTSIDE).ravel())
     source_class, source = np.divmod(key, tiles + 1)
     holds = np.zeros((len(key), site.home.shape[1]), dtype=np.float32)
     holds[which.reshape(site.home.shape), np.broadcast_to(np.arange(site.home.shape[1]), site.home.shape)] = 1
@@ -227,7 +227,9 @@ def target_tiles(site: Site, placed: PlacedLayer | None) -> tuple[IntArray, IntA
     """The tiles of every class of a consuming node, as (class, tile) columns sorted by class."""
     if placed is None:
         classes = np.repeat(np.arange(len(site.home)), site.home.shape[1])
-        pair = np.unique(np.stack([classes, site.home.ravel()], axis=1), axis=0)
+        tile = site.home.ravel()
     else:
-        pair = np.unique(np.stack([site.class_of[placed.pair_copy], placed.pair_tile], axis=1), axis=0)
-    return pair[:, 0], pair[:, 1]
+        classes, tile = site.class_of[placed.pair_copy], placed.pair_tile
+    tiles = int(tile.max()) + 1 - OUTSIDE
+    pair_class, pair_tile = np.divmod(distinct(classes * tiles + tile - OUTSIDE)[0], tiles)
+    return pair_class, pair_tile + OUTSIDE

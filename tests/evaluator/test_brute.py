@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.solution import Solution
+from spatem_opt.solution import Placement, Solution
 from tests.evaluator.brute import Brute
 from tests.evaluator.generate import solution
 
@@ -33,6 +35,15 @@ def test_times(seed: int) -> None:
     assert fast.nodes is not None
     assert fast.nodes.start.tolist() == [min(s.begin for s in spans.values()) for spans in slow.spans]
     assert fast.nodes.end.tolist() == [max(s.done for s in spans.values()) for spans in slow.spans]
+
+
+@few
+@given(seeds)
+def test_order_of_placement_rows_does_not_matter(seed: int) -> None:
+    generated, fast, _, _ = both(seed)
+    order = np.random.default_rng(seed).permutation(len(generated.placement.layer))
+    columns = (getattr(generated.placement, field.name)[order] for field in fields(Placement))
+    assert evaluate(replace(generated, placement=Placement(*columns))).to_dict() == fast.to_dict()
 
 
 @few

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.evaluator.arrays import distinct, running_maximum
+from spatem_opt.evaluator.arrays import any_by_group, distinct, running_maximum
 from spatem_opt.evaluator.contention import Flow, total_load
 from spatem_opt.evaluator.grid import build_grid
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.network.layers import Weights
+from spatem_opt.evaluator.transfers import carry
+from spatem_opt.network.layers import Edge, Weights
 from spatem_opt.solution import MappingOption
 
 CHIP = Architecture()  # OUs of 9 x 8, crossbars of 128 x 128, 8 cells per weight
@@ -96,3 +97,18 @@ def test_distinct(keys: list[int]) -> None:
     values = np.array(keys, np.int64)
     found, inverse = np.unique(values, return_inverse=True)
     assert [part.tolist() for part in distinct(values)] == [found.tolist(), inverse.tolist()]
+
+
+def test_any_by_group() -> None:
+    lines = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0], [1, 0, 0]], np.bool_)
+    found = any_by_group(lines, np.array([2, 0, 2, 0, 2]), 4)
+    assert found.astype(int).tolist() == [[0, 0, 1], [0, 0, 0], [1, 1, 0], [0, 0, 0]]
+
+
+def test_an_edge_may_carry_a_channel_twice() -> None:
+    # Channels 1, 0, 1 of node 0 and 0 of node 1: channel 1 of node 0 is read where either of its two places is.
+    one = np.zeros((1, 1), np.int64)
+    edge = Edge(np.array([0, 0, 0, 1]), np.array([1, 0, 1, 0]), one, one)
+    read = np.array([[1, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 0]], np.bool_)
+    assert carry(edge, 0, 3, read).astype(int).tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 0]]
+    assert carry(edge, 1, 1, read).astype(int).tolist() == [[0], [1], [0]]

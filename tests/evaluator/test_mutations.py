@@ -10,7 +10,16 @@ import pytest
 
 from spatem_opt.evaluator import FAMILIES, evaluate
 from spatem_opt.solution import MappingOption, Solution
-from tests.evaluator.hand import pipeline, repeated_row, with_chip, with_placement, with_schedule, without_rows
+from tests.evaluator.hand import (
+    pipeline,
+    repeated_row,
+    split_layer,
+    tables,
+    with_chip,
+    with_placement,
+    with_schedule,
+    without_rows,
+)
 
 Mutation = Callable[[Solution], Solution]
 
@@ -123,6 +132,24 @@ def test_all_violations_are_reported_together() -> None:
     broken = with_schedule(pipeline(), 0, end=18)
     broken = with_chip(with_placement(broken, 1, row_stop=1), buffer_bits=8)
     assert set(evaluate(broken).families) == {"coverage", "reservation", "buffer", "claims"}
+
+
+@pytest.mark.parametrize(("rows", "copies"), [([3], [1]), ([1, 3], [0, 1]), ([1], [0])])
+def test_wrong_copies_are_told_from_those_beside_them(rows: list[int], copies: list[int]) -> None:
+    """Copies cut alike are checked together: none may hide behind a good one, nor a good one be blamed."""
+    base = split_layer()
+    placement, schedule = tables(
+        [(0, c, 2 * i + c, i, i + 1, 0, 1) for c in range(2) for i in range(2)],
+        [(0, c, c, c, 1, 0, 0, 20) for c in range(2)],
+    )
+    good = replace(base, placement=placement, schedule=schedule)
+    assert evaluate(good).valid
+    bad = good
+    for row in rows:  # OU row 0 once more instead of row 1
+        bad = with_placement(bad, row, row_start=0, row_stop=1)
+    assert [v.message for v in evaluate(bad).violations] == [
+        f"layer 'conv', copy {copy}: of 2 OUs 1 missing, 1 placed too often" for copy in copies
+    ]
 
 
 def test_violation_carries_its_numbers() -> None:

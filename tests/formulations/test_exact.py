@@ -83,8 +83,8 @@ def test_every_step_once_with_its_proof(network: str, chip: str) -> None:
 
 
 def test_small_groupings_are_solved() -> None:
-    """On 2 x 2 tiles LeNet-5's copies are few crossbars: all kinds are proven, by CP-SAT where bounds leave a gap."""
-    step = next(step for _, step in proven("lenet5", "ou-isaac-2x2") if step.step == "grouping")
+    """LeNet-5 on 4 x 4 tiles: all kinds are proven, by CP-SAT where bounds leave a gap."""
+    step = next(step for _, step in proven("lenet5", "ou-isaac-4x4") if step.step == "grouping")
     assert (step.status, step.engine) == (Status.OPTIMAL, "cpsat")
 
 

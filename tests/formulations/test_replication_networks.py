@@ -24,7 +24,7 @@ def priced(network: str, chip: str) -> tuple[Candidates, segments.Runs]:
     candidates = Candidates(load(network), load_architecture(chip), "latency")
     net, architecture = candidates.network, candidates.architecture
     price = 0.03 * latency(net, architecture).value / communication(net, architecture).value
-    return candidates, segments.Runs(candidates.ways, net, architecture, price, candidates.slots)
+    return candidates, segments.Runs(candidates.ways(candidates.best), net, architecture, price, candidates.slots)
 
 
 def gap(network: str, chip: str, target: float) -> float:
@@ -56,7 +56,9 @@ def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
     assert found.objective is not None
     cuts = found.solution.cuts(problem)
     assert cuts.cost == pytest.approx(found.objective / UNIT)
-    placed = segments.allocate(cuts, candidates.ways, candidates.grids, candidates.network, candidates.architecture)
+    placed = segments.allocate(
+        cuts, candidates.ways(candidates.best), candidates.grids, candidates.network, candidates.architecture
+    )
     assert placed is not None
     plan = Plan("segments", *placed)
     scheduling = problem_of(plan, candidates.network, candidates.architecture)

@@ -16,7 +16,7 @@ from spatem_opt.replication import bounds, referee
 from spatem_opt.replication.layout import Allocation
 from spatem_opt.replication.pipeline import balance
 from spatem_opt.replication.problem import Problem, solution_of
-from spatem_opt.replication.shapes import Shape, shape_for_serial
+from spatem_opt.replication.shapes import Shape, menu, shape_for_serial
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network
 
@@ -40,7 +40,8 @@ def interval(grid: Grid, shape: Shape, chip: Architecture) -> int:
 
 def choices(grid: Grid, chip: Architecture, budget: int) -> set[tuple[int, int]]:
     """(crossbars, cycles) of every shape with every number of copies that fits the budget."""
-    shapes = {shape_for_serial(grid, serial) for serial in range(1, chip.ou_slots + 1)} - {None}
+    per_tile = chip.crossbars_per_tile
+    shapes = {shape_for_serial(grid, serial, per_tile) for serial in menu(chip.ou_slots).tolist()} - {None}
     return {
         (copies * shape.crossbars, -(-grid.windows // copies) * interval(grid, shape, chip))
         for shape in shapes

@@ -42,8 +42,8 @@ def problem() -> Problem:
 @pytest.fixture(scope="module")
 def solution() -> Solution:
     """Layer 0: two copies on two crossbars each (0-1, 2-3); layer 1: four copies on one crossbar each (4-7)."""
-    first = Allocation(Shape(1, 1, 2, 2), np.array([0, 2]), interleaved(16, 2))
-    second = Allocation(Shape(1, 1, 1, 4), np.array([4, 5, 6, 7]), interleaved(16, 4))
+    first = Allocation(Shape(1, 1, 2, 1, 2, 2), np.array([0, 2]), interleaved(16, 2))
+    second = Allocation(Shape(1, 1, 2, 1, 1, 4), np.array([4, 5, 6, 7]), interleaved(16, 4))
     return Solution((0, 0), (first, second))
 
 
@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[str, Callable[[Solution], Solution]]] = {
     "layer missing": ("assignment", lambda s: replace(s, allocations=s.allocations[:1])),
     "beyond the chip": ("chip", lambda s: at(s, 1, position=np.array([4, 5, 6, 8]))),
     "before the chip": ("chip", lambda s: at(s, 0, position=np.array([-1, 2]))),
-    "serial understated": ("shape", lambda s: at(s, 1, shape=Shape(1, 1, 1, 3))),
+    "serial understated": ("shape", lambda s: at(s, 1, shape=Shape(1, 1, 2, 1, 1, 3))),
     "window missing": ("windows", lambda s: at(s, 0, split=interleaved(15, 2))),
     "window twice": ("windows", lambda s: at(s, 0, split=replace(s.allocations[0].split, first=np.array([0, 0])))),
     "window beyond": ("windows", lambda s: at(s, 0, split=interleaved(18, 2))),
@@ -99,7 +99,7 @@ def test_names_the_family(problem: Problem, solution: Solution, mistake: str) ->
     assert family in referee.check(problem, corrupt(solution)).families
 
 
-@pytest.mark.parametrize("rect", [[0, 1, 0, 2], [0, 2, 0, 1]])
+@pytest.mark.parametrize("rect", [[0, 0, 1, 0, 2], [0, 0, 2, 0, 1]])
 def test_coverage(problem: Problem, solution: Solution, rect: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """A shape cannot miss an OU by itself, so its rectangles are replaced by one that does."""
     monkeypatch.setattr(referee, "rectangles", lambda *_: np.array([rect]))

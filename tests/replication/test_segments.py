@@ -44,7 +44,7 @@ def four_layers(seed: int) -> Network:
 def runs(seed: int, price: float) -> segments.Runs:
     """Prices of all runs of a random four-layer network."""
     network, architecture = four_layers(seed), chip(seed)
-    return segments.Runs(Candidates(network, architecture, "latency").ways, network, architecture, price)
+    return segments.Runs(Candidates(network, architecture, "latency").ways(Setting(0.0)), network, architecture, price)
 
 
 def all_cuts(layers: int) -> list[list[tuple[int, int]]]:
@@ -58,12 +58,16 @@ def all_cuts(layers: int) -> list[list[tuple[int, int]]]:
 
 def brute_force(table: segments.Runs, fill: float) -> float:
     """Least cost over all cuts and all slots that fit a crossbar together."""
-    costs = [table.costs(first, fill).min(axis=2) for first in range(len(table.options))]
+    layers = len(table.options)
+    costs = np.full((layers, layers, len(table.slots)), np.inf)
+    for first in range(layers):
+        possible = table.costs(first, fill)
+        costs[first, : len(possible)] = possible
     best = np.inf
     for cuts in all_cuts(len(table.options)):
         for slots in product(range(len(table.slots)), repeat=len(cuts)):
             if sum(int(table.slots[s]) for s in slots) <= table.architecture.ou_slots:
-                cost = sum(costs[first][stop - first - 1, s] for (first, stop), s in zip(cuts, slots, strict=True))
+                cost = sum(costs[first, stop - first - 1, s] for (first, stop), s in zip(cuts, slots, strict=True))
                 best = min(best, float(cost))
     return best
 

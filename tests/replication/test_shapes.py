@@ -1,4 +1,4 @@
-"""Shapes of a copy: rectangles cover the grid, shapes keep their promises."""
+"""Shapes of a copy: parts and rectangles cover the grid, shapes keep their promises."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import rectangle_ous
+from spatem_opt.cost_model import place
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.network.builder import Builder
-from spatem_opt.replication.shapes import (
-    fewest_crossbars,
-    filled_shape,
-    rectangles,
-    shape_for_serial,
-    strip_width,
-)
+from spatem_opt.replication.parts import filled_shape, rectangles
+from spatem_opt.replication.shapes import CUTS, Shape, row_sections, shape_for_serial, shapes_for_serial
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_option, random_shape
 
@@ -38,6 +33,15 @@ def existing(grid: Grid) -> np.ndarray:
     return np.kron(np.eye(grid.weights.groups, dtype=bool), one)
 
 
+def crossbar_of(grid: Grid, shape: Shape) -> np.ndarray:
+    """Crossbar of every OU of a copy, -1 where there is none; no OU may be on two."""
+    table = np.full(grid.shape, -1)
+    for crossbar, top, bottom, left, right in rectangles(grid, shape):
+        assert (table[top:bottom, left:right] == -1).all()
+        table[top:bottom, left:right] = crossbar
+    return table
+
+
 @settings(max_examples=120, deadline=None)
 @given(SEEDS)
 def test_rectangles_cover_every_ou_once(seed: int) -> None:
@@ -45,57 +49,44 @@ def test_rectangles_cover_every_ou_once(seed: int) -> None:
     shape = random_shape(rng, grid, chip)
     assume(shape is not None)
     assert shape is not None
-    table = existing(grid)
-    times = np.zeros(table.shape, dtype=int)
-    for top, bottom, left, right in rectangles(grid, shape, chip.crossbars_per_tile):
-        times[top:bottom, left:right] += 1
-    assert (times[table] == 1).all()
-
-
-@settings(max_examples=120, deadline=None)
-@given(SEEDS)
-def test_a_shape_has_as_many_rectangles_as_crossbars(seed: int) -> None:
-    grid, chip, rng = drawn(seed)
-    shape = random_shape(rng, grid, chip)
-    assume(shape is not None)
-    assert shape is not None
-    assert len(rectangles(grid, shape, chip.crossbars_per_tile)) == shape.crossbars
+    found = crossbar_of(grid, shape)[existing(grid)]
+    assert found.min() >= 0
+    assert found.max() < shape.crossbars
 
 
 @settings(max_examples=120, deadline=None)
 @given(SEEDS, st.integers(1, 40))
-def test_no_crossbar_exceeds_the_serial_limit(seed: int, serial: int) -> None:
+def test_all_shapes_keep_to_the_serial_limit(seed: int, serial: int) -> None:
     grid, chip, _ = drawn(seed)
     assume(grid.option.storage == "slotted")
-    shape = shape_for_serial(grid, serial)
-    assume(shape is not None)
-    assert shape is not None
-    held = rectangle_ous(grid, rectangles(grid, shape, chip.crossbars_per_tile))
-    assert held.max() <= shape.serial <= serial
+    for shape in shapes_for_serial(grid, serial, chip.crossbars_per_tile):
+        crossbar = crossbar_of(grid, shape)[existing(grid)]
+        assert (crossbar >= 0).all()
+        assert np.bincount(crossbar).max() <= shape.serial <= serial
+        assert crossbar.max() < shape.crossbars
 
 
 @settings(max_examples=100, deadline=None)
 @given(SEEDS)
 def test_more_serial_ous_never_need_more_crossbars(seed: int) -> None:
-    grid, _, _ = drawn(seed)
+    grid, chip, _ = drawn(seed)
     assume(grid.option.storage == "slotted" and grid.option.scheme != "kernel-split" and grid.weights.groups == 1)
-    shapes = [shape_for_serial(grid, serial) for serial in range(1, 30)]
+    shapes = [shape_for_serial(grid, serial, chip.crossbars_per_tile) for serial in range(1, 30)]
     crossbars = [shape.crossbars for shape in shapes if shape is not None]
     assert crossbars == sorted(crossbars, reverse=True)
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 30))
-def test_fewest_crossbars_against_all_uniform_cuts(rows: int, cols: int, serial: int) -> None:
-    row_parts, col_parts = fewest_crossbars(rows, cols, serial)
-    cuts = [
-        -(-rows // height) * -(-cols // width)
-        for height in range(1, rows + 1)
-        for width in range(1, cols + 1)
-        if height * width <= serial
-    ]
-    assert row_parts * col_parts == min(cuts)
-    assert -(-rows // row_parts) * -(-cols // col_parts) <= serial
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 9))
+def test_im2col_always_has_a_shape(channels: int, filters: int, serial: int, per_tile: int) -> None:
+    chip = Architecture(name="chip", adc_bits=5)
+    b = Builder("one")
+    b.conv(b.input(channels, 4, 4), filters, 3)
+    grid = make_grid(b.build().nodes[1], MappingOption(), chip)
+    shape = shape_for_serial(grid, serial, per_tile)
+    assert shape is not None
+    assert -(-grid.ous // serial) <= shape.crossbars
+    assert (crossbar_of(grid, shape) >= 0).all()
 
 
 @settings(max_examples=100, deadline=None)
@@ -108,11 +99,11 @@ def test_filled_shapes_take_a_crossbar_per_block_that_holds_something(seed: int)
         assert filled_shape(grid).crossbars == grid.blocks
 
 
-def conv_grid(scheme: str) -> tuple[Grid, Architecture]:
-    """3x3 convolution, 64 to 64 channels: 576 x 512 cells, 64 OU rows (kernel-split: 9 x 8) x 64 OU columns."""
-    chip = Architecture(name="chip", pes_per_tile=1, crossbars_per_pe=8)
+def conv_grid(scheme: str, channels: int = 64) -> tuple[Grid, Architecture]:
+    """3x3 convolution: for 64 channels 64 OU rows (kernel-split: 9 x 8) x 64 OU columns; tiles of 8 crossbars."""
+    chip = Architecture(name="chip", pes_per_tile=1, crossbars_per_pe=8, adc_bits=5)
     b = Builder("one")
-    b.conv(b.input(64, 8, 8), 64, 3)
+    b.conv(b.input(channels, 8, 8), channels, 3)
     return make_grid(b.build().nodes[1], MappingOption(scheme), chip), chip  # type: ignore[arg-type]
 
 
@@ -122,20 +113,42 @@ def test_grid_of_the_example(scheme: str, rows: int) -> None:
     assert grid.shape == (rows, 64)
 
 
-def test_kernel_split_keeps_the_kernel_positions_of_a_channel_together() -> None:
-    """Nine consecutive crossbars hold the same channels for all nine kernel positions."""
-    grid, chip = conv_grid("kernel-split")
-    shape = shape_for_serial(grid, 64)
-    assert shape is not None
-    rect = rectangles(grid, shape, 9)
-    first = np.sort(rect[:9, 0] % 8)
-    assert (first == first[0]).all()
-    assert len({int(r) // 8 for r in rect[:9, 0]}) == 9
-    assert chip.ou_slots >= shape.serial
+@pytest.mark.parametrize("cut", CUTS)
+def test_parts_of_kernel_split_hold_few_channels_at_all_kernel_positions(cut: str) -> None:
+    grid, chip = conv_grid("kernel-split", 144)
+    shapes = [s for s in shapes_for_serial(grid, 100, chip.crossbars_per_tile) if s.cut == cut]
+    assert shapes
+    for shape in shapes:
+        tile = crossbar_of(grid, shape) // chip.crossbars_per_tile
+        positions = tile.reshape(row_sections(grid), -1, tile.shape[1])
+        assert (positions == positions[0]).all()
 
 
-def test_a_copy_within_a_tile_is_one_strip() -> None:
+def test_shapes_fill_tiles_or_are_as_small_as_can_be() -> None:
     grid, _ = conv_grid("im2col")
-    shape = shape_for_serial(grid, 128)
-    assert shape is not None
-    assert strip_width(grid, shape, 1000) == shape.col_parts
+    for serial in range(4, 65):
+        for shape in shapes_for_serial(grid, serial, 96):
+            copies = max(1, 96 // shape.crossbars)
+            fills = shape.crossbars * copies % 48 == 0 or 96 - copies * shape.crossbars < copies
+            assert fills or shape.crossbars == -(-grid.ous // serial)
+
+
+def homes(grid: Grid, chip: Architecture, shape: Shape) -> np.ndarray:
+    """Tile that is home of every OU column."""
+    rect = rectangles(grid, shape)
+    return place(grid, chip, np.zeros(len(rect), dtype=np.int64), rect[:, 0], rect[:, 1:]).home[0]
+
+
+@pytest.mark.parametrize("scheme", ["im2col", "kernel-split"])
+@pytest.mark.parametrize("channels", [64, 100])
+def test_homes_are_spread_over_all_parts_of_a_strip(scheme: str, channels: int) -> None:
+    grid, chip = conv_grid(scheme, channels)
+    seen = 0
+    for serial in (20, 30, 45, 64, 90):
+        for shape in shapes_for_serial(grid, serial, chip.crossbars_per_tile):
+            if shape.cut == "homes" and shape.size == chip.crossbars_per_tile:
+                held = np.bincount(homes(grid, chip, shape), minlength=shape.parts)
+                full = grid.shape[1] // shape.width * shape.deep
+                assert abs(held[:full] - shape.width / shape.deep).max() <= 1
+                seen += 1
+    assert seen >= 4

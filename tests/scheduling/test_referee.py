@@ -69,7 +69,7 @@ def problem() -> Problem:
     b.conv(b.conv(b.input(4, 2, 2), 4, 1), 4, 1)
     network = b.build()
     grids = tuple(make_grid(network.nodes[i], MappingOption(), chip) for i in network.layers)
-    shape = shape_for_serial(grids[0], 4)
+    shape = shape_for_serial(grids[0], 4, chip.crossbars_per_tile)
     assert shape is not None
     plan = Plan("hand", grids, [
         Allocation(shape, np.array([0, 1]), bands(4, 2)), Allocation(shape, np.array([0, 1]), interleaved(4, 2), 1)

@@ -80,7 +80,9 @@ def test_a_chunk_pushed_back_by_the_pace_of_the_one_before_keeps_its_own() -> No
     network = b.build()
     grid = make_grid(network.nodes[1], MappingOption(), chip)
     split = Split(*(np.array(column) for column in ([0, 0], [0, 2], [1, 3], [1, 1])))
-    problem = problem_of(Plan("hand", (grid,), [Allocation(Shape(1, 1, 1, 4), np.array([0]), split)]), network, chip)
+    problem = problem_of(
+        Plan("hand", (grid,), [Allocation(Shape(1, 1, 2, 1, 1, 4), np.array([0]), split)]), network, chip
+    )
     paced = replace(problem, chunks=replace(problem.chunks, pace=np.array([100, 100])))
     times = list_schedule.solve(paced)
     assert times.end.tolist() == [167, 332]

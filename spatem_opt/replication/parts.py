@@ -1,0 +1,195 @@
+"""Which OUs lie on which crossbar of a copy: parts of the grid in tiles, groupings of each part on its crossbars.
+
+The grid is cut into strips of columns, a strip into parts one below the other, a part is grouped as
+:mod:`spatem_opt.grouping` would (SPEC 3.2). Strips are cut between rows, or into runs of equally many OUs. To spread
+homes, the last rows of a strip are dealt out by columns: each part gets those of its share, and is thereby their home.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from spatem_opt.cost_model import rectangle_ous
+from spatem_opt.grouping import strips
+from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.walk import best_walk
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A rectangle of rows x columns, and loose pieces of rows.
+
+    Parameters
+    ----------
+    core : tuple of int
+        top, bottom, left, right; may be empty.
+    loose : tuple of (row, left, right)
+    """
+
+    core: tuple[int, int, int, int]
+    loose: tuple[tuple[int, int, int], ...] = ()
+
+
+def rectangles(grid: Grid, shape: Shape) -> IntArray:
+    """OU rectangles of a copy's crossbars, numbered in the order in which they are laid down; shape (rectangles, 5).
+
+    Columns: crossbar, row_start, row_stop, col_start, col_stop.
+
+    Raises
+    ------
+    ValueError
+        If parts have more OUs than the shape has slots for.
+    """
+    rows, cols, groups = len(grid.rows), len(grid.cols), grid.weights.groups
+    if grid.option.storage == "filled":
+        return _numbered(_block_rectangles(grid))
+    if shape.parts * shape.size == 1:
+        edge = np.arange(shape.bundles + 1) * groups // shape.bundles
+        return _numbered(np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1))
+    one = _of_group(grid, shape)
+    shift = np.arange(groups)[:, None, None] * np.array([shape.parts * shape.size, rows, rows, cols, cols])
+    return np.reshape(one + shift, (-1, 5))
+
+
+def _numbered(rect: IntArray) -> IntArray:
+    return np.column_stack([np.arange(len(rect)), rect])
+
+
+def _of_group(grid: Grid, shape: Shape) -> IntArray:
+    """Rectangles of one group's grid."""
+    sections = row_sections(grid) if shape.parts > 1 else 1
+    rows = len(grid.rows) // sections
+    cost = (
+        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
+        int(grid.column_sums().max()) * grid.partial_sum_bits,
+    )
+    tables = []
+    for number, part in enumerate(_parts(rows, len(grid.cols), shape)):
+        table = _grouped(part, sections, rows, shape, cost)
+        table[:, 0] += number * shape.size
+        tables.append(table)
+    return np.concatenate(tables)
+
+
+def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
+    """Parts in the order in which they are laid down: strip by strip, every other strip upwards."""
+    home = HOME_ROWS if shape.cut == "homes" else 0
+    for strip, left in enumerate(range(0, cols, shape.width)):
+        right = min(cols, left + shape.width)
+        count = shape.deep if right - left == shape.width else shape.parts - strip * shape.deep
+        if shape.cut == "rows":
+            made = list(_between_rows(rows, count, left, right))
+        else:
+            made = list(_runs(rows - home, count, left, right, range(rows - home, rows)))
+        yield from made if strip % 2 == 0 else made[::-1]
+
+
+def _between_rows(rows: int, count: int, left: int, right: int) -> Iterator[Part]:
+    """Parts of whole rows; those in the middle are the highest, and so the homes of the strip."""
+    for part in range(count):
+        yield Part(((part * rows + count // 2) // count, ((part + 1) * rows + count // 2) // count, left, right))
+
+
+def _runs(rows: int, count: int, left: int, right: int, home: range) -> Iterator[Part]:
+    """Parts of equally many OUs, row by row, and of the home rows a share of the columns each."""
+    width = right - left
+    for part in range(count):
+        start, stop = part * rows * width // count, (part + 1) * rows * width // count
+        top, bottom = -(-start // width), stop // width
+        loose = []
+        if top > bottom:
+            loose.append((bottom, left + start % width, left + stop % width))
+        else:
+            loose += [(top - 1, left + start % width, right)] if start % width else []
+            loose += [(bottom, left, left + stop % width)] if stop % width else []
+        share = left + part * width // count, left + (part + 1) * width // count
+        loose += [(row, *share) for row in home if share[0] < share[1]]
+        yield Part((top, max(top, bottom), left, right), tuple(loose))
+
+
+def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> IntArray:
+    """A part's rectangles: the core grouped, the loose pieces on what crossbars it leaves, or in slots that it does."""
+    top, bottom, left, right = part.core
+    loose = np.array(part.loose, dtype=np.int64).reshape(-1, 3)
+    amount = sections * int((loose[:, 2] - loose[:, 1]).sum())
+    high, wide = sections * (bottom - top), right - left
+    apart = shape.size - -(-amount // shape.serial)
+    size = apart if high * wide <= apart * shape.serial else shape.size
+    table = _core(high, wide, size, shape.serial, *cost).copy()
+    free = shape.serial - np.bincount(
+        table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3]), shape.size
+    ).astype(np.int64)
+    table = _in_sections(table, bottom - top, rows) + np.array([0, top, top, left, left])
+    return np.concatenate([table, _filled_in(_repeated(loose, sections, rows), free)]) if amount else table
+
+
+@lru_cache(maxsize=1024)
+def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
+    """A grouping of a full grid; columns group, row_start, row_stop, col_start, col_stop."""
+    if rows * cols == 0:
+        return np.zeros((0, 5), dtype=np.int64)
+    problem = Problem(rows, cols, size, serial, row_cost, col_cost)
+    plan = strips.best_plan(problem)
+    grouping = strips.lay_out(problem, plan) if plan is not None else best_walk(problem)
+    if grouping is None:
+        raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
+    return grouping.table()
+
+
+def _in_sections(table: IntArray, high: int, rows: int) -> IntArray:
+    """Rectangles over rows of all sections of a part, one section after the other, in rows of the grid."""
+    if high == 0:
+        return table
+    first, last = table[:, 1] // high, (table[:, 2] - 1) // high
+    times = last - first + 1
+    own = np.repeat(table, times, axis=0)
+    section = np.repeat(first, times) + np.arange(len(own)) - np.repeat(np.cumsum(times) - times, times)
+    shift = section * (rows - high)
+    own[:, 1] = np.maximum(own[:, 1], section * high) + shift
+    own[:, 2] = np.minimum(own[:, 2], (section + 1) * high) + shift
+    return own
+
+
+def _repeated(loose: IntArray, sections: int, rows: int) -> IntArray:
+    """Pieces of rows in all sections."""
+    shift = np.arange(sections)[:, None, None] * np.array([rows, 0, 0])
+    return np.reshape(loose + shift, (-1, 3))
+
+
+def _filled_in(loose: IntArray, free: IntArray) -> IntArray:
+    """Rectangles of pieces of rows in free slots, those of the last crossbars first."""
+    ends = np.cumsum(loose[:, 2] - loose[:, 1])
+    room = np.cumsum(free[::-1])
+    cuts = np.unique(np.concatenate([[0], ends, room[room < ends[-1]]]))
+    start, stop = cuts[:-1], cuts[1:]
+    piece = np.searchsorted(ends, start, side="right")
+    crossbar = len(free) - 1 - np.searchsorted(room, start, side="right")
+    shift = loose[piece, 2] - ends[piece]
+    return np.stack([crossbar, loose[piece, 0], loose[piece, 0] + 1, start + shift, stop + shift], axis=1)
+
+
+def filled_shape(grid: Grid) -> Shape:
+    """The only shape of a filled grid: one crossbar for every storage block."""
+    rect = _block_rectangles(grid)
+    blocks = int(grid.rows.block[-1] + 1) * int(grid.cols.block[-1] + 1)
+    return Shape(grid.weights.groups, 1, len(grid.cols), 1, blocks, int(rectangle_ous(grid, rect).max()))
+
+
+def _block_rectangles(grid: Grid) -> IntArray:
+    """Storage blocks of a filled grid, down the rows first (the order of the OU simulator's layer mapping)."""
+    row_edge = np.searchsorted(grid.rows.block, np.arange(grid.rows.block[-1] + 2))
+    col_edge = np.searchsorted(grid.cols.block, np.arange(grid.cols.block[-1] + 2))
+    j, i = (
+        axis.ravel() for axis in np.meshgrid(np.arange(len(col_edge) - 1), np.arange(len(row_edge) - 1), indexing="ij")
+    )
+    one = np.stack([row_edge[i], row_edge[i + 1], col_edge[j], col_edge[j + 1]], axis=1)
+    rows, cols = len(grid.rows), len(grid.cols)
+    shift = np.arange(grid.weights.groups)[:, None, None] * np.array([rows, rows, cols, cols])
+    rect = np.reshape(one + shift, (-1, 4))
+    return np.asarray(rect[rectangle_ous(grid, rect) > 0])
