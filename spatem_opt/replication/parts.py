@@ -14,11 +14,15 @@ from functools import lru_cache
 import numpy as np
 
 from spatem_opt.cost_model import rectangle_ous
-from spatem_opt.grouping import strips
+from spatem_opt.grouping import bounds, guillotine, strips
 from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
+
+NEAR = 1.03
+"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,10 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     grouping = strips.lay_out(problem, plan) if plan is not None else best_walk(problem)
     if grouping is None:
         raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
+    cost = objective(problem, grouping)
+    if cost > NEAR * bounds.lower_bound(problem):
+        other = guillotine.solve(problem)
+        grouping = other if other is not None and objective(problem, other) < cost else grouping
     return grouping.table()
 
 
