@@ -40,9 +40,10 @@ FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
 RUN_FREED, HEAVIEST = 0.5, 2
 """How often a variation changes the weight of a run of layers only; largest weight."""
-BURST, BURSTS = 0.5, (0.0, 1.0)
-"""Share of a bin's burst that segments count on (the queue of a router is not empty when theirs begins), and others
-that are tried for latency."""
+LESS_SHARE = 0.45
+"""Share of the routers that is tried for latency besides that of a setting."""
+BURST = 0.5
+"""Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
 MANY_LAYERS = 400
@@ -94,6 +95,12 @@ class Setting:
         return replace(self, price=price if self.side_by_side or rng.random() > 0.1 else 0.0, router_share=share)
 
 
+SHORT = (
+    Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
+)  # fmt: skip
+"""More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""
+
+
 class Candidates:
     """Plans for one network, chip and objective; what they share is computed once, on first use.
 
@@ -108,12 +115,15 @@ class Candidates:
     def settings(self) -> list[Setting]:
         """Settings to begin with; a single one for networks whose tables are large."""
         prices = PRICES[self.objective]
-        beside = self.objective not in ("latency", "throughput") and len(self.nodes) <= MANY_LAYERS
-        few = prices if len(self.nodes) <= MANY_LAYERS else prices[:1]
-        found = [Setting(price, side_by_side=beside) for price in few]
-        if self.objective == "latency" and self.burst:
-            found += [replace(found[0], burst=burst) for burst in BURSTS]
-        return [*found, Setting(0.0, SMALL_SHARE)] if self.effort and self.objective == "latency" else found
+        beside = self.objective not in ("latency", "throughput")
+        if len(self.nodes) > MANY_LAYERS:
+            return [Setting(prices[0])]
+        found = [Setting(price, side_by_side=beside) for price in prices]
+        if self.objective == "latency":
+            found.insert(1, replace(found[0], router_share=LESS_SHARE))
+            found += SHORT if self.burst else []
+            found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+        return found
 
     def steady_settings(self) -> list[Setting]:
         """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
