@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.layers import Edge, Network, Node
 
 IntArray = NDArray[np.int64]
 
@@ -63,19 +63,23 @@ def latency(network: Network, architecture: Architecture) -> Bound:
     nodes = network.nodes
     work = np.array([operations(node, architecture) for node in nodes])
     first = np.array([_first_window(node, architecture) for node in nodes])
-    head = np.zeros(len(nodes), dtype=np.int64)
-    tail = np.zeros(len(nodes), dtype=np.int64)
+    head, done = first.copy(), first.copy()  # before any window is done, before all are
+    tail = first.copy()
     for i, node in enumerate(nodes):
-        before = max((int(head[p]) for edge in node.edges for p in edge.producers), default=0)
-        head[i] = before + first[i]
+        for edge in node.edges:
+            some, every = _reads(edge)
+            before = max(int(head[p]) for p in edge.producers)
+            done[i] = max(done[i], before + first[i] if some else 0)
+            head[i] = max(head[i], before + first[i] if every else 0)
     for i in range(len(nodes) - 1, -1, -1):
-        tail[i] += first[i]
         for edge in nodes[i].edges:
+            some, every = _reads(edge)
+            after = tail[i] if every else first[i] if some else 0
             for p in edge.producers:
-                tail[p] = max(tail[p], tail[i])
+                tail[p] = max(tail[p], first[p] + after)
     terms = {
         "work": _share(int(work.sum()), architecture.crossbars),
-        "path": int(head.max(initial=0)),
+        "path": int(done.max(initial=0)),
         "barrier": _barrier(network, work, tail, architecture),
     }
     if architecture.input_load == "needed":
@@ -115,6 +119,12 @@ def energy(network: Network, architecture: Architecture) -> Bound:
         "energy": ous * (a.ou_fj + a.ou_cols * a.adc_fj) + bits * min(a.buffer_bit_fj, a.hop_bit_fj)
         + digital * a.digital_op_fj + static
     })  # fmt: skip
+
+
+def _reads(edge: Edge) -> tuple[bool, bool]:
+    """Whether some window, and whether every window, reads data over an edge: the others read nothing but padding."""
+    rows, cols = ((taps >= 0).any(axis=1) for taps in (edge.rows, edge.cols))
+    return bool(rows.any() and cols.any()), bool(rows.all() and cols.all())
 
 
 def _share(amount: int, rate: int) -> int:
