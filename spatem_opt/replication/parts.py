@@ -21,8 +21,9 @@ from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
-NEAR = 1.03
-"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, some hundredths of a second."""
+NEAR, QUICK = 1.03, 4_000_000
+"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for them:
+some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     if grouping is None:
         raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
     cost = objective(problem, grouping)
-    if cost > NEAR * bounds.lower_bound(problem):
+    if cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
         other = guillotine.solve(problem)
         grouping = other if other is not None and objective(problem, other) < cost else grouping
     return grouping.table()
