@@ -22,8 +22,8 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
 NEAR, QUICK = 1.03, 4_000_000
-"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for them:
-some hundredths of a second."""
+"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
+them: some hundredths of a second."""
 
 
 @dataclass(frozen=True, slots=True)
