@@ -31,6 +31,8 @@ PACES, SLOW_PACES = 160, 40
 """Paces tried: most around what the chip can do, spaced by a few per cent, the rest up to the slowest way."""
 SHARES = np.array(WIDTHS) / CELLS
 """Shares of the chip that a run may have to itself."""
+FINER = 12
+"""Paces tried, once runs are cut, between that of a run and the one before."""
 COARSER = 3
 """Of the paces, one in so many is tried where runs may lie side by side: there are as many tables as widths."""
 PACED = 1.1
@@ -62,12 +64,12 @@ class Cuts:
     ----------
     segment, way : int64 arrays, shape (layers,)
     cost : float
-        The surrogate.
+        The surrogate, at the paces of the grid.
     cells : int64 array, shape (segments, 2)
         First and last of the :data:`~spatem_opt.replication.shelves.CELLS` parts of the chip that each segment may use.
         Empty: all of them have the whole chip.
     cycles : float, optional
-        The part of the cost that is latency.
+        The part that is latency, at paces refined.
     """
 
     segment: IntArray
@@ -185,8 +187,11 @@ class Runs:
         room = fill if stop > first + 1 else 1.0
         fits = need <= room * SHARES[width] * self.architecture.crossbars
         fits &= sent <= SHARES[width] * self.router * (self.paces + self.burst)
-        trail = max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
-        return np.where(fits, self.paces * (1 + trail) + self.price * bits, np.inf)
+        return np.where(fits, self.paces * (1 + self.trail(first, stop)) + self.price * bits, np.inf)
+
+    def trail(self, first: int, stop: int) -> float:
+        """How far the last layer of a run trails its start, in paces."""
+        return max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
 
 
 def lags(network: Network) -> tuple[FloatArray, FloatArray]:
@@ -262,15 +267,32 @@ def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, u
         shelf = [(first, stop, 0, CELLS)] if shelves is None else shelves.runs(s, first, stop)
         found = [(s, *run) for run in shelf] + found
         used, stop = used - int(runs.slots[s]), first
-    way = np.zeros(len(runs.options), dtype=np.int64)
-    for s, first, stop, _, cells in found:
-        width = WIDTHS.index(cells)
-        pace = float(runs.paces[runs.run_costs(first, stop, fill, width)[s].argmin()])
-        for layer in range(first, stop):
-            way[layer] = runs.pick(runs.options[layer], int(runs.slots[s]), pace, width) or 0
+    picked = [_refined(runs, s, first, stop, fill, WIDTHS.index(cells)) for s, first, stop, _, cells in found]
+    way = np.array([k for _, ways in picked for k in ways])
     segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
-    priced = runs.price * sum(float(option.bits[k]) for option, k in zip(runs.options, way, strict=True))
-    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), cost - priced)
+    cycles = sum(pace * (1 + runs.trail(run[1], run[2])) for (pace, _), run in zip(picked, found, strict=True))
+    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), cycles)
+
+
+def _refined(runs: Runs, s: int, first: int, stop: int, fill: float, width: int) -> tuple[float, list[int]]:
+    """Best pace of a run and its ways: that of the grid, or one of those between it and the one before."""
+    grid = runs.run_costs(first, stop, fill, width)[s]
+    best = int(grid.argmin())
+    slots, room = int(runs.slots[s]), (fill if stop > first + 1 else 1.0) * SHARES[width]
+    options = runs.options[first:stop]
+    found = float(runs.paces[best]), [runs.pick(way, slots, float(runs.paces[best]), width) or 0 for way in options]
+    least = grid[best]
+    for pace in np.linspace(runs.paces[max(best - 1, 0)], runs.paces[best], FINER, endpoint=False)[1:].tolist():
+        ways = [runs.pick(way, slots, pace, width) for way in options]
+        pairs = [(way, k) for way, k in zip(options, ways, strict=True) if k is not None]
+        need, sent, bits = (
+            sum(float(getattr(way, name)[k]) for way, k in pairs) for name in ("crossbars", "hop_bits", "bits")
+        )
+        fits = need <= room * runs.architecture.crossbars and sent <= SHARES[width] * runs.router * (pace + runs.burst)
+        cost = pace * (1 + runs.trail(first, stop)) + runs.price * bits
+        if len(pairs) == len(options) and fits and cost < least:
+            least, found = cost, (pace, [k for _, k in pairs])
+    return found
 
 
 def regions(cuts: Cuts, architecture: Architecture) -> IntArray:
