@@ -28,7 +28,8 @@ def priced(network: str, chip: str) -> tuple[Candidates, segments.Runs]:
 
 
 def gap(network: str, chip: str, target: float) -> float:
-    """Proven gap; the heuristic's cuts are a solution, and not better than the bound."""
+    """Proven gap; the heuristic's cuts are a solution, and not better than the bound. Its ways, picked at a pace between
+    two of the grid, may cost a little more at that of the grid."""
     _, runs = priced(network, chip)
     fills = [(fill, cuts) for fill in (0.97, 1.0) if (cuts := segments.cut(runs, fill=fill)) is not None]
     fill, cuts = fills[0]
@@ -38,7 +39,7 @@ def gap(network: str, chip: str, target: float) -> float:
     found = master.solve(problem, time_limit=120, workers=2, hint=start, gap=target)
     assert found.objective is not None
     assert found.bound is not None
-    assert found.bound <= found.objective <= check(problem, start).objective <= cuts.cost * UNIT + 1000
+    assert found.bound <= found.objective <= check(problem, start).objective <= 1.02 * cuts.cost * UNIT + 1000
     return (found.objective - found.bound) / found.objective
 
 
