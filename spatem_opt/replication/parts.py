@@ -21,7 +21,7 @@ from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
-NEAR, QUICK = 1.03, 4_000_000
+NEAR, QUICK = 1.03, 2_500_000
 """Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
 them: some hundredths of a second."""
 

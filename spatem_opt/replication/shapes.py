@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +70,8 @@ def menu(capacity: int) -> IntArray:
     return np.array(slots)
 
 
-def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
+@lru_cache(maxsize=4096)
+def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> tuple[Shape, ...]:
     """Shapes of at most ``serial`` OUs per crossbar with the fewest tiles; empty if none is that small.
 
     Copies that fit in a tile take as few crossbars as they can, or so many that as many as fit take all of it; larger
@@ -77,17 +80,17 @@ def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> list[Shape]:
     groups, ous = grid.weights.groups, len(grid.rows) * len(grid.cols)
     if groups > 1 and serial >= ous:
         bundles = -(-groups // (serial // ous))
-        return [Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous)]
+        return (Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous),)
     crossbars = -(-ous // serial)
     if crossbars <= per_tile:
         sizes = {crossbars, min(ous, per_tile // (per_tile // crossbars))}
-        return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes)]
+        return tuple(Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes))
     found = _tiled(grid, serial, per_tile)
     if crossbars <= HALVES * per_tile and per_tile > 1:
         halves = _tiled(grid, serial, per_tile // 2)
         if halves and (not found or halves[0].crossbars < found[0].crossbars):
             found += halves
-    return found
+    return tuple(found)
 
 
 def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
@@ -96,7 +99,7 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
     if not found:
         return None
     least = min(shape.crossbars for shape in found)
-    found = [shape for shape in found if shape.crossbars == least]
+    found = tuple(shape for shape in found if shape.crossbars == least)
     repeats, sums = window_traffic(grid, found, per_tile)
     weights, (sy, sx) = grid.weights, grid.weights.stride
     fresh = (1 if weights.transposed else sy * sx) * weights.in_channels * weights.groups * grid.activation_bits
@@ -161,7 +164,7 @@ def _largest(rows: int, width: IntArray, deep: IntArray, cut: str) -> IntArray:
     return np.asarray(-(-(rows - home) * width // deep) + home * -(-width // deep))
 
 
-def window_traffic(grid: Grid, shapes: list[Shape], per_tile: int) -> tuple[FloatArray, FloatArray]:
+def window_traffic(grid: Grid, shapes: Sequence[Shape], per_tile: int) -> tuple[FloatArray, FloatArray]:
     """In how many tiles of a copy every input is needed, and the bits per window that tiles send to be added up.
 
     A strip of g parts needs all inputs, those of rows that a cut divides once more per cut, and where homes are spread

@@ -28,8 +28,10 @@ def priced(network: str, chip: str) -> tuple[Candidates, segments.Runs]:
 
 
 def gap(network: str, chip: str, target: float) -> float:
-    """Proven gap; the heuristic's cuts are a solution, and not better than the bound. Its ways, picked at a pace between
-    two of the grid, may cost a little more at that of the grid."""
+    """Proven gap; the heuristic's cuts are a solution, and not better than the bound.
+
+    Its ways, picked at a pace between two of the grid, may cost a little more at that of the grid.
+    """
     _, runs = priced(network, chip)
     fills = [(fill, cuts) for fill in (0.97, 1.0) if (cuts := segments.cut(runs, fill=fill)) is not None]
     fill, cuts = fills[0]
