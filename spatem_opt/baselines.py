@@ -61,7 +61,7 @@ def vw_sdk(network: Network, architecture: Architecture) -> Plan | None:
     """Per layer the parallel window of fewest OU operations (VW-SDK, DATE 2022), im2col if none is better."""
 
     def best(node: Node) -> MappingOption:
-        options = [o for o in layer_options(node, architecture, "filled") if o.scheme != "kernel-split"]
+        options = [o for o in layer_options(node, architecture, "filled") if o.scheme in ("im2col", "parallel-window")]
         return min(options, key=lambda option: operations_of(node, option, architecture))
 
     grids = _grids(network, architecture, best)

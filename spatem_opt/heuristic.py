@@ -28,6 +28,9 @@ PRICES = {
 """Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
+ALIGNED = MappingOption("channel-split")
+"""Tried where it costs operations but no more than that: it reads as much from tiles' buffers, which is all that the
+mapping step knows of, but cuts between channels send fewer inputs to two tiles."""
 SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
 SMALL_SHARE = 0.2
@@ -68,6 +71,10 @@ class Setting:
         Share of a bin's burst that segments may count on, where it matters (:attr:`Candidates.burst`).
     steady : float
         If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
+    waits : float
+        Share of a segment's trail that the next one is taken to wait for.
+    strips : int
+        Strips of the image that all segments are laid out in; 0: each in as many as suit it.
     """
 
     price: float
@@ -76,6 +83,8 @@ class Setting:
     weights: tuple[float, ...] = ()
     burst: float = BURST
     steady: float = 0.0
+    waits: float = 1.0
+    strips: int = 0
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
         """A setting nearby: another price and share, or another weight of a run of layers.
@@ -188,12 +197,14 @@ class Candidates:
         priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
-            setting.burst * self.burst,
+            setting.burst * self.burst, setting.waits,
         )  # fmt: skip
 
     def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
-        placed = segments.allocate(cuts, self.ways(setting), self.grids, self.network, self.architecture)
+        placed = segments.allocate(
+            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips
+        )
         if placed is None:
             return None
         return Plan("segments", *placed, regions=segments.regions(cuts, self.architecture), estimate=cuts.cycles)
@@ -217,11 +228,11 @@ class Candidates:
         found: list[tuple[Grid, ...]] = []
         for layer, node in enumerate(self.nodes):
             order = sorted(problem.allowed(layer).nonzero()[0], key=lambda i: int(problem.operations[layer][i]))
-            for i in order:
-                key = (_kind(node), problem.options[layer][i])
-                if key not in made:
-                    made[key] = make_grid(node, problem.options[layer][i], self.architecture)
-            found.append(tuple(made[_kind(node), problem.options[layer][i]] for i in order))
+            options = [*(problem.options[layer][i] for i in order), ALIGNED]
+            for option in options:
+                if (_kind(node), option) not in made:
+                    made[_kind(node), option] = make_grid(node, option, self.architecture)
+            found.append(_worth_trying(tuple(made[_kind(node), option] for option in options)))
         return found
 
     @cached_property
@@ -257,6 +268,13 @@ class Candidates:
     def nodes(self) -> list[Node]:
         """Crossbar layers."""
         return [self.network.nodes[i] for i in self.network.layers]
+
+
+def _worth_trying(grids: tuple[Grid, ...]) -> tuple[Grid, ...]:
+    """The grids, the last of which is aligned: without it where it is no other one, too large, or used only once."""
+    least, aligned = grids[0].operations, grids[-1].operations
+    worth = least < aligned <= (100 + SLACK_PERCENT) * least // 100
+    return grids if worth and grids[0].windows > 1 else grids[:-1]
 
 
 def _gathered(network: Network, architecture: Architecture) -> dict[int, int]:

@@ -24,7 +24,7 @@ from spatem_opt.solution import IntArray, MappingOption, Placement, Schedule, So
 FORMAT = "spatem-solution"
 VERSION = 1
 SECTIONS = ("architecture", "network", "mapping", "grouping", "replication", "placement", "schedule", "claims")
-SCHEMES = ("im2col", "kernel-split", "parallel-window")
+SCHEMES = ("im2col", "channel-split", "kernel-split", "parallel-window")
 STORAGES = ("slotted", "filled")
 _PLACEMENT = tuple(f.name for f in fields(Placement))
 _SCHEDULE = tuple(f.name for f in fields(Schedule))

@@ -12,7 +12,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
-Scheme = Literal["im2col", "kernel-split", "parallel-window"]
+Scheme = Literal["im2col", "channel-split", "kernel-split", "parallel-window"]
 Storage = Literal["slotted", "filled"]
 
 

@@ -18,7 +18,7 @@ BoolArray = NDArray[np.bool_]
 
 def mapping_fault(weights: Weights, option: MappingOption) -> str | None:
     """Why ``option`` is not allowed for the layer, or None."""
-    if option.scheme not in ("im2col", "kernel-split", "parallel-window"):
+    if option.scheme not in ("im2col", "channel-split", "kernel-split", "parallel-window"):
         return f"unknown scheme {option.scheme!r}"
     if option.storage not in ("slotted", "filled"):
         return f"unknown storage {option.storage!r}"
@@ -150,6 +150,8 @@ def build_grid(arch: Architecture, weights: Weights, option: MappingOption) -> O
     row_section, col_section = rows, cols
     if option.scheme == "kernel-split":
         row_section = weights.in_channels
+    elif option.scheme == "channel-split":
+        row_section = max(1, arch.ou_rows // taps) * taps
     elif option.scheme == "parallel-window":
         row_section = arch.ou_rows // taps * taps if taps <= arch.ou_rows else rows
         col_section = arch.ou_cols // strip * strip if strip <= arch.ou_cols else cols

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.solution import MappingOption
+from spatem_opt.solution import MappingOption, Scheme
 
 if TYPE_CHECKING:
     from spatem_opt.architecture import Architecture
@@ -174,8 +174,8 @@ def check_option(node: Node, option: MappingOption) -> None:
     weights, where = node.weights, f"layer {node.name!r}"
     if weights is None:
         raise InstanceError(where, "kind", node.kind, "expected a crossbar layer")
-    if option.scheme not in ("im2col", "kernel-split", "parallel-window"):
-        raise InstanceError(where, "scheme", option.scheme, "expected im2col, kernel-split or parallel-window")
+    if option.scheme not in get_args(Scheme):
+        raise InstanceError(where, "scheme", option.scheme, f"expected one of {', '.join(get_args(Scheme))}")
     if option.storage not in ("slotted", "filled"):
         raise InstanceError(where, "storage", option.storage, "expected slotted or filled")
     if (option.scheme == "parallel-window") != (option.ph * option.pw > 1) or min(option.ph, option.pw) < 1:
@@ -220,6 +220,8 @@ def _row_sections(weights: Weights, option: MappingOption, ou_rows: int) -> IntA
     kh, kw = weights.kernel
     if option.scheme == "kernel-split":
         return np.full(kh * kw, weights.in_channels)
+    if option.scheme == "channel-split":
+        return _equal_sections(weights.in_channels, max(1, ou_rows // (kh * kw))) * kh * kw
     if option.scheme == "parallel-window":
         height, width = patch_size(weights, option)
         if height * width <= ou_rows:

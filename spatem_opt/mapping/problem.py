@@ -128,6 +128,8 @@ def layer_options(node: Node, architecture: Architecture, storage: Storage = "sl
     if weights is None:
         return []
     options = [MappingOption("im2col", storage)]
+    if weights.in_channels > 1 and weights.kernel[0] * weights.kernel[1] > 1:
+        options.append(MappingOption("channel-split", storage))
     if weights.kernel != (1, 1) and not weights.transposed:
         options.append(MappingOption("kernel-split", storage))
     if weights.dilation == (1, 1) and not weights.transposed and node.windows > 1 and weights.kernel != (1, 1):

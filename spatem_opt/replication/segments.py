@@ -97,6 +97,8 @@ class Runs:
         Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.shelves`).
     burst : float
         Cycles of traffic that routers take in on top of what they serve within a pace (M8).
+    waits : float
+        Share of a run's trail that the next run waits for: it begins on crossbars of layers that are done.
     """
 
     def __init__(
@@ -109,13 +111,14 @@ class Runs:
         router_share: float = 0.6,
         side_by_side: bool = False,
         burst: float = 0.0,
+        waits: float = 1.0,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
         self.slots = menu(architecture.ou_slots) if slots is None else slots
         self.widths = range(len(WIDTHS) if side_by_side else 1)
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
-        self.burst = burst
+        self.burst, self.waits = burst, waits
         self.paces = self._paces()[:: COARSER if side_by_side else 1]
         self.before, self.lag = lags(network)
         self.needs = [self._table(width) for width in self.widths]
@@ -190,8 +193,8 @@ class Runs:
         return np.where(fits, self.paces * (1 + self.trail(first, stop)) + self.price * bits, np.inf)
 
     def trail(self, first: int, stop: int) -> float:
-        """How far the last layer of a run trails its start, in paces."""
-        return max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
+        """How far the last layer of a run trails its start, in paces, as far as it counts."""
+        return self.waits * max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
 
 
 def lags(network: Network) -> tuple[FloatArray, FloatArray]:
@@ -303,13 +306,19 @@ def regions(cuts: Cuts, architecture: Architecture) -> IntArray:
 
 
 def allocate(
-    plan: Cuts, options: list[Ways], grids: list[tuple[Grid, ...]], network: Network, architecture: Architecture
+    plan: Cuts,
+    options: list[Ways],
+    grids: list[tuple[Grid, ...]],
+    network: Network,
+    architecture: Architecture,
+    number: int = 0,
 ) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
     """Copies along the walk, segment by segment; None if a segment does not fit.
 
     The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
     each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
-    takes the number of strips, and the direction, that leave its data the shortest way.
+    takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
+    segments cut alike follow each other with less waiting, since what is needed first lies where crossbars are free first.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
@@ -322,9 +331,9 @@ def allocate(
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
-        places = strips.arrange(layers, counts, shapes, positions, feeds, free, architecture)
+        places = strips.arrange(layers, counts, shapes, positions, feeds, free, architecture, number)
         if places is None:
-            places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture)
+            places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture, number)
         if places is None:
             return None
         for layer, place in zip(layers, places, strict=True):

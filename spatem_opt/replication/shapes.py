@@ -179,7 +179,8 @@ def window_traffic(grid: Grid, shapes: Sequence[Shape], per_tile: int) -> tuple[
     strips = np.concatenate([cols // width, cols % width > 0], axis=1)
     share = np.concatenate([cols // width * width, cols % width], axis=1) / cols
     strip = np.maximum(1, np.concatenate([deep, parts - cols // width * deep], axis=1))
-    between = float(np.maximum(last[:-1] - first[1:], 0).mean()) if rows > 1 else 0.0
+    shared = np.maximum(last[:-1] - first[1:], 0)
+    between = np.where(cut > 0, float(shared.mean()) if rows > 1 else 0.0, _at_cuts(shared, strip.astype(np.int64)))
     home = np.where(cut == CUTS.index("homes"), HOME_ROWS, 0)
     divided = np.where(cut > 0, strip - np.gcd(rows - home, strip), 0) / np.maximum(strip - 1, 1)
     again = between + float((last - first).mean()) * divided
@@ -188,6 +189,17 @@ def window_traffic(grid: Grid, shapes: Sequence[Shape], per_tile: int) -> tuple[
     repeats = np.minimum(tiles, 1 + (tiles - 1) * again / grid.weights.in_channels)
     column = float(grid.column_sums().sum()) * grid.partial_sum_bits
     return (strips * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
+
+
+def _at_cuts(shared: IntArray, deep: IntArray) -> FloatArray:
+    """Mean of what rows share with the next at the cuts of strips into parts of whole rows; 0 if there is no cut."""
+    counts, which = np.unique(deep, return_inverse=True)
+    rows = len(shared) + 1
+    mean = np.zeros(len(counts))
+    for i, count in enumerate(counts.tolist()):
+        if count > 1:
+            mean[i] = shared[(np.arange(1, min(count, rows)) * rows + count // 2) // count - 1].mean()
+    return np.asarray(mean[which].reshape(deep.shape))
 
 
 def row_sections(grid: Grid) -> int:

@@ -59,6 +59,7 @@ def arrange(
     feeds: Sequence[Feed],
     region: IntArray,
     architecture: Architecture,
+    number: int = 0,
 ) -> list[IntArray] | None:
     """Places on the walk of the copies of a segment's layers, one array per layer; None if they do not fit.
 
@@ -73,6 +74,8 @@ def arrange(
     region : int64 array, shape (2,)
         First and last place that the segment may take.
     architecture : Architecture
+    number : int
+        Of strips, laid out forwards; 0: whatever leaves data the shortest way.
     """
     parts = [_Units(shapes[i].crossbars, counts[i][0] * counts[i][1], architecture) for i in layers.tolist()]
     owner = np.repeat(np.arange(len(parts)), [len(part.size) for part in parts])
@@ -83,7 +86,8 @@ def arrange(
     spots = {i: way.middle(place, shapes[i].crossbars) for i, place in enumerate(positions) if len(place)}
     here = [feed for feed in feeds if feed.target in inside and (feed.source in spots or feed.source in inside)]
     best, least = None, np.inf
-    for order in _orders(owner, rank, max(len(part.size) for part in parts)):
+    most = max(len(part.size) for part in parts)
+    for order in [_order(owner, rank, number)] if number else _orders(owner, rank, most):
         packed = pack(architecture, size[order], room[order], int(region[0]), int(region[1]))
         if packed is None:
             return None
@@ -117,12 +121,16 @@ class _Units:
 def _orders(owner: IntArray, rank: FloatArray, most: int) -> Iterator[IntArray]:
     """Orders of copies along the walk, for every number of strips that makes a difference, some also backwards."""
     for strips in STRIPS:
-        order = np.lexsort((rank, owner, np.floor(rank * strips)))
+        order = _order(owner, rank, strips)
         yield order
         if strips == 1 or strips >= most:
             yield order[::-1]
         if strips >= most:
             return
+
+
+def _order(owner: IntArray, rank: FloatArray, strips: int) -> IntArray:
+    return np.lexsort((rank, owner, np.floor(rank * strips)))
 
 
 class _Way:

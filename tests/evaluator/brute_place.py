@@ -81,6 +81,9 @@ def build_grid(arch: Architecture, w: Weights, option: MappingOption) -> Grid:
     col_sections = [cols]
     if option.scheme == "im2col":
         row_sections = [[(c, (y, x)) for c in range(w.in_channels) for y in range(kh) for x in range(kw)]]
+    elif option.scheme == "channel-split":
+        channels = chunks(list(range(w.in_channels)), max(1, arch.ou_rows // (kh * kw)))
+        row_sections = [[(c, (y, x)) for c in part for y in range(kh) for x in range(kw)] for part in channels]
     elif option.scheme == "kernel-split":
         row_sections = [[(c, (y, x)) for c in range(w.in_channels)] for y in range(kh) for x in range(kw)]
     else:

@@ -131,7 +131,7 @@ def architecture(rng: Rng) -> Architecture:
 def option(rng: Rng, weights: Weights) -> MappingOption:
     """Any allowed mapping option."""
     storage = str(rng.choice(["slotted", "slotted", "filled"]))
-    scheme = str(rng.choice(["im2col", "kernel-split", "parallel-window"]))
+    scheme = str(rng.choice(["im2col", "channel-split", "kernel-split", "parallel-window"]))
     if scheme == "parallel-window":
         if weights.dilation != (1, 1):
             scheme = "im2col"

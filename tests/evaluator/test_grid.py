@@ -34,6 +34,15 @@ def test_im2col_rows_read_channels_in_order() -> None:
     assert (narrow.channel_start.tolist(), narrow.channel_stop.tolist()) == ([0, 0, 1, 2, 3], [1, 2, 3, 4, 4])
 
 
+def test_channel_split_has_sections_of_whole_channels() -> None:
+    # 2x5 kernel, 10 rows per channel: OU rows of 9 and 1. 1x3 kernel: three channels in an OU row, then two.
+    grid = build_grid(CHIP, Weights(1, 2, 1, (2, 5)), MappingOption("channel-split"))
+    assert (grid.row_stop - grid.row_start).tolist() == [9, 1] * 2
+    assert (grid.channel_start.tolist(), grid.channel_stop.tolist()) == ([0, 0, 1, 1], [1, 1, 2, 2])
+    grid = build_grid(CHIP, Weights(1, 5, 1, (1, 3)), MappingOption("channel-split"))
+    assert (grid.channel_start.tolist(), grid.channel_stop.tolist()) == ([0, 3], [3, 5])
+
+
 def test_kernel_split_has_a_section_per_position() -> None:
     # 4 sections of 10 rows: OU rows of 9 and 1 each.
     grid = build_grid(CHIP, Weights(1, 10, 1, (2, 2)), MappingOption("kernel-split"))

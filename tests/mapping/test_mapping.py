@@ -90,6 +90,21 @@ def test_grid_of_a_convolution_by_hand() -> None:
     assert filled.blocks == 2 * 2
 
 
+def test_channel_split_begins_every_channel_with_an_ou_row() -> None:
+    # 7x7 over 3 channels: 49 rows of a channel are 5 OU rows of 9 and one of 4, where im2col has 147 rows in 17.
+    node = Node("conv", "crossbar", "conv", 8, 9, 9, (), Weights(1, 3, 8, (7, 7)))
+    grid = make_grid(node, MappingOption("channel-split"), Architecture())
+    assert (grid.rows.stop - grid.rows.start).tolist() == [9, 9, 9, 9, 9, 4] * 3
+    first, stop = grid.row_channels()
+    assert first.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert stop.tolist() == [1] * 6 + [2] * 6 + [3] * 6
+    assert grid.window_input_bits == 147 * 16
+    # 2x2 over 5 channels: two channels of 4 rows fit in an OU row of 9, the fifth has one to itself.
+    small = Node("conv", "crossbar", "conv", 8, 9, 9, (), Weights(1, 5, 8, (2, 2)))
+    grid = make_grid(small, MappingOption("channel-split"), Architecture())
+    assert (grid.rows.stop - grid.rows.start).tolist() == [8, 8, 4]
+
+
 def test_grouped_layers_repeat_one_group() -> None:
     node = Node("dw", "crossbar", "conv", 8, 4, 4, (), Weights(8, 1, 1, (3, 3)))
     grid = make_grid(node, MappingOption("im2col"), Architecture())

@@ -31,7 +31,7 @@ def grids(net: str, index: int) -> list[Grid]:
     inputs, filters = table["channels"][index]
     node = Node("conv", "crossbar", "conv", filters, size, size, (), Weights(1, inputs, filters, (kernel, kernel)))
     chip = load_architecture("vw-sdk-512")
-    return [make_grid(node, o, chip) for o in layer_options(node, chip) if o.scheme != "kernel-split"]
+    return [make_grid(node, o, chip) for o in layer_options(node, chip) if o.scheme in ("im2col", "parallel-window")]
 
 
 @pytest.mark.parametrize(("net", "index"), LAYERS)
