@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.bounds import communication, latency
@@ -17,6 +18,8 @@ from spatem_opt.replication import pipeline, segments
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import Ways, ways
 from spatem_opt.solution import MappingOption
+
+IntArray = NDArray[np.int64]
 
 PRICES = {
     "latency": (0.003, 0.03),
@@ -41,10 +44,24 @@ STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
 """Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
-RUN_FREED, HEAVIEST = 0.5, 2
-"""How often a variation changes the weight of a run of layers only; largest weight."""
-LESS_SHARE = 0.45
-"""Share of the routers that is tried for latency besides that of a setting."""
+RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
+"""How often a variation changes the weight of a run of layers only; largest weight; how often that run is a segment,
+the likelier the more cycles it lost."""
+LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
+"""How often a variation changes how segments follow each other, and what it chooses from."""
+MORE_LATENCY = (
+    (0.6, 0.5, 0),
+    (0.45, 0.5, 4),
+    (0.8, 1.0, 0),
+    (0.6, 0.5, 4),
+    (0.8, 0.5, 0),
+    (0.6, 1.0, 4),
+    (0.45, 1.0, 0),
+)
+"""Router share, waits and strips tried for latency besides the usual ones, what helped most networks first; and how
+many of them belong to the first answer."""
+FEW_LAYERS = 40
+"""Layers up to which all of them do."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -86,16 +103,21 @@ class Setting:
     waits: float = 1.0
     strips: int = 0
 
-    def vary(self, rng: np.random.Generator, layers: int, spread: float) -> Setting:
-        """A setting nearby: another price and share, or another weight of a run of layers.
+    def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
+        """A setting nearby: another price and share, other segments, or another weight of a run of layers.
 
-        ``spread``: standard deviation of the logarithm of the price.
+        ``spread``: standard deviation of the logarithm of the price. ``lost``, shape (segments, 3): first and last
+        layer of every segment of the best plan, and the cycles that it lost; runs to change are then drawn from these.
         """
         if self.steady:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
+        if not self.side_by_side and rng.random() < LAID_OUT:
+            return replace(self, waits=float(rng.choice(WAITS)), strips=int(rng.choice(STRIPS)))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
+            if lost is not None and rng.random() < FOCUSED:
+                first, last, _ = lost[rng.choice(len(lost), p=lost[:, 2] / lost[:, 2].sum())]
             weights = np.array(self.weights if self.weights else (0.0,) * layers)
             weights[first : last + 1] = np.clip(weights[first : last + 1] + rng.choice((-1, 1)), -HEAVIEST, HEAVIEST)
             return replace(self, weights=tuple(weights.tolist()))
@@ -129,10 +151,17 @@ class Candidates:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
         if self.objective == "latency":
-            found.insert(1, replace(found[0], router_share=LESS_SHARE))
+            found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else 1]
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
         return found
+
+    def more_settings(self) -> list[Setting]:
+        """Settings that make other segments, or lay them out another way; tried before variations."""
+        if self.objective != "latency":
+            return []
+        price = PRICES[self.objective][0]
+        return [Setting(price, share, waits=waits, strips=strips) for share, waits, strips in MORE_LATENCY]
 
     def steady_settings(self) -> list[Setting]:
         """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
@@ -193,12 +222,17 @@ class Candidates:
         made: dict[tuple[int, float], Ways] = {}
         options = self.ways(setting)
         for way, weight in zip(options, weights, strict=True):
-            made.setdefault((id(way), weight), replace(way, bits=way.bits * 2.0**weight) if weight else way)
+            made.setdefault((id(way), weight), self._weighted(way, weight) if weight else way)
         priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
             setting.burst * self.burst, setting.waits,
         )  # fmt: skip
+
+    def _weighted(self, way: Ways, weight: float) -> Ways:
+        """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
+        hops = 2.0 ** (weight / 2) if self.objective == "latency" else 1.0
+        return replace(way, bits=way.bits * 2.0**weight, hop_bits=way.hop_bits * hops)
 
     def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""

@@ -10,6 +10,7 @@ from functools import partial
 from itertools import chain
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
@@ -42,6 +43,7 @@ NEARBY = 6
 SPREAD, CLOSE = 0.7, 0.2
 """How far prices are varied, and where they are bounded by a latency limit."""
 
+IntArray = NDArray[np.int64]
 Progress = Callable[[str], None]
 
 
@@ -100,14 +102,14 @@ def search(
             progress(name + (f", best so far {run.best}" if run.best is not None else ""))
         plan = make()
         made = None if plan is None else finish(plan, network, architecture, run.limit)
-        better = run.tell(setting, made)
+        better = run.tell(setting, made, plan)
         if plan is None or made is None:
             continue
         yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, plan, setting)
         if better and objective in PRICED and method not in BASELINES:
             moved = improved(plan, problem_of(plan, network, architecture))
             made = finish(moved, network, architecture, run.limit)
-            if run.tell(setting, made) and made is not None:
+            if run.tell(setting, made, moved) and made is not None:
                 name = f"{name}, moved"
                 yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, moved, setting)
 
@@ -132,6 +134,7 @@ class _Search:
         self.best: int | None = None
         self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
+        self.lost: IntArray | None = None
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
 
@@ -149,7 +152,7 @@ class _Search:
         periods = [self.best] if self.objective == "throughput" and self.best is not None else []
         return min([*periods, *([] if self.limit is None else [self.limit])], default=None)
 
-    def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None) -> bool:
+    def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None, plan: Plan | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
         self.fits = self._verdicts.setdefault(self._key, made is not None)
         if made is None or (self.rank is not None and rank(made[1], self.objective) >= self.rank):
@@ -158,6 +161,7 @@ class _Search:
         self.best = self.rank[0]
         if setting is not None:
             self.candidates.best = setting
+            self.lost = None if plan is None or setting.side_by_side or setting.steady else lost_cycles(plan, made[0])
         return True
 
     def planners(self, *, endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
@@ -173,10 +177,13 @@ class _Search:
                 yield from self._baseline(name)
         self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
+        if endless and self.latency_limit is None:
+            for setting in self.candidates.more_settings():
+                yield _name(setting), partial(self._fresh, setting), setting
         while endless or effort > 0:
             effort -= 1
             spread = SPREAD if self.latency_limit is None else CLOSE
-            setting = self.candidates.best.vary(self.random, len(self.network.layers), spread)
+            setting = self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
             yield _name(setting), partial(self._fresh, setting), setting
 
     def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
@@ -245,10 +252,29 @@ class _Search:
         return plan is None or self._key in self._verdicts
 
 
+def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
+    """First and last layer of every segment that takes turns, and the cycles it lost: shape (segments, 3).
+
+    Lost is what a segment's end comes later after the one before than its busiest copy computes; at least 1.
+    """
+    segment, schedule = plan.segment, solution.schedule
+    first = np.flatnonzero(np.diff(segment, prepend=-1))
+    last = np.append(first[1:], len(segment)) - 1
+    end = np.zeros(len(first), dtype=np.int64)
+    np.maximum.at(end, segment[schedule.layer], schedule.end)
+    compute = np.array([
+        grid.phases * a.shape.serial * a.split.most for grid, a in zip(plan.grids, plan.allocations, strict=True)
+    ])  # fmt: skip
+    lost = np.diff(np.maximum.accumulate(end), prepend=0) - np.maximum.reduceat(compute, first)
+    return np.stack([first, last, np.maximum(lost, 1)], axis=1)
+
+
 def _name(setting: Setting) -> str:
     if setting.steady:
         return f"steady (router share {setting.router_share:.2g}, crossbars {setting.steady:.2g})"
     more = ", side by side" if setting.side_by_side else ""
+    more += f", waits {setting.waits:.2g}" if setting.waits < 1 else ""
+    more += f", strips {setting.strips}" if setting.strips else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 

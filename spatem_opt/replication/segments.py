@@ -318,7 +318,7 @@ def allocate(
     The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
     each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
     takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
-    segments cut alike follow each other with less waiting, since what is needed first lies where crossbars are free first.
+    segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
