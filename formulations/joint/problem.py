@@ -258,7 +258,7 @@ def make(
     network: Network,
     architecture: Architecture,
     *,
-    schemes: tuple[str, ...] = ("im2col", "kernel-split", "parallel-window"),
+    schemes: tuple[str, ...] = ("im2col", "channel-split", "kernel-split", "parallel-window"),
     most_copies: int | None = None,
 ) -> Problem:
     """The joint problem of a network on a chip.
@@ -307,7 +307,8 @@ def _ways(node: Node, architecture: Architecture, schemes: tuple[str, ...]) -> l
 
 def same(a: Grid, b: Grid) -> bool:
     """Whether two options of a layer cut it into the same OUs and read the same bits."""
-    if (a.option.scheme, a.option.ph, a.option.pw) != (b.option.scheme, b.option.ph, b.option.pw):
+    kinds = [("im2col" if o.scheme == "channel-split" else o.scheme, o.ph, o.pw) for o in (a.option, b.option)]
+    if kinds[0] != kinds[1]:  # im2col and channel-split have the same rows, cut elsewhere
         return False
     return np.array_equal(a.rows.start, b.rows.start) and np.array_equal(a.cols.start, b.cols.start)
 
