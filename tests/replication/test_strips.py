@@ -26,19 +26,25 @@ def test_feeds_go_through_digital_nodes_to_the_layers_that_host_them() -> None:
     assert found[0, 1] >= 8
 
 
-def place(counts: list[tuple[int, int]], links: list[tuple[int, int]]) -> list[list[int]]:
+def place(counts: list[tuple[int, int]], links: list[tuple[int, int]], number: int = 0) -> list[list[int]]:
     """Places of layers of one crossbar per copy on a row of eight tiles."""
     shapes = [Shape(1, 1, 1, 1, 1, 1)] * len(counts)
     none = [np.zeros(0, dtype=np.int64)] * len(counts)
     data = [Feed(i, j, 1.0) for i, j in links]
     layers, region = np.arange(len(counts)), np.array([0, 8])
-    found = arrange(layers, counts, shapes, none, data, region, CHIP)
+    found = arrange(layers, counts, shapes, none, data, region, CHIP, number)
     assert found is not None
     return [places.tolist() for places in found]
 
 
 def test_columns_stay_together_where_every_layer_has_copies() -> None:
     assert place([(4, 1), (4, 1)], [(0, 1)]) in ([[0, 2, 4, 6], [1, 3, 5, 7]], [[7, 5, 3, 1], [6, 4, 2, 0]])
+
+
+def test_a_number_of_strips_may_be_given() -> None:
+    counts, links = [(4, 1), (4, 1)], [(0, 1)]
+    assert place(counts, links, 1) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert place(counts, links, 2) == [[0, 1, 4, 5], [2, 3, 6, 7]]
 
 
 def test_single_copies_follow_each_other() -> None:

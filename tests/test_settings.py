@@ -1,0 +1,90 @@
+"""Settings of the segment search, and what the search learns from a solution."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spatem_opt.heuristic import FEW_LAYERS, MORE_LATENCY, Candidates, Setting
+from spatem_opt.mapping.grid import make_grid
+from spatem_opt.network import load
+from spatem_opt.presets import load_architecture
+from spatem_opt.search import finish, lost_cycles
+
+CHIP = "ou-isaac-4x4"
+
+
+def candidates(name: str, objective: str = "latency") -> Candidates:
+    return Candidates(load(name), load_architecture(CHIP, {"adc_bits": 6}), objective)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "resnet50"])
+def test_larger_networks_try_fewer_settings_first(name: str) -> None:
+    made = candidates(name)
+    first, more = made.settings(), made.more_settings()
+    assert len(more) == len(MORE_LATENCY)
+    assert set(more) <= set(first) if len(made.nodes) <= FEW_LAYERS else set(more) & set(first) == {more[0]}
+
+
+@pytest.mark.parametrize("objective", ["throughput", "communication", "energy", "balanced"])
+def test_other_objectives_have_no_settings_for_latency(objective: str) -> None:
+    assert not candidates("cifar10", objective).more_settings()
+
+
+def test_a_trail_that_counts_less_makes_no_more_segments_and_a_lower_estimate() -> None:
+    made = candidates("cifar10")
+    whole, less = (made.segmented(Setting(0.003, waits=waits)) for waits in (1.0, 0.3))
+    assert whole is not None
+    assert less is not None
+    assert less.segment.max() <= whole.segment.max()
+    assert (less.estimate or 0) < (whole.estimate or 0)
+
+
+def test_weights_count_for_routers_only_where_latency_is_asked_for() -> None:
+    for objective, factor in (("latency", 2.0), ("balanced", 1.0)):
+        made = candidates("cifar10", objective)
+        setting = Setting(0.003, weights=(2.0,) * len(made.nodes))
+        plain, heavy = made.runs(replace(setting, weights=())).options, made.runs(setting).options
+        for before, after in zip(plain, heavy, strict=True):
+            assert np.array_equal(after.bits, 4 * before.bits)
+            assert np.array_equal(after.hop_bits, factor * before.hop_bits)
+
+
+def test_variations_prefer_the_segment_that_lost_most() -> None:
+    lost = np.array([[0, 3, 1], [4, 9, 1_000_000]])
+    rng = np.random.default_rng(0)
+    varied = [Setting(0.003).vary(rng, 10, 0.5, lost) for _ in range(300)]
+    weighted = [np.flatnonzero(setting.weights).tolist() for setting in varied if any(setting.weights)]
+    assert weighted.count([4, 5, 6, 7, 8, 9]) > len(weighted) / 2
+    assert {setting.strips for setting in varied} > {0}
+    assert all(0 < setting.waits <= 1 for setting in varied)
+
+
+def test_lost_cycles_are_the_latency_less_what_is_computed() -> None:
+    made = candidates("cifar10")
+    plan = made.segmented(Setting(0.003))
+    assert plan is not None
+    done = finish(plan, made.network, made.architecture)
+    assert done is not None
+    first, last, cycles = lost_cycles(plan, done[0]).T
+    assert np.array_equal(first, np.flatnonzero(np.diff(plan.segment, prepend=-1)))
+    assert np.array_equal(first[1:], last[:-1] + 1)
+    computed = np.array(
+        [grid.phases * a.shape.serial * a.split.most for grid, a in zip(plan.grids, plan.allocations, strict=True)]
+    )
+    busiest = sum(int(computed[i : j + 1].max()) for i, j in zip(first, last, strict=True))
+    assert len(first) > 1
+    assert (cycles >= 1).all()
+    assert cycles.sum() >= done[0].schedule.end.max() - busiest  # more where segments overlap: none loses less than 1
+
+
+def test_kernels_that_span_ou_rows_may_begin_channels_with_one() -> None:
+    made = candidates("resnet18")
+    schemes = [[grid.option.scheme for grid in grids] for grids in made.grids]
+    assert "channel-split" in schemes[0]  # 7 x 7
+    assert all("channel-split" not in found for found in schemes[1:])  # 3 x 3 fills a row of 9, 1 x 1 has no choice
+    grids = {grid.option.scheme: grid for grid in made.grids[0]}
+    assert grids["channel-split"].operations <= 1.15 * grids["im2col"].operations
+    assert make_grid(made.nodes[0], grids["channel-split"].option, made.architecture).ous == grids["channel-split"].ous
