@@ -38,7 +38,7 @@ SMALL_NETWORK, SMALL_EFFORT = 5_000, 30
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
 SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
-FILLS = (0.97, 0.9, 1.0, 0.8)
+FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
 """Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""

@@ -63,10 +63,10 @@ HALVES = 3
 
 
 def menu(capacity: int) -> IntArray:
-    """Slots per crossbar that shapes and runs may take: all small numbers, then about every seventh more."""
+    """Slots per crossbar that shapes and runs may take: all small numbers, then an eleventh more each."""
     slots = [1]
     while slots[-1] < capacity:
-        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 8 // 7)))
+        slots.append(min(capacity, max(slots[-1] + 1, slots[-1] * 12 // 11)))
     return np.array(slots)
 
 
