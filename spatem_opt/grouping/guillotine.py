@@ -6,10 +6,13 @@ sought by bisection. Cuts of the whole grid may join a part that costs less with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from spatem_opt.grouping.bounds import shape_costs
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
 from spatem_opt.grouping.strips import INFINITE, kinds, strip_cost, strip_table
 
@@ -17,6 +20,8 @@ WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
+LADDER = (0.0, 0.05, 0.2, 1.0)
+"""Surcharges of a catalogue, in costs of a full group: the last one comes down to as few groups as possible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +55,47 @@ def solve(problem: Problem) -> Solution | None:
     cost, groups = _leaves(p)
     many, few = _bracket(p, cost, groups)
     return None if few is None else _lay_out(p, groups, _mixed(p, many or few, few))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """Best partitions of all rectangles up to rows x cols, for several surcharges.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its limit on the groups plays no part.
+    leaf_groups : int64 array
+        Groups of the six kinds of strips (:func:`_leaves`).
+    tables : tuple of Tables
+        One per surcharge, ascending.
+    cost, groups : int64 arrays, shape (surcharges, rows + 1, cols + 1)
+        Of the tables; 0 for rectangles without rows or columns.
+    """
+
+    problem: Problem
+    leaf_groups: IntArray
+    tables: tuple[Tables, ...]
+    cost: IntArray
+    groups: IntArray
+
+    def lay_out(self, parts: Sequence[tuple[int, int, int, int, int]]) -> IntArray:
+        """Table of rectangles given (surcharge, rows, cols, top, left) of all parts, groups numbered part by part."""
+        wanted = [Part(self.tables[which], *place) for which, *place in parts if place[0] * place[1] > 0]
+        return _lay_out(self.problem, self.leaf_groups, wanted[::-1]).table()
+
+
+@lru_cache(maxsize=8)
+def catalogue(rows: int, cols: int, size: int, row_cost: int, col_cost: int) -> Catalogue:
+    """The catalogue of rectangles up to rows x cols in groups of at most ``size``."""
+    problem = Problem(rows, cols, rows * cols, size, row_cost, col_cost)
+    cost, groups = _leaves(problem)
+    full = int(shape_costs(problem)[-1])
+    tables = tuple(_run(cost, groups, round(share * full)) for share in LADDER)
+    known = [np.stack([getattr(table, name) for table in tables]) for name in ("cost", "groups")]
+    for table in known:
+        table[:, 0], table[:, :, 0] = 0, 0
+    return Catalogue(problem, groups, tables, *known)
 
 
 def _leaves(problem: Problem) -> tuple[IntArray, IntArray]:

@@ -15,15 +15,23 @@ import numpy as np
 
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.grouping import bounds, guillotine, strips
+from spatem_opt.grouping.guillotine import catalogue
 from spatem_opt.grouping.problem import Problem
 from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
+from spatem_opt.replication.regions import Block, block, filled_in, grouped
+from spatem_opt.replication.regions import cost as price
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
 NEAR, QUICK = 1.03, 2_500_000
 """Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
 them: some hundredths of a second."""
+
+
+LARGE = 10_000_000
+Piece = tuple[int, int, int]
+"""Row, left, right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,34 @@ class Part:
     ----------
     core : tuple of int
         top, bottom, left, right; may be empty.
-    loose : tuple of (row, left, right)
+    head, tail : Piece or None
+        Of the row before the core to the last column, and of the row behind it from the first column. A part within a
+        row is a tail.
+    home : tuple of Piece
+        Of home rows, one below the other.
     """
 
     core: tuple[int, int, int, int]
-    loose: tuple[tuple[int, int, int], ...] = ()
+    head: Piece | None = None
+    tail: Piece | None = None
+    home: tuple[Piece, ...] = ()
+
+    @property
+    def loose(self) -> tuple[Piece, ...]:
+        """All pieces of rows."""
+        return tuple(piece for piece in (self.head, self.tail) if piece) + self.home
+
+    def blocks(self, sections: int, rows: int) -> list[Block]:
+        """The part in all sections of ``rows`` rows each: what it has of the run, and of home rows."""
+        top, bottom, left, right = self.core
+        run = np.arange(top, bottom), self.head, self.tail, left, right
+        if top == bottom and self.head is None and self.tail is not None:
+            run = np.array([self.tail[0]]), None, None, *self.tail[1:]
+        found = [block(*run, sections, rows)]
+        if self.home:
+            own = np.array([row for row, _, _ in self.home])
+            found.append(block(own, None, None, *self.home[0][1:], sections, rows))
+        return found
 
 
 def rectangles(grid: Grid, shape: Shape) -> IntArray:
@@ -75,11 +106,32 @@ def _of_group(grid: Grid, shape: Shape) -> IntArray:
         int(grid.column_sums().max()) * grid.partial_sum_bits,
     )
     tables = []
-    for number, part in enumerate(_parts(rows, len(grid.cols), shape)):
+    parts = list(_parts(rows, len(grid.cols), shape))
+    better = _Better(parts, sections, rows, shape, cost) if shape.parts > 1 and grid.exists is None else None
+    for number, part in enumerate(parts):
         table = _grouped(part, sections, rows, shape, cost)
-        table[:, 0] += number * shape.size
-        tables.append(table)
+        if better is not None:
+            table = better(part, table)
+        tables.append(table + np.array([number * shape.size, 0, 0, 0, 0]))
     return np.concatenate(tables)
+
+
+class _Better:
+    """Other groupings of the parts of a grid, where those found are not near the bound."""
+
+    def __init__(self, parts: list[Part], sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> None:
+        self.sections, self.rows, self.shape, self.cost = sections, rows, shape, cost
+        blocks = [own for part in parts for own in part.blocks(sections, rows)]
+        self.high, self.wide = max(len(own.before) for own in blocks), max(own.width for own in blocks)
+
+    def __call__(self, part: Part, table: IntArray) -> IntArray:
+        """The cheaper one of a part's grouping and the one as a whole."""
+        now = price(table, *self.cost)
+        if self.high * self.wide * (self.high + self.wide) > LARGE:
+            return table
+        known = catalogue(self.high, self.wide, self.shape.serial, *self.cost)
+        other = grouped(part.blocks(self.sections, self.rows), self.shape.size, self.shape.serial, known)
+        return other if price(other, *self.cost) < now else table
 
 
 def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
@@ -107,15 +159,15 @@ def _runs(rows: int, count: int, left: int, right: int, home: range) -> Iterator
     for part in range(count):
         start, stop = part * rows * width // count, (part + 1) * rows * width // count
         top, bottom = -(-start // width), stop // width
-        loose = []
-        if top > bottom:
-            loose.append((bottom, left + start % width, left + stop % width))
-        else:
-            loose += [(top - 1, left + start % width, right)] if start % width else []
-            loose += [(bottom, left, left + stop % width)] if stop % width else []
         share = left + part * width // count, left + (part + 1) * width // count
-        loose += [(row, *share) for row in home if share[0] < share[1]]
-        yield Part((top, max(top, bottom), left, right), tuple(loose))
+        own = tuple((row, *share) for row in home if share[0] < share[1])
+        head = tail = None
+        if top > bottom:
+            tail = bottom, left + start % width, left + stop % width
+        else:
+            head = (top - 1, left + start % width, right) if start % width else None
+            tail = (bottom, left, left + stop % width) if stop % width else None
+        yield Part((top, max(top, bottom), left, right), head, tail, own)
 
 
 def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> IntArray:
@@ -131,7 +183,7 @@ def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int
         table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3]), shape.size
     ).astype(np.int64)
     table = _in_sections(table, bottom - top, rows) + np.array([0, top, top, left, left])
-    return np.concatenate([table, _filled_in(_repeated(loose, sections, rows), free)]) if amount else table
+    return np.concatenate([table, filled_in(_repeated(loose, sections, rows), free)]) if amount else table
 
 
 @lru_cache(maxsize=1024)
@@ -169,18 +221,6 @@ def _repeated(loose: IntArray, sections: int, rows: int) -> IntArray:
     """Pieces of rows in all sections."""
     shift = np.arange(sections)[:, None, None] * np.array([rows, 0, 0])
     return np.reshape(loose + shift, (-1, 3))
-
-
-def _filled_in(loose: IntArray, free: IntArray) -> IntArray:
-    """Rectangles of pieces of rows in free slots, those of the last crossbars first."""
-    ends = np.cumsum(loose[:, 2] - loose[:, 1])
-    room = np.cumsum(free[::-1])
-    cuts = np.unique(np.concatenate([[0], ends, room[room < ends[-1]]]))
-    start, stop = cuts[:-1], cuts[1:]
-    piece = np.searchsorted(ends, start, side="right")
-    crossbar = len(free) - 1 - np.searchsorted(room, start, side="right")
-    shift = loose[piece, 2] - ends[piece]
-    return np.stack([crossbar, loose[piece, 0], loose[piece, 0] + 1, start + shift, stop + shift], axis=1)
 
 
 def filled_shape(grid: Grid) -> Shape:

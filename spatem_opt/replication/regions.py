@@ -1,0 +1,200 @@
+"""Groupings of a part as a whole: its full rows, the row that only some of its columns have, and its home rows.
+
+What a group costs depends on how many rows and columns it touches, not on which these are. The columns of a run are
+therefore turned round until it begins with the first one, and pieces of two rows that complete each other count as one
+row: a run becomes a rectangle, and one row more for the first few columns. Rectangles are grouped by guillotine cuts;
+the least of groups too many are dissolved into what slots the others leave free.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spatem_opt.grouping.guillotine import Catalogue
+from spatem_opt.grouping.referee import distinct
+from spatem_opt.replication.shapes import IntArray
+
+MERGED = 2
+"""Rows that dissolving a group is expected to add to the others."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Rows that share columns; the first ``longer`` columns have more rows than the others.
+
+    Parameters
+    ----------
+    before, after : int64 arrays, shape (rows,)
+        Row of the grid that each row of the block is, in columns before the ``wrap``-th, and in those after it.
+    full : int
+        Rows that have all columns, the first ones; the others have ``longer`` columns.
+    width, longer, wrap : int
+        Columns.
+    left : int
+        Column of the grid that is the first after the wrap.
+    """
+
+    before: IntArray
+    after: IntArray
+    full: int
+    width: int
+    longer: int
+    wrap: int
+    left: int
+
+    @property
+    def ous(self) -> int:
+        """OUs of the block."""
+        return self.full * self.width + (len(self.before) - self.full) * self.longer
+
+    def in_grid(self, table: IntArray) -> IntArray:
+        """Rectangles of the block (group, row_start, row_stop, col_start, col_stop) in rows and columns of the grid."""
+        steps = (np.diff(self.before) != 1) | (np.diff(self.after) != 1)
+        table = _cut(_cut(table, 1, np.flatnonzero(steps) + 1), 3, np.array([self.wrap]))
+        _, top, bottom, left, right = table.T
+        behind = left >= self.wrap
+        shift = np.where(behind, self.left - self.wrap, self.left + self.width - self.wrap)
+        start = np.where(behind, self.after[top], self.before[top])
+        return np.stack([table[:, 0], start, start + bottom - top, left + shift, right + shift], axis=1)
+
+
+def _cut(table: IntArray, axis: int, at: IntArray) -> IntArray:
+    """Rectangles cut at ascending coordinates of an axis, whose start is in column ``axis`` of the table."""
+    first = np.searchsorted(at, table[:, axis], side="right")
+    times = np.searchsorted(at, table[:, axis + 1], side="left") - first + 1
+    own = np.repeat(table, times, axis=0)
+    number = np.arange(len(own)) - np.repeat(np.cumsum(times) - times, times)
+    before = np.repeat(first, times) + number
+    edge = np.concatenate([[np.iinfo(np.int64).min], at, [np.iinfo(np.int64).max]])
+    own[:, axis] = np.maximum(own[:, axis], edge[before])
+    own[:, axis + 1] = np.minimum(own[:, axis + 1], edge[before + 1])
+    return own
+
+
+def block(
+    core: IntArray, head: tuple[int, int, int] | None, tail: tuple[int, int, int] | None, left: int, right: int,
+    sections: int, rows: int,
+) -> Block:  # fmt: skip
+    """The block of a run: rows of the grid with all columns left..right, a piece of the row before and one behind.
+
+    Parameters
+    ----------
+    core : int64 array
+        Rows of the first section with all columns.
+    head, tail : (row, left, right) or None
+        The head ends with the last column, the tail begins with the first.
+    left, right : int
+        Columns.
+    sections, rows : int
+        Sections of the grid, and rows of each; all are alike.
+    """
+    width = right - left
+    first = head[1] - left if head else 0
+    last = tail[2] - left if tail else 0
+    rest = width - first if head else 0
+    full, extra, longer = core, (-1, -1), rest + last
+    if head and tail:
+        extra = head[0], tail[0]
+        if last >= first:  # the pieces make a whole row, and what is left of the tail is some of the next
+            extra, longer = (tail[0], tail[0]), last - first
+    elif head or tail:
+        extra = ((head or tail)[0],) * 2  # type: ignore[index]
+    shift = np.arange(sections)[:, None] * rows
+
+    def repeated(values: IntArray) -> IntArray:
+        return np.reshape(np.asarray(values, dtype=np.int64) + shift, -1)
+
+    before, after = [repeated(full)], [repeated(full)]
+    count = len(full) * sections
+    if head and tail and last >= first:
+        before.append(repeated(np.array([head[0]])))
+        after.append(repeated(np.array([tail[0]])))
+        count += sections
+    if longer:
+        before.append(repeated(np.array([extra[0]])))
+        after.append(repeated(np.array([extra[1]])))
+    return Block(np.concatenate(before), np.concatenate(after), count, width, longer, width - first, left)
+
+
+def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> IntArray:
+    """Rectangles (group, row_start, row_stop, col_start, col_stop) of the blocks in at most ``size`` groups.
+
+    The first block is cut across its rows: above the cut all columns are grouped together, below it those with more
+    rows apart from the others. Of all cuts and surcharges, the cheapest is taken.
+    """
+    main, *others = blocks
+    extra = len(main.before) - main.full
+    below = np.arange(main.full + 1) if extra else np.zeros(1, dtype=np.int64)
+    cost, groups = known.cost, known.groups
+    # Axes: surcharge of what is above the cut, of what is below it and of the other blocks, rows below.
+    above = cost[:, None, main.full - below, main.width], groups[:, None, main.full - below, main.width]
+    total, used = (
+        np.asarray(a + table[None, :, below + extra, main.longer] + table[None, :, below, main.width - main.longer])
+        for a, table in zip(above, (cost, groups), strict=True)
+    )
+    for other in others:
+        total = total + cost[None, :, other.full, other.width, None]
+        used = used + groups[None, :, other.full, other.width, None]
+    estimate = total + MERGED * known.problem.row_cost * np.maximum(0, used - size)
+    high, low, at = (int(i) for i in np.unravel_index(int(estimate.argmin()), estimate.shape))
+    cut = main.full - int(below[at])
+    places = [[
+        (high, cut, main.width, 0, 0),
+        (low, int(below[at]) + extra, main.longer, cut, 0),
+        (low, int(below[at]), main.width - main.longer, cut, main.longer),
+    ], *([(low, other.full, other.width, 0, 0)] for other in others)]  # fmt: skip
+    tables, number = [], 0
+    for own, place in zip(blocks, places, strict=True):
+        if own.ous:
+            table = own.in_grid(known.lay_out(place))
+            table[:, 0] += number
+            number = int(table[:, 0].max()) + 1
+            tables.append(table)
+    return _dissolved(np.concatenate(tables), size, serial)
+
+
+def _dissolved(table: IntArray, size: int, serial: int) -> IntArray:
+    """At most ``size`` groups: the smallest are dealt out to free slots of the others, where most are free first."""
+    sizes = np.bincount(table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3])).astype(np.int64)
+    if len(sizes) <= size:
+        return table
+    # Those to be dissolved first, then by free slots, least free ones first.
+    order = np.argsort(sizes, kind="stable")
+    order = np.concatenate([order[: len(sizes) - size], order[len(sizes) - size :][::-1]])
+    rank = np.argsort(order, kind="stable") - (len(sizes) - size)
+    table = table.copy()
+    table[:, 0] = rank[table[:, 0]]
+    gone = table[table[:, 0] < 0]
+    pieces = np.repeat(gone, gone[:, 2] - gone[:, 1], axis=0)
+    number = np.arange(len(pieces)) - np.repeat(
+        np.cumsum(gone[:, 2] - gone[:, 1]) - gone[:, 2] + gone[:, 1], gone[:, 2] - gone[:, 1]
+    )
+    loose = np.stack([pieces[:, 1] + number, pieces[:, 3], pieces[:, 4]], axis=1)
+    return np.concatenate([table[table[:, 0] >= 0], filled_in(loose, serial - sizes[order[len(sizes) - size :]])])
+
+
+def filled_in(loose: IntArray, free: IntArray) -> IntArray:
+    """Rectangles of pieces of rows in free slots, those of the last crossbars first.
+
+    Parameters
+    ----------
+    loose : int64 array, shape (pieces, 3)
+        Row, left, right.
+    free : int64 array, shape (crossbars,)
+    """
+    ends = np.cumsum(loose[:, 2] - loose[:, 1])
+    room = np.cumsum(free[::-1])
+    cuts = np.unique(np.concatenate([[0], ends, room[room < ends[-1]]]))
+    start, stop = cuts[:-1], cuts[1:]
+    piece = np.searchsorted(ends, start, side="right")
+    crossbar = len(free) - 1 - np.searchsorted(room, start, side="right")
+    shift = loose[piece, 2] - ends[piece]
+    return np.stack([crossbar, loose[piece, 0], loose[piece, 0] + 1, start + shift, stop + shift], axis=1)
+
+
+def cost(table: IntArray, row_cost: int, col_cost: int) -> int:
+    """Bits per window of all groups' rows and columns."""
+    group, top, bottom, left, right = table.T
+    return row_cost * distinct(group, top, bottom) + col_cost * distinct(group, left, right)
