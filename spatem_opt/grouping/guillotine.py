@@ -82,7 +82,7 @@ class Catalogue:
     def lay_out(self, parts: Sequence[tuple[int, int, int, int, int]]) -> IntArray:
         """Table of rectangles given (surcharge, rows, cols, top, left) of all parts, groups numbered part by part."""
         wanted = [Part(self.tables[which], *place) for which, *place in parts if place[0] * place[1] > 0]
-        return _lay_out(self.problem, self.leaf_groups, wanted[::-1]).table()
+        return _lay_out(self.problem, self.leaf_groups, wanted[::-1], packed=True).table()
 
 
 @lru_cache(maxsize=8)
@@ -209,8 +209,8 @@ def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
     return list(whole.divided(best + 1 if best < rows - 1 else best + 2, many, few))
 
 
-def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
-    """Rectangles of the parts, groups numbered on from part to part."""
+def _lay_out(problem: Problem, groups: IntArray, parts: list[Part], *, packed: bool = False) -> Solution:
+    """Rectangles of the parts, groups numbered on from part to part; ``packed``: slots left free are in few groups."""
     rects, used = [], 0
     while parts:
         part = parts.pop()
@@ -221,9 +221,9 @@ def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
         leaf = -1 - cut
         number = int(groups[leaf, part.rows, part.cols])
         if leaf < 3:
-            table = strip_table(part.rows, part.cols, number, problem.size)
+            table = strip_table(part.rows, part.cols, number, problem.size, packed)
         else:
-            table = strip_table(part.cols, part.rows, number, problem.size)[:, [0, 3, 4, 1, 2]]
+            table = strip_table(part.cols, part.rows, number, problem.size, packed)[:, [0, 3, 4, 1, 2]]
         rects.append(table + np.array([used, part.top, part.top, part.left, part.left]))
         used += 1 + int(table[:, 0].max())
     return from_table(np.concatenate(rects))

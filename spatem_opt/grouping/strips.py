@@ -180,13 +180,18 @@ def lay_out(problem: Problem, plan: Plan) -> Solution:
 
 
 @cache
-def strip_table(rows: int, width: int, groups: int, size: int) -> IntArray:
-    """Rectangles (group, row_start, row_stop, col_start, col_stop) of one strip whose first column is 0."""
+def strip_table(rows: int, width: int, groups: int, size: int, packed: bool = False) -> IntArray:
+    """Rectangles (group, row_start, row_stop, col_start, col_stop) of one strip whose first column is 0.
+
+    Where rows are divided, all groups have about as many, or if ``packed`` all but the last as many as they can.
+    """
     whole, spare = size // width, size % width
     shared = max(0, rows - groups * whole)
     rank = np.arange(groups)
     if shared == 0:
         cuts = np.arange(groups + 1) * rows // groups
+        if packed:
+            cuts = np.minimum(np.arange(groups + 1) * whole, rows)
         full = np.stack([rank, cuts[:-1], cuts[1:], 0 * rank, 0 * rank + width], axis=1)
         return np.asarray(full[full[:, 1] < full[:, 2]])
     full = np.stack([rank, rank * whole, (rank + 1) * whole, 0 * rank, 0 * rank + width], axis=1)
