@@ -29,7 +29,7 @@ NEAR, QUICK = 1.03, 2_500_000
 them: some hundredths of a second."""
 
 
-LARGE = 10_000_000
+LARGE = 12_000_000
 Piece = tuple[int, int, int]
 """Row, left, right."""
 

@@ -16,7 +16,7 @@ from spatem_opt.grouping.guillotine import Catalogue
 from spatem_opt.grouping.referee import distinct
 from spatem_opt.replication.shapes import IntArray
 
-MERGED = 2
+MERGED = 1
 """Rows that dissolving a group is expected to add to the others."""
 
 
