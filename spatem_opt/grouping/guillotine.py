@@ -14,14 +14,14 @@ import numpy as np
 
 from spatem_opt.grouping.bounds import shape_costs
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
-from spatem_opt.grouping.strips import INFINITE, kinds, strip_cost, strip_table
+from spatem_opt.grouping.strips import INFINITE, kinds, not_full, strip_cost, strip_table
 
 WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
-LADDER = (0.0, 0.05, 0.2, 1.0)
-"""Surcharges of a catalogue, in costs of a full group: the last one comes down to as few groups as possible."""
+LADDER = ((0.0, 0.0), (0.05, 0.0), (0.2, 0.0), (2.0, 0.0), (0.0, 0.5), (0.1, 0.2))
+"""Surcharges of a catalogue per group, and per group that is not full, in costs of a full group."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,14 +30,15 @@ class Tables:
 
     Parameters
     ----------
-    cost, groups : int64 arrays
-        Communication [bits per window] without surcharge, and groups.
+    cost, groups, partial : int64 arrays
+        Communication [bits per window] without surcharge, groups, and how many of these are not full.
     cut : int64 array
         Rows of the first part; ``rows + `` columns of the first part; ``-1 - leaf`` where nothing is cut.
     """
 
     cost: IntArray
     groups: IntArray
+    partial: IntArray
     cut: IntArray
 
 
@@ -52,9 +53,9 @@ def solve(problem: Problem) -> Solution | None:
     p = problem
     if p.ous * (p.rows + p.cols) > WORK:
         return None
-    cost, groups = _leaves(p)
-    many, few = _bracket(p, cost, groups)
-    return None if few is None else _lay_out(p, groups, _mixed(p, many or few, few))
+    leaves = _leaves(p)
+    many, few = _bracket(p, leaves)
+    return None if few is None else _lay_out(p, leaves[1], _mixed(p, many or few, few))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ class Catalogue:
         Groups of the six kinds of strips (:func:`_leaves`).
     tables : tuple of Tables
         One per surcharge, ascending.
-    cost, groups : int64 arrays, shape (surcharges, rows + 1, cols + 1)
+    cost, groups, partial : int64 arrays, shape (surcharges, rows + 1, cols + 1)
         Of the tables; 0 for rectangles without rows or columns.
     """
 
@@ -78,6 +79,7 @@ class Catalogue:
     tables: tuple[Tables, ...]
     cost: IntArray
     groups: IntArray
+    partial: IntArray
 
     def lay_out(self, parts: Sequence[tuple[int, int, int, int, int]]) -> IntArray:
         """Table of rectangles given (surcharge, rows, cols, top, left) of all parts, groups numbered part by part."""
@@ -89,38 +91,44 @@ class Catalogue:
 def catalogue(rows: int, cols: int, size: int, row_cost: int, col_cost: int) -> Catalogue:
     """The catalogue of rectangles up to rows x cols in groups of at most ``size``."""
     problem = Problem(rows, cols, rows * cols, size, row_cost, col_cost)
-    cost, groups = _leaves(problem)
+    leaves = _leaves(problem)
     full = int(shape_costs(problem)[-1])
-    tables = tuple(_run(cost, groups, round(share * full)) for share in LADDER)
-    known = [np.stack([getattr(table, name) for table in tables]) for name in ("cost", "groups")]
+    tables = tuple(_run(leaves, round(each * full), round(some * full)) for each, some in LADDER)
+    known = [np.stack([getattr(table, name) for table in tables]) for name in ("cost", "groups", "partial")]
     for table in known:
         table[:, 0], table[:, :, 0] = 0, 0
-    return Catalogue(problem, groups, tables, *known)
+    return Catalogue(problem, leaves[1], tables, *known)
 
 
-def _leaves(problem: Problem) -> tuple[IntArray, IntArray]:
-    """Cost and groups of a strip across a whole r x c rectangle, shape (6, rows + 1, cols + 1): three ways to divide
-    it downwards, three sideways."""
-    costs, groups = [], []
+Leaves = tuple[IntArray, IntArray, IntArray]
+"""Cost, groups and groups that are not full of a strip across a whole r x c rectangle, shape (6, rows + 1, cols + 1)
+each: three ways to divide it downwards, three sideways."""
+
+
+def _leaves(problem: Problem) -> Leaves:
+    """All strips across rectangles."""
+    found: list[list[IntArray]] = [[], [], []]
     for q in (problem, problem.transposed()):
         rows, width = np.arange(1, q.rows + 1)[:, None], np.arange(1, min(q.cols, q.size) + 1)
         shape = 3, q.rows + 1, q.cols + 1
-        number, cost = np.ones(shape, dtype=np.int64), np.full(shape, INFINITE)
-        number[:, 1:, 1 : len(width) + 1] = np.moveaxis(kinds(q, width, rows), -1, 0)
-        cost[:, 1:, 1 : len(width) + 1] = strip_cost(q, width, number[:, 1:, 1 : len(width) + 1], rows)
+        number, cost, partial = np.ones(shape, dtype=np.int64), np.full(shape, INFINITE), np.ones(shape, dtype=np.int64)
+        inside = np.s_[:, 1:, 1 : len(width) + 1]
+        number[inside] = np.moveaxis(kinds(q, width, rows), -1, 0)
+        cost[inside] = strip_cost(q, width, number[inside], rows)
+        partial[inside] = not_full(q, width, number[inside], rows)
         turned = (0, 1, 2) if q is problem else (0, 2, 1)
-        costs.append(cost.transpose(turned))
-        groups.append(number.transpose(turned))
-    return np.concatenate(costs), np.concatenate(groups)
+        for tables, table in zip(found, (cost, number, partial), strict=True):
+            tables.append(table.transpose(turned))
+    return np.concatenate(found[0]), np.concatenate(found[1]), np.concatenate(found[2])
 
 
-def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables | None, Tables | None]:
+def _bracket(problem: Problem, leaves: Leaves) -> tuple[Tables | None, Tables | None]:
     """Tables of the highest surcharge tried that leads to too many groups, and of the lowest that does not."""
     many: Tables | None = None
     few: Tables | None = None
     low, high, surcharge = 0, 0, 0
     for _ in range(SURCHARGES):
-        tables = _run(cost, groups, surcharge)
+        tables = _run(leaves, surcharge)
         if tables.groups[-1, -1] <= problem.groups:
             few, high = tables, surcharge
         else:
@@ -134,12 +142,15 @@ def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables
     return many, few
 
 
-def _run(cost: IntArray, groups: IntArray, surcharge: int) -> Tables:
-    """Best partition of all rectangles, by rows; within a row of the tables column by column."""
-    leaf = (cost + surcharge * groups).argmin(axis=0)
-    least, number = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in (cost, groups))
-    tables = Tables(least, number, -1 - leaf)
-    value = tables.cost + surcharge * tables.groups
+def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
+    """Best partition of all rectangles, by rows; within a row of the tables column by column.
+
+    Every group costs a surcharge more, and every group that is not full another one.
+    """
+    cost, groups, partial = leaves
+    leaf = (cost + surcharge * groups + open_surcharge * partial).argmin(axis=0)
+    tables = Tables(*(np.take_along_axis(x, leaf[None], axis=0)[0] for x in leaves), -1 - leaf)
+    value = tables.cost + surcharge * tables.groups + open_surcharge * tables.partial
     rows = len(value) - 1
     for r in range(1, rows + 1):
         if r > 1:
@@ -151,7 +162,7 @@ def _run(cost: IntArray, groups: IntArray, surcharge: int) -> Tables:
             first = int(halves.argmin())
             if halves[first] < row[c]:
                 row[c], cut[c] = halves[first], rows + 1 + first
-                for table in (tables.cost, tables.groups):
+                for table in (tables.cost, tables.groups, tables.partial):
                     table[r, c] = table[r, 1 + first] + table[r, c - 1 - first]
     return tables
 
@@ -161,7 +172,7 @@ def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntAr
     cols = np.flatnonzero(found < value[r])
     first = first[cols] + 1
     value[r, cols], tables.cut[r, cols] = found[cols], first
-    for table in (tables.cost, tables.groups):
+    for table in (tables.cost, tables.groups, tables.partial):
         table[r, cols] = table[first, cols] + table[r - first, cols]
 
 

@@ -74,6 +74,18 @@ def strip_cost(problem: Problem, width: IntArray, groups: IntArray, rows: IntArr
     return np.asarray(np.where(fits, cost, INFINITE), dtype=np.int64)
 
 
+def not_full(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray) -> IntArray:
+    """Groups with free slots in strips as :func:`strip_cost` has them, laid out ``packed``."""
+    whole, spare = problem.size // width, problem.size % width
+    shared = np.maximum(0, rows - groups * whole)
+    free = groups * problem.size - rows * width
+    some = np.maximum(spare, 1)
+    chained = groups < shared * -(-width // some)
+    few = np.where(chained, -(-free // some), groups)
+    most = np.where(shared > 0, few, np.where(spare > 0, groups, 1))
+    return np.asarray(np.clip(most, 0, np.maximum(free, 0)))
+
+
 def kinds(problem: Problem, width: IntArray, rows: IntArray | None = None) -> IntArray:
     """Numbers of groups worth trying for a strip of each width, shape (.., 3): fewest, whole pieces, whole rows."""
     rows, size = np.asarray(problem.rows) if rows is None else rows, problem.size

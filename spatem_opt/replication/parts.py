@@ -20,8 +20,7 @@ from spatem_opt.grouping.problem import Problem
 from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.regions import Block, block, filled_in, grouped
-from spatem_opt.replication.regions import cost as price
+from spatem_opt.replication.regions import Block, block, filled_in, grouped, price
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
 NEAR, QUICK = 1.03, 2_500_000

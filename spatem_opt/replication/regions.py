@@ -16,6 +16,9 @@ from spatem_opt.grouping.guillotine import Catalogue
 from spatem_opt.grouping.referee import distinct
 from spatem_opt.replication.shapes import IntArray
 
+import os
+TRIED = int(os.environ.get("TRIED","6"))
+WEIGHT = float(os.environ.get("WEIGHT","0.5"))
 MERGED = 1
 """Rows that dissolving a group is expected to add to the others."""
 
@@ -127,24 +130,41 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
     main, *others = blocks
     extra = len(main.before) - main.full
     below = np.arange(main.full + 1) if extra else np.zeros(1, dtype=np.int64)
-    cost, groups = known.cost, known.groups
-    # Axes: surcharge of what is above the cut, of what is below it and of the other blocks, rows below.
-    above = cost[:, None, main.full - below, main.width], groups[:, None, main.full - below, main.width]
-    total, used = (
-        np.asarray(a + table[None, :, below + extra, main.longer] + table[None, :, below, main.width - main.longer])
-        for a, table in zip(above, (cost, groups), strict=True)
-    )
-    for other in others:
-        total = total + cost[None, :, other.full, other.width, None]
-        used = used + groups[None, :, other.full, other.width, None]
-    estimate = total + MERGED * known.problem.row_cost * np.maximum(0, used - size)
-    high, low, at = (int(i) for i in np.unravel_index(int(estimate.argmin()), estimate.shape))
-    cut = main.full - int(below[at])
-    places = [[
-        (high, cut, main.width, 0, 0),
-        (low, int(below[at]) + extra, main.longer, cut, 0),
-        (low, int(below[at]), main.width - main.longer, cut, main.longer),
-    ], *([(low, other.full, other.width, 0, 0)] for other in others)]  # fmt: skip
+
+    def summed(known: IntArray) -> IntArray:
+        """Axes: surcharge of what is above the cut, of what is below it and of the other blocks, rows below."""
+        total = known[:, None, main.full - below, main.width] + (
+            known[None, :, below + extra, main.longer] + known[None, :, below, main.width - main.longer]
+        )
+        for other in others:
+            total = total + known[None, :, other.full, other.width, None]
+        return np.asarray(total)
+
+    cost, groups, partial = (summed(table) for table in (known.cost, known.groups, known.partial))
+    over = np.maximum(0, groups - size)
+    free = groups * serial - sum(own.ous for own in blocks)
+    moved = over * (serial - free / np.maximum(partial, 1))
+    pieces = np.maximum(partial - over, 0) * moved / np.maximum(free - over * serial + moved, 1)
+    estimate = cost + WEIGHT * known.problem.row_cost * np.maximum(pieces - over, 0)
+    best, least = None, 0
+    for which in np.argsort(estimate, axis=None, kind="stable")[:TRIED].tolist():
+        high, low, at = (int(i) for i in np.unravel_index(which, estimate.shape))
+        cut = main.full - int(below[at])
+        places = [[
+            (high, cut, main.width, 0, 0),
+            (low, int(below[at]) + extra, main.longer, cut, 0),
+            (low, int(below[at]), main.width - main.longer, cut, main.longer),
+        ], *([(low, other.full, other.width, 0, 0)] for other in others)]  # fmt: skip
+        table = _dissolved(_laid_out(blocks, places, known), size, serial)
+        value = price(table, known.problem.row_cost, known.problem.col_cost)
+        if best is None or value < least:
+            best, least = table, value
+    assert best is not None
+    return best
+
+
+def _laid_out(blocks: list[Block], places: list[list[tuple[int, int, int, int, int]]], known: Catalogue) -> IntArray:
+    """Rectangles of all blocks in the grid, groups numbered on."""
     tables, number = [], 0
     for own, place in zip(blocks, places, strict=True):
         if own.ous:
@@ -152,7 +172,7 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
             table[:, 0] += number
             number = int(table[:, 0].max()) + 1
             tables.append(table)
-    return _dissolved(np.concatenate(tables), size, serial)
+    return np.concatenate(tables)
 
 
 def _dissolved(table: IntArray, size: int, serial: int) -> IntArray:
@@ -194,7 +214,7 @@ def filled_in(loose: IntArray, free: IntArray) -> IntArray:
     return np.stack([crossbar, loose[piece, 0], loose[piece, 0] + 1, start + shift, stop + shift], axis=1)
 
 
-def cost(table: IntArray, row_cost: int, col_cost: int) -> int:
+def price(table: IntArray, row_cost: int, col_cost: int) -> int:
     """Bits per window of all groups' rows and columns."""
     group, top, bottom, left, right = table.T
     return row_cost * distinct(group, top, bottom) + col_cost * distinct(group, left, right)
