@@ -58,6 +58,18 @@ class Part:
         """All pieces of rows."""
         return tuple(piece for piece in (self.head, self.tail) if piece) + self.home
 
+    def moved(self) -> tuple[Part, int, int]:
+        """The same part as far up and to the left as its rows and columns go, and how far down and right it is."""
+        top, bottom, left, right = self.core
+        down = 0 if self.home else min([top, *(row for row, _, _ in self.loose)])
+
+        def shifted(piece: Piece) -> Piece:
+            return piece[0] - down, piece[1] - left, piece[2] - left
+
+        head, tail = (piece and shifted(piece) for piece in (self.head, self.tail))
+        core = top - down, bottom - down, 0, right - left
+        return Part(core, head, tail, tuple(shifted(piece) for piece in self.home)), down, left
+
     def blocks(self, sections: int, rows: int) -> list[Block]:
         """The part in all sections of ``rows`` rows each: what it has of the run, and of home rows."""
         top, bottom, left, right = self.core
@@ -104,14 +116,16 @@ def _of_group(grid: Grid, shape: Shape) -> IntArray:
         int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
         int(grid.column_sums().max()) * grid.partial_sum_bits,
     )
-    tables = []
     parts = list(_parts(rows, len(grid.cols), shape))
     better = _Better(parts, sections, rows, shape, cost) if shape.parts > 1 and grid.exists is None else None
+    known: dict[Part, IntArray] = {}
+    tables = []
     for number, part in enumerate(parts):
-        table = _grouped(part, sections, rows, shape, cost)
-        if better is not None:
-            table = better(part, table)
-        tables.append(table + np.array([number * shape.size, 0, 0, 0, 0]))
+        own, down, right = part.moved()
+        if own not in known:
+            table = _grouped(own, sections, rows, shape, cost)
+            known[own] = table if better is None else better(own, table)
+        tables.append(known[own] + np.array([number * shape.size, down, down, right, right]))
     return np.concatenate(tables)
 
 
