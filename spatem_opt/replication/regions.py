@@ -17,6 +17,7 @@ from spatem_opt.grouping.referee import distinct
 from spatem_opt.replication.shapes import IntArray
 
 import os
+COLUMNS = int(os.environ.get("COLS","128"))
 TRIED = int(os.environ.get("TRIED","6"))
 WEIGHT = float(os.environ.get("WEIGHT","0.5"))
 MERGED = 1
@@ -124,43 +125,67 @@ def block(
 def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> IntArray:
     """Rectangles (group, row_start, row_stop, col_start, col_stop) of the blocks in at most ``size`` groups.
 
-    The first block is cut across its rows: above the cut all columns are grouped together, below it those with more
-    rows apart from the others. Of all cuts and surcharges, the cheapest is taken.
+    The first block is cut into rectangles in many ways (:func:`_zones`); for each, cost and groups are looked up. Of the
+    most promising ones, the cheapest is taken.
     """
     main, *others = blocks
-    extra = len(main.before) - main.full
-    below = np.arange(main.full + 1) if extra else np.zeros(1, dtype=np.int64)
-
-    def summed(known: IntArray) -> IntArray:
-        """Axes: surcharge of what is above the cut, of what is below it and of the other blocks, rows below."""
-        total = known[:, None, main.full - below, main.width] + (
-            known[None, :, below + extra, main.longer] + known[None, :, below, main.width - main.longer]
-        )
+    zones = _zones(main)
+    sums = []
+    for table in (known.cost, known.groups, known.partial):
+        each = table[:, zones[..., 0], zones[..., 1]]
+        rest = each[:, 1:].sum(axis=1)
         for other in others:
-            total = total + known[None, :, other.full, other.width, None]
-        return np.asarray(total)
-
-    cost, groups, partial = (summed(table) for table in (known.cost, known.groups, known.partial))
-    over = np.maximum(0, groups - size)
-    free = groups * serial - sum(own.ous for own in blocks)
-    moved = over * (serial - free / np.maximum(partial, 1))
-    pieces = np.maximum(partial - over, 0) * moved / np.maximum(free - over * serial + moved, 1)
-    estimate = cost + WEIGHT * known.problem.row_cost * np.maximum(pieces - over, 0)
+            rest = rest + table[:, other.full, other.width, None, None]
+        # One surcharge for all; then, where no columns are cut off, any for the core with any for the rest.
+        sums.append((each[:, 0] + rest, each[:, None, 0, 0] + rest[None, :, 0]))
+    ous = sum(own.ous for own in blocks)
+    estimates = [_estimate(*tables, size, serial, ous, known) for tables in zip(*sums, strict=True)]
     best, least = None, 0
-    for which in np.argsort(estimate, axis=None, kind="stable")[:TRIED].tolist():
-        high, low, at = (int(i) for i in np.unravel_index(which, estimate.shape))
-        cut = main.full - int(below[at])
-        places = [[
-            (high, cut, main.width, 0, 0),
-            (low, int(below[at]) + extra, main.longer, cut, 0),
-            (low, int(below[at]), main.width - main.longer, cut, main.longer),
-        ], *([(low, other.full, other.width, 0, 0)] for other in others)]  # fmt: skip
+    order = np.argsort(np.concatenate([estimate.ravel() for estimate in estimates]), kind="stable")[:TRIED]
+    for which in order.tolist():
+        if which < estimates[0].size:
+            low, x, y = (int(i) for i in np.unravel_index(which, estimates[0].shape))
+            high = low
+        else:
+            high, low, y = (int(i) for i in np.unravel_index(which - estimates[0].size, estimates[1].shape))
+            x = 0
+        places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, x, y].tolist())]]
+        places += [[(low, other.full, other.width, 0, 0)] for other in others]
         table = _dissolved(_laid_out(blocks, places, known), size, serial)
         value = price(table, known.problem.row_cost, known.problem.col_cost)
         if best is None or value < least:
             best, least = table, value
     assert best is not None
     return best
+
+
+def _estimate(cost: IntArray, groups: IntArray, partial: IntArray, size: int, serial: int, ous: int, known: Catalogue):
+    """Cost with what dissolving groups is expected to add."""
+    over = np.maximum(0, groups - size)
+    free = groups * serial - ous
+    moved = over * (serial - free / np.maximum(partial, 1))
+    pieces = np.maximum(partial - over, 0) * moved / np.maximum(free - over * serial + moved, 1)
+    return cost + WEIGHT * known.problem.row_cost * np.maximum(pieces - over, 0)
+
+
+def _zones(main: Block) -> IntArray:
+    """Ways to cut a block into rectangles, shape (4, columns cut off, rows cut off, (rows, cols, top, left)).
+
+    Some columns are cut off, on the left, or on the right where all have as many rows. Of the others, some full rows
+    are cut off together with those that not all columns have. What is left is the core, which comes first.
+    """
+    high, wide, long = main.full, main.width, main.longer
+    extra = len(main.before) - high
+    some = np.unique(np.linspace(0, wide, min(wide, COLUMNS) + 1).astype(np.int64)) if extra else np.zeros(1, np.int64)
+    x, y = np.meshgrid(some, np.arange(high + 1 if extra else 1), indexing="ij")
+    left = x <= long
+    zero = np.zeros_like(x)
+    first = np.where(left, x, 0)
+    core = high - y, np.where(left, wide - x, x), zero, first
+    below = y + extra, np.where(left, long - x, long), high - y, first
+    beside = y, np.where(left, wide - long, x - long), high - y, zero + long
+    aside = np.where(left, high + extra, high), np.where(left, x, wide - x), zero, np.where(left, 0, x)
+    return np.stack([np.stack(np.broadcast_arrays(*zone), axis=-1) for zone in (core, below, beside, aside)])
 
 
 def _laid_out(blocks: list[Block], places: list[list[tuple[int, int, int, int, int]]], known: Catalogue) -> IntArray:
