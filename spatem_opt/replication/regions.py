@@ -141,14 +141,14 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
     ous = sum(own.ous for own in blocks)
     estimates = [_estimate(*tables, size, serial, ous, known) for tables in zip(*sums, strict=True)]
     best, least = None, 0
-    order = np.argsort(np.concatenate([estimate.ravel() for estimate in estimates]), kind="stable")[:TRIED]
+    order = np.argsort(np.concatenate([estimate.min(axis=-1).ravel() for estimate in estimates]), kind="stable")[:TRIED]
     for which in order.tolist():
-        if which < estimates[0].size:
-            low, x, y = (int(i) for i in np.unravel_index(which, estimates[0].shape))
-            high = low
+        if which < estimates[0][..., 0].size:
+            low, x = (int(i) for i in np.unravel_index(which, estimates[0].shape[:-1]))
+            high, y = low, int(estimates[0][low, x].argmin())
         else:
-            high, low, y = (int(i) for i in np.unravel_index(which - estimates[0].size, estimates[1].shape))
-            x = 0
+            high, low = (int(i) for i in np.unravel_index(which - estimates[0][..., 0].size, estimates[1].shape[:-1]))
+            x, y = 0, int(estimates[1][high, low].argmin())
         places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, x, y].tolist())]]
         places += [[(low, other.full, other.width, 0, 0)] for other in others]
         table = _dissolved(_laid_out(blocks, places, known), size, serial)
