@@ -20,6 +20,7 @@ import os
 COLUMNS = int(os.environ.get("COLS","128"))
 TRIED = int(os.environ.get("TRIED","6"))
 WEIGHT = float(os.environ.get("WEIGHT","0.5"))
+VICTIMS = 12
 MERGED = 1
 """Rows that dissolving a group is expected to add to the others."""
 
@@ -128,6 +129,7 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
     The first block is cut into rectangles in many ways (:func:`_zones`); for each, cost and groups are looked up. Of the
     most promising ones, the cheapest is taken.
     """
+    costs = known.problem.row_cost, known.problem.col_cost
     main, *others = blocks
     zones = _zones(main)
     sums = []
@@ -151,8 +153,8 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
             x, y = 0, int(estimates[1][high, low].argmin())
         places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, x, y].tolist())]]
         places += [[(low, other.full, other.width, 0, 0)] for other in others]
-        table = _dissolved(_laid_out(blocks, places, known), size, serial)
-        value = price(table, known.problem.row_cost, known.problem.col_cost)
+        table = _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
+        value = price(table, *costs)
         if best is None or value < least:
             best, least = table, value
     assert best is not None
@@ -200,24 +202,55 @@ def _laid_out(blocks: list[Block], places: list[list[tuple[int, int, int, int, i
     return np.concatenate(tables)
 
 
-def _dissolved(table: IntArray, size: int, serial: int) -> IntArray:
-    """At most ``size`` groups: the smallest are dealt out to free slots of the others, where most are free first."""
-    sizes = np.bincount(table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3])).astype(np.int64)
-    if len(sizes) <= size:
-        return table
-    # Those to be dissolved first, then by free slots, least free ones first.
-    order = np.argsort(sizes, kind="stable")
-    order = np.concatenate([order[: len(sizes) - size], order[len(sizes) - size :][::-1]])
-    rank = np.argsort(order, kind="stable") - (len(sizes) - size)
-    table = table.copy()
-    table[:, 0] = rank[table[:, 0]]
-    gone = table[table[:, 0] < 0]
-    pieces = np.repeat(gone, gone[:, 2] - gone[:, 1], axis=0)
-    number = np.arange(len(pieces)) - np.repeat(
-        np.cumsum(gone[:, 2] - gone[:, 1]) - gone[:, 2] + gone[:, 1], gone[:, 2] - gone[:, 1]
-    )
-    loose = np.stack([pieces[:, 1] + number, pieces[:, 3], pieces[:, 4]], axis=1)
-    return np.concatenate([table[table[:, 0] >= 0], filled_in(loose, serial - sizes[order[len(sizes) - size :]])])
+def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
+    """At most ``size`` groups: one after the other is dealt out to free slots of others where that costs least."""
+    while (groups := int(table[:, 0].max()) + 1) > size:
+        ous = np.bincount(table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3])).astype(np.int64)
+        if int(ous.sum()) > size * serial:
+            raise ValueError(f"more OUs than {size} groups of {serial} hold")
+        victim, takers = _victim(table, ous, serial, row_cost, col_cost)
+        mine = table[:, 0] == victim
+        moved = filled_in(_rows_of(table[mine]), (serial - ous)[takers[::-1]])
+        moved[:, 0] = takers[::-1][moved[:, 0]]
+        table = np.concatenate([table[~mine], moved])
+        table[:, 0] -= table[:, 0] > victim
+    return table
+
+
+def _victim(
+    table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost: int
+) -> tuple[int, IntArray]:
+    """The group that is dissolved at least cost, and the groups that take its OUs, those first that take them cheaply.
+
+    Groups are taken for the rectangles around them.
+    """
+    order = np.argsort(table[:, 0], kind="stable")
+    start = np.searchsorted(table[order, 0], np.arange(len(ous)))
+    top, left = (np.minimum.reduceat(table[order, axis], start) for axis in (1, 3))
+    bottom, right = (np.maximum.reduceat(table[order, axis], start) for axis in (2, 4))
+    takers = np.flatnonzero(ous < serial)
+    victims = takers[np.argsort(ous[takers], kind="stable")][:VICTIMS]
+    v, t = victims[:, None], takers[None, :]
+    amount = np.minimum(ous[v], np.where(v == t, 0, serial - ous[t]))
+    shared = np.maximum(0, np.minimum(right[v], right[t]) - np.maximum(left[v], left[t]))
+    wide = right[v] - left[v]
+    rows = np.where((top[t] <= top[v]) & (bottom[v] <= bottom[t]), 0, -(-amount // wide))
+    cost = row_cost * rows + col_cost * np.minimum(amount, wide - shared)
+    rank = np.argsort(cost / np.maximum(amount, 1e-9), axis=1, kind="stable")
+    amount, cost = np.take_along_axis(amount, rank, axis=1), np.take_along_axis(cost, rank, axis=1)
+    before = np.cumsum(amount, axis=1) - amount
+    added = np.where(before < ous[v], cost, 0).sum(axis=1) - row_cost * (bottom - top)[victims] - col_cost * wide[:, 0]
+    added = np.where(before[:, -1] + amount[:, -1] >= ous[victims], added, np.iinfo(np.int64).max)
+    best = int(added.argmin())
+    return int(victims[best]), takers[rank[best]][amount[best] > 0]
+
+
+def _rows_of(table: IntArray) -> IntArray:
+    """Pieces of rows (row, left, right) of rectangles."""
+    high = table[:, 2] - table[:, 1]
+    own = np.repeat(table, high, axis=0)
+    number = np.arange(len(own)) - np.repeat(np.cumsum(high) - high, high)
+    return np.stack([own[:, 1] + number, own[:, 3], own[:, 4]], axis=1)
 
 
 def filled_in(loose: IntArray, free: IntArray) -> IntArray:
