@@ -14,13 +14,14 @@ import numpy as np
 
 from spatem_opt.grouping.guillotine import Catalogue
 from spatem_opt.grouping.referee import distinct
-from spatem_opt.replication.shapes import IntArray
+from spatem_opt.replication.shapes import FloatArray, IntArray
 
 import os
 COLUMNS = int(os.environ.get("COLS","128"))
 TRIED = int(os.environ.get("TRIED","6"))
 WEIGHT = float(os.environ.get("WEIGHT","0.5"))
 VICTIMS = 12
+NEARBY = 1000
 MERGED = 1
 """Rows that dissolving a group is expected to add to the others."""
 
@@ -131,27 +132,27 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
     """
     costs = known.problem.row_cost, known.problem.col_cost
     main, *others = blocks
-    zones = _zones(main)
+    zones, once = _zones(main)
     sums = []
     for table in (known.cost, known.groups, known.partial):
         each = table[:, zones[..., 0], zones[..., 1]]
         rest = each[:, 1:].sum(axis=1)
         for other in others:
-            rest = rest + table[:, other.full, other.width, None, None]
-        # One surcharge for all; then, where no columns are cut off, any for the core with any for the rest.
-        sums.append((each[:, 0] + rest, each[:, None, 0, 0] + rest[None, :, 0]))
+            rest = rest + table[:, other.full, other.width, None]
+        # One surcharge for all; then, where cut in one direction only, any for the core with any for the rest.
+        sums.append((each[:, 0] + rest, each[:, None, 0, once] + rest[None, :, once]))
     ous = sum(own.ous for own in blocks)
     estimates = [_estimate(*tables, size, serial, ous, known) for tables in zip(*sums, strict=True)]
     best, least = None, 0
-    order = np.argsort(np.concatenate([estimate.min(axis=-1).ravel() for estimate in estimates]), kind="stable")[:TRIED]
+    order = _least(np.concatenate([estimate.ravel() for estimate in estimates]))
     for which in order.tolist():
-        if which < estimates[0][..., 0].size:
-            low, x = (int(i) for i in np.unravel_index(which, estimates[0].shape[:-1]))
-            high, y = low, int(estimates[0][low, x].argmin())
+        if which < estimates[0].size:
+            low, at = (int(i) for i in np.unravel_index(which, estimates[0].shape))
+            high = low
         else:
-            high, low = (int(i) for i in np.unravel_index(which - estimates[0][..., 0].size, estimates[1].shape[:-1]))
-            x, y = 0, int(estimates[1][high, low].argmin())
-        places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, x, y].tolist())]]
+            high, low, number = (int(i) for i in np.unravel_index(which - estimates[0].size, estimates[1].shape))
+            at = int(once[number])
+        places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, at].tolist())]]
         places += [[(low, other.full, other.width, 0, 0)] for other in others]
         table = _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
         value = price(table, *costs)
@@ -159,6 +160,12 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
             best, least = table, value
     assert best is not None
     return best
+
+
+def _least(estimate: FloatArray) -> IntArray:
+    """Places of the :data:`TRIED` least values that differ: equal ones are mostly the same rectangles again."""
+    near = np.flatnonzero(estimate <= np.partition(estimate, min(NEARBY, len(estimate)) - 1)[min(NEARBY, len(estimate)) - 1])
+    return near[np.unique(estimate[near], return_index=True)[1][:TRIED]]
 
 
 def _estimate(cost: IntArray, groups: IntArray, partial: IntArray, size: int, serial: int, ous: int, known: Catalogue):
@@ -170,7 +177,7 @@ def _estimate(cost: IntArray, groups: IntArray, partial: IntArray, size: int, se
     return cost + WEIGHT * known.problem.row_cost * np.maximum(pieces - over, 0)
 
 
-def _zones(main: Block) -> IntArray:
+def _zones(main: Block) -> tuple[IntArray, IntArray]:
     """Ways to cut a block into rectangles, shape (4, columns cut off, rows cut off, (rows, cols, top, left)).
 
     Some columns are cut off, on the left, or on the right where all have as many rows. Of the others, some full rows
@@ -178,8 +185,10 @@ def _zones(main: Block) -> IntArray:
     """
     high, wide, long = main.full, main.width, main.longer
     extra = len(main.before) - high
-    some = np.unique(np.linspace(0, wide, min(wide, COLUMNS) + 1).astype(np.int64)) if extra else np.zeros(1, np.int64)
-    x, y = np.meshgrid(some, np.arange(high + 1 if extra else 1), indexing="ij")
+    some = np.unique(np.linspace(0, wide, min(wide, COLUMNS) + 1).astype(np.int64))
+    x, y = (axis.ravel() for axis in np.meshgrid(some, np.arange(high + 1), indexing="ij"))
+    if not extra:
+        x, y = x[(x == 0) | (y == 0)], y[(x == 0) | (y == 0)]
     left = x <= long
     zero = np.zeros_like(x)
     first = np.where(left, x, 0)
@@ -187,7 +196,8 @@ def _zones(main: Block) -> IntArray:
     below = y + extra, np.where(left, long - x, long), high - y, first
     beside = y, np.where(left, wide - long, x - long), high - y, zero + long
     aside = np.where(left, high + extra, high), np.where(left, x, wide - x), zero, np.where(left, 0, x)
-    return np.stack([np.stack(np.broadcast_arrays(*zone), axis=-1) for zone in (core, below, beside, aside)])
+    zones = np.stack([np.stack(np.broadcast_arrays(*zone), axis=-1) for zone in (core, below, beside, aside)])
+    return zones, np.flatnonzero((x == 0) | (y == 0))
 
 
 def _laid_out(blocks: list[Block], places: list[list[tuple[int, int, int, int, int]]], known: Catalogue) -> IntArray:
