@@ -20,8 +20,7 @@ WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
-import os
-LADDER = eval(os.environ.get("LADDER","((0.0, 0.0), (0.05, 0.0), (0.2, 0.0), (2.0, 0.0), (0.0, 0.5), (0.1, 0.2))"))
+LADDER = ((0.0, 0.0), (0.05, 0.0), (0.2, 0.0), (2.0, 0.0), (0.0, 0.5), (0.1, 0.2))
 """Surcharges of a catalogue per group, and per group that is not full, in costs of a full group."""
 
 
@@ -82,9 +81,9 @@ class Catalogue:
     groups: IntArray
     partial: IntArray
 
-    def lay_out(self, parts: Sequence[tuple[int, int, int, int, int]]) -> IntArray:
-        """Table of rectangles given (surcharge, rows, cols, top, left) of all parts, groups numbered part by part."""
-        wanted = [Part(self.tables[which], *place) for which, *place in parts if place[0] * place[1] > 0]
+    def lay_out(self, parts: Sequence[tuple[int, tuple[int, int, int, int]]]) -> IntArray:
+        """Table of rectangles, given surcharge and (rows, cols, top, left) of all parts, groups numbered on."""
+        wanted = [Part(self.tables[which], *place) for which, place in parts if place[0] * place[1] > 0]
         return _lay_out(self.problem, self.leaf_groups, wanted[::-1], packed=True).table()
 
 

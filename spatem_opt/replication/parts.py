@@ -7,6 +7,7 @@ homes, the last rows of a strip are dealt out by columns: each part gets those o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +21,7 @@ from spatem_opt.grouping.problem import Problem
 from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.regions import Block, block, filled_in, grouped, price
+from spatem_opt.replication.regions import Block, block, filled_in, grouped, price, repeated
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
 NEAR, QUICK = 1.03, 2_500_000
@@ -29,6 +30,7 @@ them: some hundredths of a second."""
 
 
 LARGE = 12_000_000
+"""Most R * C * (R + C) for guillotine cuts of all parts of a grid: some tenths of a second."""
 Piece = tuple[int, int, int]
 """Row, left, right."""
 
@@ -73,14 +75,15 @@ class Part:
     def blocks(self, sections: int, rows: int) -> list[Block]:
         """The part in all sections of ``rows`` rows each: what it has of the run, and of home rows."""
         top, bottom, left, right = self.core
-        run = np.arange(top, bottom), self.head, self.tail, left, right
         if top == bottom and self.head is None and self.tail is not None:
-            run = np.array([self.tail[0]]), None, None, *self.tail[1:]
-        found = [block(*run, sections, rows)]
+            run = block(np.array([self.tail[0]]), None, None, *self.tail[1:])
+        else:
+            run = block(np.arange(top, bottom), self.head, self.tail, left, right)
+        found = [run]
         if self.home:
             own = np.array([row for row, _, _ in self.home])
-            found.append(block(own, None, None, *self.home[0][1:], sections, rows))
-        return found
+            found.append(block(own, None, None, *self.home[0][1:]))
+        return [repeated(own, sections, rows) for own in found]
 
 
 def rectangles(grid: Grid, shape: Shape) -> IntArray:
@@ -99,7 +102,12 @@ def rectangles(grid: Grid, shape: Shape) -> IntArray:
     if shape.parts * shape.size == 1:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return _numbered(np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1))
-    one = _of_group(grid, shape)
+    sections = row_sections(grid) if shape.parts > 1 else 1
+    cost = (
+        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
+        int(grid.column_sums().max()) * grid.partial_sum_bits,
+    )
+    one = _of_group(rows // sections, cols, sections, shape, cost, grid.exists is None)
     shift = np.arange(groups)[:, None, None] * np.array([shape.parts * shape.size, rows, rows, cols, cols])
     return np.reshape(one + shift, (-1, 5))
 
@@ -108,43 +116,41 @@ def _numbered(rect: IntArray) -> IntArray:
     return np.column_stack([np.arange(len(rect)), rect])
 
 
-def _of_group(grid: Grid, shape: Shape) -> IntArray:
-    """Rectangles of one group's grid."""
-    sections = row_sections(grid) if shape.parts > 1 else 1
-    rows = len(grid.rows) // sections
-    cost = (
-        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
-        int(grid.column_sums().max()) * grid.partial_sum_bits,
-    )
-    parts = list(_parts(rows, len(grid.cols), shape))
-    better = _Better(parts, sections, rows, shape, cost) if shape.parts > 1 and grid.exists is None else None
-    known: dict[Part, IntArray] = {}
-    tables = []
-    for number, part in enumerate(parts):
-        own, down, right = part.moved()
-        if own not in known:
-            table = _grouped(own, sections, rows, shape, cost)
-            known[own] = table if better is None else better(own, table)
-        tables.append(known[own] + np.array([number * shape.size, down, down, right, right]))
-    return np.concatenate(tables)
+@lru_cache(maxsize=256)
+def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int, int], full: bool) -> IntArray:
+    """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs."""
+    parts = [part.moved() for part in _parts(rows, cols, shape)]
+    known = {part: _grouped(part, sections, rows, shape, cost) for part, _, _ in parts}
+    if shape.parts > 1 and full:
+        number = Counter(part for part, _, _ in parts)
+        total = sum(number[part] * price(table, *cost) for part, table in known.items())
+        problem = Problem(sections * rows, cols, shape.crossbars, shape.serial, *cost)
+        if total > NEAR * bounds.lower_bound(problem):
+            known = _better(known, sections, rows, shape, cost)
+    tables = [
+        known[part] + np.array([number * shape.size, down, down, right, right])
+        for number, (part, down, right) in enumerate(parts)
+    ]
+    table = np.concatenate(tables)
+    table.flags.writeable = False
+    return table
 
 
-class _Better:
-    """Other groupings of the parts of a grid, where those found are not near the bound."""
-
-    def __init__(self, parts: list[Part], sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> None:
-        self.sections, self.rows, self.shape, self.cost = sections, rows, shape, cost
-        blocks = [own for part in parts for own in part.blocks(sections, rows)]
-        self.high, self.wide = max(len(own.before) for own in blocks), max(own.width for own in blocks)
-
-    def __call__(self, part: Part, table: IntArray) -> IntArray:
-        """The cheaper one of a part's grouping and the one as a whole."""
-        now = price(table, *self.cost)
-        if self.high * self.wide * (self.high + self.wide) > LARGE:
-            return table
-        known = catalogue(self.high, self.wide, self.shape.serial, *self.cost)
-        other = grouped(part.blocks(self.sections, self.rows), self.shape.size, self.shape.serial, known)
-        return other if price(other, *self.cost) < now else table
+def _better(
+    known: dict[Part, IntArray], sections: int, rows: int, shape: Shape, cost: tuple[int, int]
+) -> dict[Part, IntArray]:
+    """Groupings of parts, those that cost less as a whole (:mod:`spatem_opt.replication.regions`) exchanged."""
+    blocks = {part: part.blocks(sections, rows) for part in known}
+    high = max(len(own.before) for made in blocks.values() for own in made)
+    wide = max(own.width for made in blocks.values() for own in made)
+    if high * wide * (high + wide) > LARGE:
+        return known
+    ways = catalogue(high, wide, shape.serial, *cost)
+    best = {}
+    for part, table in known.items():
+        other = grouped(blocks[part], shape.size, shape.serial, ways)
+        best[part] = other if price(other, *cost) < price(table, *cost) else table
+    return best
 
 
 def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:

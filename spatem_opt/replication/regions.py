@@ -8,6 +8,7 @@ the least of groups too many are dissolved into what slots the others leave free
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,16 @@ from spatem_opt.grouping.guillotine import Catalogue
 from spatem_opt.grouping.referee import distinct
 from spatem_opt.replication.shapes import FloatArray, IntArray
 
-import os
-COLUMNS = int(os.environ.get("COLS","128"))
-TRIED = int(os.environ.get("TRIED","6"))
-WEIGHT = float(os.environ.get("WEIGHT","0.5"))
+COLUMNS = 64
+"""Most numbers of columns tried that are cut off a block."""
+NEARBY, TRIED = 1000, 8
+"""Ways to cut a block that are looked at for different estimates, and of these, those that are laid out."""
+SPLIT = 0.5
+"""Rows that every further group costs among which one is dealt out; often, it has the row already."""
 VICTIMS = 12
-NEARBY = 1000
-MERGED = 1
-"""Rows that dissolving a group is expected to add to the others."""
+"""Groups that may be dissolved next: the smallest."""
+Zone = tuple[int, int, int, int]
+"""Rows and columns of a rectangle of a block, its top and left."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,57 +83,84 @@ def _cut(table: IntArray, axis: int, at: IntArray) -> IntArray:
 
 
 def block(
-    core: IntArray, head: tuple[int, int, int] | None, tail: tuple[int, int, int] | None, left: int, right: int,
-    sections: int, rows: int,
-) -> Block:  # fmt: skip
+    core: IntArray, head: tuple[int, int, int] | None, tail: tuple[int, int, int] | None, left: int, right: int
+) -> Block:
     """The block of a run: rows of the grid with all columns left..right, a piece of the row before and one behind.
 
     Parameters
     ----------
     core : int64 array
-        Rows of the first section with all columns.
+        Rows with all columns.
     head, tail : (row, left, right) or None
         The head ends with the last column, the tail begins with the first.
     left, right : int
         Columns.
-    sections, rows : int
-        Sections of the grid, and rows of each; all are alike.
     """
     width = right - left
-    first = head[1] - left if head else 0
-    last = tail[2] - left if tail else 0
-    rest = width - first if head else 0
-    full, extra, longer = core, (-1, -1), rest + last
-    if head and tail:
-        extra = head[0], tail[0]
-        if last >= first:  # the pieces make a whole row, and what is left of the tail is some of the next
-            extra, longer = (tail[0], tail[0]), last - first
-    elif head or tail:
-        extra = ((head or tail)[0],) * 2  # type: ignore[index]
-    shift = np.arange(sections)[:, None] * rows
-
-    def repeated(values: IntArray) -> IntArray:
-        return np.reshape(np.asarray(values, dtype=np.int64) + shift, -1)
-
-    before, after = [repeated(full)], [repeated(full)]
-    count = len(full) * sections
-    if head and tail and last >= first:
-        before.append(repeated(np.array([head[0]])))
-        after.append(repeated(np.array([tail[0]])))
-        count += sections
+    first, last = head[1] - left if head else 0, tail[2] - left if tail else 0
+    before, after = core.tolist(), core.tolist()
+    longer = last + (width - first if head else 0)
+    if head and tail and longer >= width:  # they make a whole row, and what is left of the tail is some of the next
+        before.append(head[0])
+        after.append(tail[0])
+        head, longer = None, longer - width
+    full = len(before)
     if longer:
-        before.append(repeated(np.array([extra[0]])))
-        after.append(repeated(np.array([extra[1]])))
-    return Block(np.concatenate(before), np.concatenate(after), count, width, longer, width - first, left)
+        before.append((head or tail or (0,))[0])
+        after.append((tail or head or (0,))[0])
+    return Block(
+        np.array(before, dtype=np.int64), np.array(after, dtype=np.int64), full, width, longer, width - first, left
+    )
 
 
-def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> IntArray:
-    """Rectangles (group, row_start, row_stop, col_start, col_stop) of the blocks in at most ``size`` groups.
+def repeated(one: Block, sections: int, rows: int) -> Block:
+    """A block of all sections of a grid, ``rows`` apart, given that of the first one."""
+    shift = np.arange(sections)[:, None] * rows
+    before, after = (
+        np.concatenate([(own[: one.full] + shift).ravel(), (own[one.full :] + shift).ravel()])
+        for own in (one.before, one.after)
+    )
+    return Block(before, after, one.full * sections, one.width, one.longer, one.wrap, one.left)
 
-    The first block is cut into rectangles in many ways (:func:`_zones`); for each, cost and groups are looked up. Of the
-    most promising ones, the cheapest is taken.
+
+def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue) -> IntArray:
+    """A grouping of all OUs of the blocks.
+
+    The first block is cut into rectangles in many ways; cost and groups of each are looked up. The most promising ones
+    are laid out, and the cheapest is taken.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+    size, serial : int
+        Most groups, and most OUs of each.
+    known : Catalogue
+        For groups of ``serial`` OUs, and as many rows and columns as any of the blocks has.
+
+    Returns
+    -------
+    int64 array, shape (rectangles, 5)
+        group, row_start, row_stop, col_start, col_stop, in rows and columns of the grid.
+
+    Raises
+    ------
+    ValueError
+        If there are more OUs than slots.
     """
+    if sum(own.ous for own in blocks) > size * serial:
+        raise ValueError(f"more OUs than {size} groups of {serial} hold")
     costs = known.problem.row_cost, known.problem.col_cost
+    found = [
+        _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
+        for places in _promising(blocks, size, serial, known)
+    ]
+    return min(found, key=lambda table: price(table, *costs))
+
+
+def _promising(
+    blocks: Sequence[Block], size: int, serial: int, known: Catalogue
+) -> Iterator[list[list[tuple[int, Zone]]]]:
+    """Rectangles of all blocks, with the surcharges that they are looked up for: those of the least estimates."""
     main, *others = blocks
     zones, once = _zones(main)
     sums = []
@@ -141,83 +171,89 @@ def grouped(blocks: list[Block], size: int, serial: int, known: Catalogue) -> In
             rest = rest + table[:, other.full, other.width, None]
         # One surcharge for all; then, where cut in one direction only, any for the core with any for the rest.
         sums.append((each[:, 0] + rest, each[:, None, 0, once] + rest[None, :, once]))
-    ous = sum(own.ous for own in blocks)
-    estimates = [_estimate(*tables, size, serial, ous, known) for tables in zip(*sums, strict=True)]
-    best, least = None, 0
-    order = _least(np.concatenate([estimate.ravel() for estimate in estimates]))
-    for which in order.tolist():
-        if which < estimates[0].size:
-            low, at = (int(i) for i in np.unravel_index(which, estimates[0].shape))
+    free = size * serial - sum(own.ous for own in blocks)
+    alike, mixed = (
+        _estimate(*tables, size, serial, free, known.problem.row_cost) for tables in zip(*sums, strict=True)
+    )
+    for which in _least(np.concatenate([alike.ravel(), mixed.ravel()])).tolist():
+        if which < alike.size:
+            low, at = divmod(which, alike.shape[1])
             high = low
         else:
-            high, low, number = (int(i) for i in np.unravel_index(which - estimates[0].size, estimates[1].shape))
-            at = int(once[number])
-        places = [[(low if i else high, *zone) for i, zone in enumerate(zones[:, at].tolist())]]
-        places += [[(low, other.full, other.width, 0, 0)] for other in others]
-        table = _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
-        value = price(table, *costs)
-        if best is None or value < least:
-            best, least = table, value
-    assert best is not None
-    return best
-
-
-def _least(estimate: FloatArray) -> IntArray:
-    """Places of the :data:`TRIED` least values that differ: equal ones are mostly the same rectangles again."""
-    near = np.flatnonzero(estimate <= np.partition(estimate, min(NEARBY, len(estimate)) - 1)[min(NEARBY, len(estimate)) - 1])
-    return near[np.unique(estimate[near], return_index=True)[1][:TRIED]]
-
-
-def _estimate(cost: IntArray, groups: IntArray, partial: IntArray, size: int, serial: int, ous: int, known: Catalogue):
-    """Cost with what dissolving groups is expected to add."""
-    over = np.maximum(0, groups - size)
-    free = groups * serial - ous
-    moved = over * (serial - free / np.maximum(partial, 1))
-    pieces = np.maximum(partial - over, 0) * moved / np.maximum(free - over * serial + moved, 1)
-    return cost + WEIGHT * known.problem.row_cost * np.maximum(pieces - over, 0)
+            pair, number = divmod(which - alike.size, len(once))
+            (high, low), at = divmod(pair, len(known.tables)), int(once[number])
+        core, *rest_of = ((rows, cols, top, left) for rows, cols, top, left in zones[:, at].tolist())
+        yield [[(high, core), *((low, zone) for zone in rest_of)]] + [
+            [(low, (other.full, other.width, 0, 0))] for other in others
+        ]
 
 
 def _zones(main: Block) -> tuple[IntArray, IntArray]:
-    """Ways to cut a block into rectangles, shape (4, columns cut off, rows cut off, (rows, cols, top, left)).
+    """Ways to cut a block into rectangles, and which of them cut in one direction only.
 
     Some columns are cut off, on the left, or on the right where all have as many rows. Of the others, some full rows
-    are cut off together with those that not all columns have. What is left is the core, which comes first.
+    are cut off together with those that not all columns have. What is left is the core.
+
+    Returns
+    -------
+    zones : int64 array, shape (4, ways, 4)
+        Rows, columns, top, left; the core comes first.
+    once : int64 array
     """
     high, wide, long = main.full, main.width, main.longer
     extra = len(main.before) - high
     some = np.unique(np.linspace(0, wide, min(wide, COLUMNS) + 1).astype(np.int64))
     x, y = (axis.ravel() for axis in np.meshgrid(some, np.arange(high + 1), indexing="ij"))
-    if not extra:
-        x, y = x[(x == 0) | (y == 0)], y[(x == 0) | (y == 0)]
+    once = (x == 0) | (y == 0)
+    if not extra:  # guillotine cuts all the way
+        x, y, once = x[once], y[once], once[once]
     left = x <= long
-    zero = np.zeros_like(x)
     first = np.where(left, x, 0)
-    core = high - y, np.where(left, wide - x, x), zero, first
-    below = y + extra, np.where(left, long - x, long), high - y, first
-    beside = y, np.where(left, wide - long, x - long), high - y, zero + long
-    aside = np.where(left, high + extra, high), np.where(left, x, wide - x), zero, np.where(left, 0, x)
-    zones = np.stack([np.stack(np.broadcast_arrays(*zone), axis=-1) for zone in (core, below, beside, aside)])
-    return zones, np.flatnonzero((x == 0) | (y == 0))
+    zones = (
+        (high - y, np.where(left, wide - x, x), 0, first),
+        (y + extra, np.where(left, long - x, long), high - y, first),
+        (y, np.where(left, wide - long, x - long), high - y, long),
+        (np.where(left, high + extra, high), np.where(left, x, wide - x), 0, np.where(left, 0, x)),
+    )
+    return np.array([np.broadcast_arrays(*zone, x)[:4] for zone in zones]).transpose(0, 2, 1), np.flatnonzero(once)
 
 
-def _laid_out(blocks: list[Block], places: list[list[tuple[int, int, int, int, int]]], known: Catalogue) -> IntArray:
+def _estimate(
+    cost: IntArray, groups: IntArray, partial: IntArray, size: int, serial: int, free: int, row_cost: int
+) -> FloatArray:
+    """Cost with what dissolving groups beyond ``size`` may add; ``free``: slots left free when that is done.
+
+    As many slots are free on average in all groups that are not full, and those are filled that are needed.
+    """
+    over = np.maximum(0, groups - size)
+    now = free + (groups - size) * serial
+    moved = over * (serial - now / np.maximum(partial, 1))
+    takers = np.maximum(partial - over, 0) * moved / np.maximum(free + moved, 1)
+    return np.asarray(cost + SPLIT * row_cost * np.maximum(takers - over, 0))
+
+
+def _least(estimate: FloatArray) -> IntArray:
+    """Places of the :data:`TRIED` least values that differ: equal ones are mostly the same rectangles again."""
+    last = min(NEARBY, len(estimate)) - 1
+    near = np.flatnonzero(estimate <= np.partition(estimate, last)[last])
+    return np.asarray(near[np.unique(estimate[near], return_index=True)[1][:TRIED]])
+
+
+def _laid_out(blocks: Sequence[Block], places: list[list[tuple[int, Zone]]], known: Catalogue) -> IntArray:
     """Rectangles of all blocks in the grid, groups numbered on."""
     tables, number = [], 0
     for own, place in zip(blocks, places, strict=True):
-        if own.ous:
-            table = own.in_grid(known.lay_out(place))
-            table[:, 0] += number
-            number = int(table[:, 0].max()) + 1
-            tables.append(table)
+        table = own.in_grid(known.lay_out(place))
+        table[:, 0] += number
+        number = int(table[:, 0].max()) + 1
+        tables.append(table)
     return np.concatenate(tables)
 
 
 def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
     """At most ``size`` groups: one after the other is dealt out to free slots of others where that costs least."""
-    while (groups := int(table[:, 0].max()) + 1) > size:
+    while int(table[:, 0].max()) >= size:
         ous = np.bincount(table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3])).astype(np.int64)
-        if int(ous.sum()) > size * serial:
-            raise ValueError(f"more OUs than {size} groups of {serial} hold")
         victim, takers = _victim(table, ous, serial, row_cost, col_cost)
         mine = table[:, 0] == victim
         moved = filled_in(_rows_of(table[mine]), (serial - ous)[takers[::-1]])
@@ -227,9 +263,7 @@ def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost:
     return table
 
 
-def _victim(
-    table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost: int
-) -> tuple[int, IntArray]:
+def _victim(table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost: int) -> tuple[int, IntArray]:
     """The group that is dissolved at least cost, and the groups that take its OUs, those first that take them cheaply.
 
     Groups are taken for the rectangles around them.
