@@ -20,7 +20,7 @@ WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
-LADDER = ((0.0, 0.0), (0.05, 0.0), (0.2, 0.0), (2.0, 0.0), (0.0, 0.5), (0.1, 0.2))
+LADDER = ((0.0, 0.0), (2.0, 0.0), (0.1, 0.2))
 """Surcharges of a catalogue per group, and per group that is not full, in costs of a full group."""
 
 
