@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from spatem_opt.grouping.bounds import shape_costs
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
@@ -156,15 +157,31 @@ def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
         if r > 1:
             parts = value[1 : r // 2 + 1] + value[r - 1 : r - r // 2 - 1 : -1]
             _take(tables, value, r, parts.argmin(axis=0), parts.min(axis=0))
-        row, cut = value[r], tables.cut[r]
-        for c in range(2, len(row)):
-            halves = row[1 : c // 2 + 1] + row[c - 1 : c - c // 2 - 1 : -1]
-            first = int(halves.argmin())
-            if halves[first] < row[c]:
-                row[c], cut[c] = halves[first], rows + 1 + first
-                for table in (tables.cost, tables.groups, tables.partial):
-                    table[r, c] = table[r, 1 + first] + table[r, c - 1 - first]
+        _across(tables, value, r)
     return tables
+
+
+def _across(tables: Tables, value: IntArray, r: int) -> None:
+    """Cut rectangles of r rows across columns, at every turn into up to twice as many pieces, until none is better."""
+    row, rows, cols = value[r], len(value) - 1, len(value[r]) - 1
+    half = cols // 2
+    if half == 0:
+        return
+    turned = np.full(cols + 1 + half, INFINITE)
+    # From every column on, what the columns before it cost: of all but 1, of all but 2, ...
+    rest = sliding_window_view(turned, half)[: cols + 1, ::-1]
+    while True:
+        turned[half:] = row
+        parts = rest + row[1 : half + 1]
+        first = parts.argmin(axis=1)
+        found = parts[np.arange(cols + 1), first]
+        better = np.flatnonzero(found < row)
+        if len(better) == 0:
+            return
+        first = first[better] + 1
+        row[better], tables.cut[r, better] = found[better], rows + first
+        for table in (tables.cost, tables.groups, tables.partial):
+            table[r, better] = table[r, first] + table[r, better - first]
 
 
 def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:

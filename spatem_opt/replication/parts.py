@@ -120,8 +120,9 @@ def _numbered(rect: IntArray) -> IntArray:
 def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int, int], full: bool) -> IntArray:
     """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs."""
     parts = [part.moved() for part in _parts(rows, cols, shape)]
-    known = {part: _grouped(part, sections, rows, shape, cost) for part, _, _ in parts}
-    if shape.parts > 1 and full:
+    again = shape.parts > 1 and full
+    known = {part: _grouped(part, sections, rows, shape, cost, quick=again) for part, _, _ in parts}
+    if again:
         number = Counter(part for part, _, _ in parts)
         total = sum(number[part] * price(table, *cost) for part, table in known.items())
         problem = Problem(sections * rows, cols, shape.crossbars, shape.serial, *cost)
@@ -146,11 +147,7 @@ def _better(
     if high * wide * (high + wide) > LARGE:
         return known
     ways = catalogue(high, wide, shape.serial, *cost)
-    best = {}
-    for part, table in known.items():
-        other = grouped(blocks[part], shape.size, shape.serial, ways)
-        best[part] = other if price(other, *cost) < price(table, *cost) else table
-    return best
+    return {part: grouped(blocks[part], shape.size, shape.serial, ways, table) for part, table in known.items()}
 
 
 def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
@@ -189,15 +186,18 @@ def _runs(rows: int, count: int, left: int, right: int, home: range) -> Iterator
         yield Part((top, max(top, bottom), left, right), head, tail, own)
 
 
-def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> IntArray:
-    """A part's rectangles: the core grouped, the loose pieces on what crossbars it leaves, or in slots that it does."""
+def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int], *, quick: bool) -> IntArray:
+    """A part's rectangles: the core grouped, the loose pieces on what crossbars it leaves, or in slots that it does.
+
+    ``quick``: in strips or by a walk only.
+    """
     top, bottom, left, right = part.core
     loose = np.array(part.loose, dtype=np.int64).reshape(-1, 3)
     amount = sections * int((loose[:, 2] - loose[:, 1]).sum())
     high, wide = sections * (bottom - top), right - left
     apart = shape.size - -(-amount // shape.serial)
     size = apart if high * wide <= apart * shape.serial else shape.size
-    table = _core(high, wide, size, shape.serial, *cost).copy()
+    table = _core(high, wide, size, shape.serial, *cost, quick=quick).copy()
     free = shape.serial - np.bincount(
         table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3]), shape.size
     ).astype(np.int64)
@@ -206,7 +206,7 @@ def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int
 
 
 @lru_cache(maxsize=1024)
-def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
+def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost: int, *, quick: bool) -> IntArray:
     """A grouping of a full grid; columns group, row_start, row_stop, col_start, col_stop."""
     if rows * cols == 0:
         return np.zeros((0, 5), dtype=np.int64)
@@ -216,7 +216,7 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     if grouping is None:
         raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
     cost = objective(problem, grouping)
-    if cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
+    if not quick and cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
         other = guillotine.solve(problem)
         grouping = other if other is not None and objective(problem, other) < cost else grouping
     return grouping.table()

@@ -19,7 +19,7 @@ from spatem_opt.replication.shapes import FloatArray, IntArray
 
 COLUMNS = 64
 """Most numbers of columns tried that are cut off a block."""
-NEARBY, TRIED = 1000, 6
+NEARBY, TRIED = 1000, 5
 """Ways to cut a block that are looked at for different estimates, and of these, those that are laid out."""
 SPLIT = 0.5
 """Rows that every further group costs among which one is dealt out; often, it has the row already."""
@@ -123,8 +123,8 @@ def repeated(one: Block, sections: int, rows: int) -> Block:
     return Block(before, after, one.full * sections, one.width, one.longer, one.wrap, one.left)
 
 
-def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue) -> IntArray:
-    """A grouping of all OUs of the blocks.
+def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue, start: IntArray) -> IntArray:
+    """A grouping of all OUs of the blocks, no costlier than the one that is there.
 
     The first block is cut into rectangles in many ways; cost and groups of each are looked up. The most promising ones
     are laid out, and the cheapest is taken.
@@ -136,31 +136,26 @@ def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue) -
         Most groups, and most OUs of each.
     known : Catalogue
         For groups of ``serial`` OUs, and as many rows and columns as any of the blocks has.
+    start : int64 array, shape (rectangles, 5)
+        A grouping.
 
     Returns
     -------
     int64 array, shape (rectangles, 5)
         group, row_start, row_stop, col_start, col_stop, in rows and columns of the grid.
-
-    Raises
-    ------
-    ValueError
-        If there are more OUs than slots.
     """
-    if sum(own.ous for own in blocks) > size * serial:
-        raise ValueError(f"more OUs than {size} groups of {serial} hold")
     costs = known.problem.row_cost, known.problem.col_cost
     found = [
         _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
-        for places in _promising(blocks, size, serial, known)
+        for places in _promising(blocks, size, serial, known, price(start, *costs))
     ]
-    return min(found, key=lambda table: price(table, *costs))
+    return min([start, *found], key=lambda table: price(table, *costs))
 
 
 def _promising(
-    blocks: Sequence[Block], size: int, serial: int, known: Catalogue
+    blocks: Sequence[Block], size: int, serial: int, known: Catalogue, below: int
 ) -> Iterator[list[list[tuple[int, Zone]]]]:
-    """Rectangles of all blocks, with the surcharges that they are looked up for: those of the least estimates."""
+    """Rectangles of all blocks, with the surcharges that they are looked up for: those of least estimates ``below``."""
     main, *others = blocks
     zones, once = _zones(main)
     sums = []
@@ -175,7 +170,7 @@ def _promising(
     alike, mixed = (
         _estimate(*tables, size, serial, free, known.problem.row_cost) for tables in zip(*sums, strict=True)
     )
-    for which in _least(np.concatenate([alike.ravel(), mixed.ravel()])).tolist():
+    for which in _least(np.concatenate([alike.ravel(), mixed.ravel()]), below).tolist():
         if which < alike.size:
             low, at = divmod(which, alike.shape[1])
             high = low
@@ -232,10 +227,10 @@ def _estimate(
     return np.asarray(cost + SPLIT * row_cost * np.maximum(takers - over, 0))
 
 
-def _least(estimate: FloatArray) -> IntArray:
+def _least(estimate: FloatArray, below: int) -> IntArray:
     """Places of the :data:`TRIED` least values that differ: equal ones are mostly the same rectangles again."""
     last = min(NEARBY, len(estimate)) - 1
-    near = np.flatnonzero(estimate <= np.partition(estimate, last)[last])
+    near = np.flatnonzero((estimate <= np.partition(estimate, last)[last]) & (estimate < below))
     return np.asarray(near[np.unique(estimate[near], return_index=True)[1][:TRIED]])
 
 
