@@ -121,16 +121,16 @@ def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int
     """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs."""
     parts = [part.moved() for part in _parts(rows, cols, shape)]
     again = shape.parts > 1 and full
-    known = {part: _grouped(part, sections, rows, shape, cost, quick=again) for part, _, _ in parts}
+    number = Counter(part for part, _, _ in parts)
+    known = {part: _grouped(part, sections, rows, shape, cost, quick=again) for part in number}
     if again:
-        number = Counter(part for part, _, _ in parts)
         total = sum(number[part] * price(table, *cost) for part, table in known.items())
         problem = Problem(sections * rows, cols, shape.crossbars, shape.serial, *cost)
         if total > NEAR * bounds.lower_bound(problem):
             known = _better(known, sections, rows, shape, cost)
     tables = [
-        known[part] + np.array([number * shape.size, down, down, right, right])
-        for number, (part, down, right) in enumerate(parts)
+        known[part] + np.array([place * shape.size, down, down, right, right])
+        for place, (part, down, right) in enumerate(parts)
     ]
     table = np.concatenate(tables)
     table.flags.writeable = False

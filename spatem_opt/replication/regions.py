@@ -19,7 +19,7 @@ from spatem_opt.replication.shapes import FloatArray, IntArray
 
 COLUMNS = 64
 """Most numbers of columns tried that are cut off a block."""
-NEARBY, TRIED = 1000, 5
+NEARBY, TRIED = 1000, 4
 """Ways to cut a block that are looked at for different estimates, and of these, those that are laid out."""
 SPLIT = 0.5
 """Rows that every further group costs among which one is dealt out; often, it has the row already."""
