@@ -238,10 +238,11 @@ def _laid_out(blocks: Sequence[Block], places: list[list[tuple[int, Zone]]], kno
     """Rectangles of all blocks in the grid, groups numbered on."""
     tables, number = [], 0
     for own, place in zip(blocks, places, strict=True):
-        table = own.in_grid(known.lay_out(place))
-        table[:, 0] += number
-        number = int(table[:, 0].max()) + 1
-        tables.append(table)
+        if own.ous:
+            table = own.in_grid(known.lay_out(place))
+            table[:, 0] += number
+            number = int(table[:, 0].max()) + 1
+            tables.append(table)
     return np.concatenate(tables)
 
 
