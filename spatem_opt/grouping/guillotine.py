@@ -21,6 +21,8 @@ WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
+MOST = 4_000_000
+"""Most sums of two parts that are looked at together."""
 LADDER = ((0.0, 0.0), (2.0, 0.0), (0.1, 0.2))
 """Surcharges of a catalogue per group, and per group that is not full, in costs of a full group."""
 
@@ -70,7 +72,7 @@ class Catalogue:
     leaf_groups : int64 array
         Groups of the six kinds of strips (:func:`_leaves`).
     tables : tuple of Tables
-        One per surcharge, ascending.
+        One for each of :data:`LADDER`.
     cost, groups, partial : int64 arrays, shape (surcharges, rows + 1, cols + 1)
         Of the tables; 0 for rectangles without rows or columns.
     """
@@ -150,7 +152,8 @@ def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
     """
     cost, groups, partial = leaves
     leaf = (cost + surcharge * groups + open_surcharge * partial).argmin(axis=0)
-    tables = Tables(*(np.take_along_axis(x, leaf[None], axis=0)[0] for x in leaves), -1 - leaf)
+    least, number, some = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in leaves)
+    tables = Tables(least, number, some, -1 - leaf)
     value = tables.cost + surcharge * tables.groups + open_surcharge * tables.partial
     rows = len(value) - 1
     for r in range(1, rows + 1):
@@ -170,18 +173,21 @@ def _across(tables: Tables, value: IntArray, r: int) -> None:
     turned = np.full(cols + 1 + half, INFINITE)
     # From every column on, what the columns before it cost: of all but 1, of all but 2, ...
     rest = sliding_window_view(turned, half)[: cols + 1, ::-1]
-    while True:
+    step = 1 + MOST // half
+    again = True
+    while again:
+        again = False
         turned[half:] = row
-        parts = rest + row[1 : half + 1]
-        first = parts.argmin(axis=1)
-        found = parts[np.arange(cols + 1), first]
-        better = np.flatnonzero(found < row)
-        if len(better) == 0:
-            return
-        first = first[better] + 1
-        row[better], tables.cut[r, better] = found[better], rows + first
-        for table in (tables.cost, tables.groups, tables.partial):
-            table[r, better] = table[r, first] + table[r, better - first]
+        for start in range(0, cols + 1, step):
+            parts = rest[start : start + step] + row[1 : half + 1]
+            first = parts.argmin(axis=1)
+            found = parts[np.arange(len(parts)), first]
+            better = np.flatnonzero(found < row[start : start + step])
+            at, first = start + better, first[better] + 1
+            row[at], tables.cut[r, at] = found[better], rows + first
+            for table in (tables.cost, tables.groups, tables.partial):
+                table[r, at] = table[r, first] + table[r, at - first]
+            again |= len(at) > 0
 
 
 def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:

@@ -1,8 +1,9 @@
 """Which OUs lie on which crossbar of a copy: parts of the grid in tiles, groupings of each part on its crossbars.
 
 The grid is cut into strips of columns, a strip into parts one below the other, a part is grouped as
-:mod:`spatem_opt.grouping` would (SPEC 3.2). Strips are cut between rows, or into runs of equally many OUs. To spread
-homes, the last rows of a strip are dealt out by columns: each part gets those of its share, and is thereby their home.
+:mod:`spatem_opt.grouping` would (SPEC 3.2), or where that costs much as :mod:`spatem_opt.replication.regions` does.
+Strips are cut between rows, or into runs of equally many OUs. To spread homes, the last rows of a strip are dealt out
+by columns: each part gets those of its share, and is thereby their home.
 """
 
 from __future__ import annotations
@@ -24,13 +25,9 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.regions import Block, block, filled_in, grouped, price, repeated
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
-NEAR, QUICK = 1.03, 2_500_000
+NEAR, QUICK, LARGE = 1.03, 2_500_000, 12_000_000
 """Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
-them: some hundredths of a second."""
-
-
-LARGE = 12_000_000
-"""Most R * C * (R + C) for guillotine cuts of all parts of a grid: some tenths of a second."""
+them: of a grid in one part, some hundredths of a second; of the largest part, some tenths."""
 Piece = tuple[int, int, int]
 """Row, left, right."""
 
@@ -116,16 +113,19 @@ def _numbered(rect: IntArray) -> IntArray:
     return np.column_stack([np.arange(len(rect)), rect])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int, int], full: bool) -> IntArray:
-    """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs."""
+    """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs.
+
+    Several parts are tiles, in which OUs may change places. With OUs missing, crossbars might hold more of the others.
+    """
     parts = [part.moved() for part in _parts(rows, cols, shape)]
     again = shape.parts > 1 and full
     number = Counter(part for part, _, _ in parts)
     known = {part: _grouped(part, sections, rows, shape, cost, quick=again) for part in number}
     if again:
         total = sum(number[part] * price(table, *cost) for part, table in known.items())
-        problem = Problem(sections * rows, cols, shape.crossbars, shape.serial, *cost)
+        problem = Problem(sections * rows, cols, shape.parts * shape.size, shape.serial, *cost)
         if total > NEAR * bounds.lower_bound(problem):
             known = _better(known, sections, rows, shape, cost)
     tables = [
@@ -140,7 +140,7 @@ def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int
 def _better(
     known: dict[Part, IntArray], sections: int, rows: int, shape: Shape, cost: tuple[int, int]
 ) -> dict[Part, IntArray]:
-    """Groupings of parts, those that cost less as a whole (:mod:`spatem_opt.replication.regions`) exchanged."""
+    """The parts' groupings, or if that is cheaper, groupings as a whole."""
     blocks = {part: part.blocks(sections, rows) for part in known}
     high = max(len(own.before) for made in blocks.values() for own in made)
     wide = max(own.width for made in blocks.values() for own in made)

@@ -2,8 +2,8 @@
 
 What a group costs depends on how many rows and columns it touches, not on which these are. The columns of a run are
 therefore turned round until it begins with the first one, and pieces of two rows that complete each other count as one
-row: a run becomes a rectangle, and one row more for the first few columns. Rectangles are grouped by guillotine cuts;
-the least of groups too many are dissolved into what slots the others leave free.
+row: a run becomes a rectangle, and one row more for the first few columns. It is cut into a few rectangles, and these
+by guillotine cuts into groups. Groups too many are dealt out to slots that others leave free.
 """
 
 from __future__ import annotations
@@ -105,9 +105,10 @@ def block(
         after.append(tail[0])
         head, longer = None, longer - width
     full = len(before)
+    pieces = [piece for piece in (head, tail) if piece]
     if longer:
-        before.append((head or tail or (0,))[0])
-        after.append((tail or head or (0,))[0])
+        before.append(pieces[0][0])
+        after.append(pieces[-1][0])
     return Block(
         np.array(before, dtype=np.int64), np.array(after, dtype=np.int64), full, width, longer, width - first, left
     )
@@ -168,7 +169,8 @@ def _promising(
         sums.append((each[:, 0] + rest, each[:, None, 0, once] + rest[None, :, once]))
     free = size * serial - sum(own.ous for own in blocks)
     alike, mixed = (
-        _estimate(*tables, size, serial, free, known.problem.row_cost) for tables in zip(*sums, strict=True)
+        _estimate(cost, groups, partial, size, serial, free, known.problem.row_cost)
+        for cost, groups, partial in zip(*sums, strict=True)
     )
     for which in _least(np.concatenate([alike.ravel(), mixed.ravel()]), below).tolist():
         if which < alike.size:
