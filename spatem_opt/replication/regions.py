@@ -23,8 +23,8 @@ NEARBY, TRIED = 1000, 4
 """Ways to cut a block that are looked at for different estimates, and of these, those that are laid out."""
 SPLIT = 0.5
 """Rows that every further group costs among which one is dealt out; often, it has the row already."""
-VICTIMS = 12
-"""Groups that may be dissolved next: the smallest."""
+VICTIMS = (12, 1)
+"""Of how many of the smallest groups the next one is dissolved; both are tried."""
 Zone = tuple[int, int, int, int]
 """Rows and columns of a rectangle of a block, its top and left."""
 
@@ -147,8 +147,12 @@ def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue, s
     """
     costs = known.problem.row_cost, known.problem.col_cost
     found = [
-        _dissolved(_laid_out(blocks, places, known), size, serial, *costs)
-        for places in _promising(blocks, size, serial, known, price(start, *costs))
+        _dissolved(table, size, serial, *costs, victims)
+        for table in (
+            _laid_out(blocks, places, known)
+            for places in _promising(blocks, size, serial, known, price(start, *costs))
+        )
+        for victims in VICTIMS
     ]
     return min([start, *found], key=lambda table: price(table, *costs))
 
@@ -248,11 +252,14 @@ def _laid_out(blocks: Sequence[Block], places: list[list[tuple[int, Zone]]], kno
     return np.concatenate(tables)
 
 
-def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
-    """At most ``size`` groups: one after the other is dealt out to free slots of others where that costs least."""
+def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost: int, victims: int) -> IntArray:
+    """At most ``size`` groups: one after the other is dealt out to free slots of others where that costs least.
+
+    ``victims``: of how many of the smallest groups each is chosen.
+    """
     while int(table[:, 0].max()) >= size:
         ous = np.bincount(table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3])).astype(np.int64)
-        victim, takers = _victim(table, ous, serial, row_cost, col_cost)
+        victim, takers = _victim(table, ous, serial, row_cost, col_cost, victims)
         mine = table[:, 0] == victim
         moved = filled_in(_rows_of(table[mine]), (serial - ous)[takers[::-1]])
         moved[:, 0] = takers[::-1][moved[:, 0]]
@@ -261,7 +268,9 @@ def _dissolved(table: IntArray, size: int, serial: int, row_cost: int, col_cost:
     return table
 
 
-def _victim(table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost: int) -> tuple[int, IntArray]:
+def _victim(
+    table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost: int, most: int
+) -> tuple[int, IntArray]:
     """The group that is dissolved at least cost, and the groups that take its OUs, those first that take them cheaply.
 
     Groups are taken for the rectangles around them.
@@ -271,7 +280,7 @@ def _victim(table: IntArray, ous: IntArray, serial: int, row_cost: int, col_cost
     top, left = (np.minimum.reduceat(table[order, axis], start) for axis in (1, 3))
     bottom, right = (np.maximum.reduceat(table[order, axis], start) for axis in (2, 4))
     takers = np.flatnonzero(ous < serial)
-    victims = takers[np.argsort(ous[takers], kind="stable")][:VICTIMS]
+    victims = takers[np.argsort(ous[takers], kind="stable")][:most]
     v, t = victims[:, None], takers[None, :]
     amount = np.minimum(ous[v], np.where(v == t, 0, serial - ous[t]))
     shared = np.maximum(0, np.minimum(right[v], right[t]) - np.maximum(left[v], left[t]))
