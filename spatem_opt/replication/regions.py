@@ -152,7 +152,7 @@ def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue, s
             _laid_out(blocks, places, known)
             for places in _promising(blocks, size, serial, known, price(start, *costs))
         )
-        for victims in VICTIMS
+        for victims in (VICTIMS if int(table[:, 0].max()) >= size else VICTIMS[:1])
     ]
     return min([start, *found], key=lambda table: price(table, *costs))
 
