@@ -6,17 +6,25 @@ sought by bisection. Cuts of the whole grid may join a part that costs less with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from spatem_opt.grouping.bounds import shape_costs
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
-from spatem_opt.grouping.strips import INFINITE, kinds, strip_cost, strip_table
+from spatem_opt.grouping.strips import INFINITE, kinds, not_full, strip_cost, strip_table
 
 WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
 SURCHARGES = 10
 """Most runs, one for each surcharge tried."""
+MOST = 4_000_000
+"""Most sums of two parts that are looked at together."""
+LADDER = ((0.0, 0.0), (2.0, 0.0), (0.1, 0.2))
+"""Surcharges of a catalogue per group, and per group that is not full, in costs of a full group."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,14 +33,15 @@ class Tables:
 
     Parameters
     ----------
-    cost, groups : int64 arrays
-        Communication [bits per window] without surcharge, and groups.
+    cost, groups, partial : int64 arrays
+        Communication [bits per window] without surcharge, groups, and how many of these are not full.
     cut : int64 array
         Rows of the first part; ``rows + `` columns of the first part; ``-1 - leaf`` where nothing is cut.
     """
 
     cost: IntArray
     groups: IntArray
+    partial: IntArray
     cut: IntArray
 
 
@@ -47,34 +56,82 @@ def solve(problem: Problem) -> Solution | None:
     p = problem
     if p.ous * (p.rows + p.cols) > WORK:
         return None
-    cost, groups = _leaves(p)
-    many, few = _bracket(p, cost, groups)
-    return None if few is None else _lay_out(p, groups, _mixed(p, many or few, few))
+    leaves = _leaves(p)
+    many, few = _bracket(p, leaves)
+    return None if few is None else _lay_out(p, leaves[1], _mixed(p, many or few, few))
 
 
-def _leaves(problem: Problem) -> tuple[IntArray, IntArray]:
-    """Cost and groups of a strip across a whole r x c rectangle, shape (6, rows + 1, cols + 1): three ways to divide
-    it downwards, three sideways."""
-    costs, groups = [], []
+@dataclass(frozen=True, slots=True, eq=False)
+class Catalogue:
+    """Best partitions of all rectangles up to rows x cols, for several surcharges.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its limit on the groups plays no part.
+    leaf_groups : int64 array
+        Groups of the six kinds of strips (:func:`_leaves`).
+    tables : tuple of Tables
+        One for each of :data:`LADDER`.
+    cost, groups, partial : int64 arrays, shape (surcharges, rows + 1, cols + 1)
+        Of the tables; 0 for rectangles without rows or columns.
+    """
+
+    problem: Problem
+    leaf_groups: IntArray
+    tables: tuple[Tables, ...]
+    cost: IntArray
+    groups: IntArray
+    partial: IntArray
+
+    def lay_out(self, parts: Sequence[tuple[int, tuple[int, int, int, int]]]) -> IntArray:
+        """Table of rectangles, given surcharge and (rows, cols, top, left) of all parts, groups numbered on."""
+        wanted = [Part(self.tables[which], *place) for which, place in parts if place[0] * place[1] > 0]
+        return _lay_out(self.problem, self.leaf_groups, wanted[::-1], packed=True).table()
+
+
+@lru_cache(maxsize=8)
+def catalogue(rows: int, cols: int, size: int, row_cost: int, col_cost: int) -> Catalogue:
+    """The catalogue of rectangles up to rows x cols in groups of at most ``size``."""
+    problem = Problem(rows, cols, rows * cols, size, row_cost, col_cost)
+    leaves = _leaves(problem)
+    full = int(shape_costs(problem)[-1])
+    tables = tuple(_run(leaves, round(each * full), round(some * full)) for each, some in LADDER)
+    known = [np.stack([getattr(table, name) for table in tables]) for name in ("cost", "groups", "partial")]
+    for table in known:
+        table[:, 0], table[:, :, 0] = 0, 0
+    return Catalogue(problem, leaves[1], tables, *known)
+
+
+Leaves = tuple[IntArray, IntArray, IntArray]
+"""Cost, groups and groups that are not full of a strip across a whole r x c rectangle, shape (6, rows + 1, cols + 1)
+each: three ways to divide it downwards, three sideways."""
+
+
+def _leaves(problem: Problem) -> Leaves:
+    """All strips across rectangles."""
+    found: list[list[IntArray]] = [[], [], []]
     for q in (problem, problem.transposed()):
         rows, width = np.arange(1, q.rows + 1)[:, None], np.arange(1, min(q.cols, q.size) + 1)
         shape = 3, q.rows + 1, q.cols + 1
-        number, cost = np.ones(shape, dtype=np.int64), np.full(shape, INFINITE)
-        number[:, 1:, 1 : len(width) + 1] = np.moveaxis(kinds(q, width, rows), -1, 0)
-        cost[:, 1:, 1 : len(width) + 1] = strip_cost(q, width, number[:, 1:, 1 : len(width) + 1], rows)
+        number, cost, partial = np.ones(shape, dtype=np.int64), np.full(shape, INFINITE), np.ones(shape, dtype=np.int64)
+        inside = np.s_[:, 1:, 1 : len(width) + 1]
+        number[inside] = np.moveaxis(kinds(q, width, rows), -1, 0)
+        cost[inside] = strip_cost(q, width, number[inside], rows)
+        partial[inside] = not_full(q, width, number[inside], rows)
         turned = (0, 1, 2) if q is problem else (0, 2, 1)
-        costs.append(cost.transpose(turned))
-        groups.append(number.transpose(turned))
-    return np.concatenate(costs), np.concatenate(groups)
+        for tables, table in zip(found, (cost, number, partial), strict=True):
+            tables.append(table.transpose(turned))
+    return np.concatenate(found[0]), np.concatenate(found[1]), np.concatenate(found[2])
 
 
-def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables | None, Tables | None]:
+def _bracket(problem: Problem, leaves: Leaves) -> tuple[Tables | None, Tables | None]:
     """Tables of the highest surcharge tried that leads to too many groups, and of the lowest that does not."""
     many: Tables | None = None
     few: Tables | None = None
     low, high, surcharge = 0, 0, 0
     for _ in range(SURCHARGES):
-        tables = _run(cost, groups, surcharge)
+        tables = _run(leaves, surcharge)
         if tables.groups[-1, -1] <= problem.groups:
             few, high = tables, surcharge
         else:
@@ -88,26 +145,49 @@ def _bracket(problem: Problem, cost: IntArray, groups: IntArray) -> tuple[Tables
     return many, few
 
 
-def _run(cost: IntArray, groups: IntArray, surcharge: int) -> Tables:
-    """Best partition of all rectangles, by rows; within a row of the tables column by column."""
-    leaf = (cost + surcharge * groups).argmin(axis=0)
-    least, number = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in (cost, groups))
-    tables = Tables(least, number, -1 - leaf)
-    value = tables.cost + surcharge * tables.groups
+def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
+    """Best partition of all rectangles, by rows; within a row of the tables column by column.
+
+    Every group costs a surcharge more, and every group that is not full another one.
+    """
+    cost, groups, partial = leaves
+    leaf = (cost + surcharge * groups + open_surcharge * partial).argmin(axis=0)
+    least, number, some = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in leaves)
+    tables = Tables(least, number, some, -1 - leaf)
+    value = tables.cost + surcharge * tables.groups + open_surcharge * tables.partial
     rows = len(value) - 1
     for r in range(1, rows + 1):
         if r > 1:
             parts = value[1 : r // 2 + 1] + value[r - 1 : r - r // 2 - 1 : -1]
             _take(tables, value, r, parts.argmin(axis=0), parts.min(axis=0))
-        row, cut = value[r], tables.cut[r]
-        for c in range(2, len(row)):
-            halves = row[1 : c // 2 + 1] + row[c - 1 : c - c // 2 - 1 : -1]
-            first = int(halves.argmin())
-            if halves[first] < row[c]:
-                row[c], cut[c] = halves[first], rows + 1 + first
-                for table in (tables.cost, tables.groups):
-                    table[r, c] = table[r, 1 + first] + table[r, c - 1 - first]
+        _across(tables, value, r)
     return tables
+
+
+def _across(tables: Tables, value: IntArray, r: int) -> None:
+    """Cut rectangles of r rows across columns, at every turn into up to twice as many pieces, until none is better."""
+    row, rows, cols = value[r], len(value) - 1, len(value[r]) - 1
+    half = cols // 2
+    if half == 0:
+        return
+    turned = np.full(cols + 1 + half, INFINITE)
+    # From every column on, what the columns before it cost: of all but 1, of all but 2, ...
+    rest = sliding_window_view(turned, half)[: cols + 1, ::-1]
+    step = 1 + MOST // half
+    again = True
+    while again:
+        again = False
+        turned[half:] = row
+        for start in range(0, cols + 1, step):
+            parts = rest[start : start + step] + row[1 : half + 1]
+            first = parts.argmin(axis=1)
+            found = parts[np.arange(len(parts)), first]
+            better = np.flatnonzero(found < row[start : start + step])
+            at, first = start + better, first[better] + 1
+            row[at], tables.cut[r, at] = found[better], rows + first
+            for table in (tables.cost, tables.groups, tables.partial):
+                table[r, at] = table[r, first] + table[r, at - first]
+            again |= len(at) > 0
 
 
 def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:
@@ -115,7 +195,7 @@ def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntAr
     cols = np.flatnonzero(found < value[r])
     first = first[cols] + 1
     value[r, cols], tables.cut[r, cols] = found[cols], first
-    for table in (tables.cost, tables.groups):
+    for table in (tables.cost, tables.groups, tables.partial):
         table[r, cols] = table[first, cols] + table[r - first, cols]
 
 
@@ -163,8 +243,8 @@ def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
     return list(whole.divided(best + 1 if best < rows - 1 else best + 2, many, few))
 
 
-def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
-    """Rectangles of the parts, groups numbered on from part to part."""
+def _lay_out(problem: Problem, groups: IntArray, parts: list[Part], *, packed: bool = False) -> Solution:
+    """Rectangles of the parts, groups numbered on from part to part; ``packed``: slots left free are in few groups."""
     rects, used = [], 0
     while parts:
         part = parts.pop()
@@ -175,9 +255,9 @@ def _lay_out(problem: Problem, groups: IntArray, parts: list[Part]) -> Solution:
         leaf = -1 - cut
         number = int(groups[leaf, part.rows, part.cols])
         if leaf < 3:
-            table = strip_table(part.rows, part.cols, number, problem.size)
+            table = strip_table(part.rows, part.cols, number, problem.size, packed)
         else:
-            table = strip_table(part.cols, part.rows, number, problem.size)[:, [0, 3, 4, 1, 2]]
+            table = strip_table(part.cols, part.rows, number, problem.size, packed)[:, [0, 3, 4, 1, 2]]
         rects.append(table + np.array([used, part.top, part.top, part.left, part.left]))
         used += 1 + int(table[:, 0].max())
     return from_table(np.concatenate(rects))

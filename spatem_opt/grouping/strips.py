@@ -74,6 +74,18 @@ def strip_cost(problem: Problem, width: IntArray, groups: IntArray, rows: IntArr
     return np.asarray(np.where(fits, cost, INFINITE), dtype=np.int64)
 
 
+def not_full(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray) -> IntArray:
+    """Groups with free slots in strips as :func:`strip_cost` has them, laid out ``packed``."""
+    whole, spare = problem.size // width, problem.size % width
+    shared = np.maximum(0, rows - groups * whole)
+    free = groups * problem.size - rows * width
+    some = np.maximum(spare, 1)
+    chained = groups < shared * -(-width // some)
+    few = np.where(chained, -(-free // some), groups)
+    most = np.where(shared > 0, few, np.where(spare > 0, groups, 1))
+    return np.asarray(np.clip(most, 0, np.maximum(free, 0)))
+
+
 def kinds(problem: Problem, width: IntArray, rows: IntArray | None = None) -> IntArray:
     """Numbers of groups worth trying for a strip of each width, shape (.., 3): fewest, whole pieces, whole rows."""
     rows, size = np.asarray(problem.rows) if rows is None else rows, problem.size
@@ -180,13 +192,18 @@ def lay_out(problem: Problem, plan: Plan) -> Solution:
 
 
 @cache
-def strip_table(rows: int, width: int, groups: int, size: int) -> IntArray:
-    """Rectangles (group, row_start, row_stop, col_start, col_stop) of one strip whose first column is 0."""
+def strip_table(rows: int, width: int, groups: int, size: int, packed: bool = False) -> IntArray:
+    """Rectangles (group, row_start, row_stop, col_start, col_stop) of one strip whose first column is 0.
+
+    Where rows are divided, all groups have about as many, or if ``packed`` all but the last as many as they can.
+    """
     whole, spare = size // width, size % width
     shared = max(0, rows - groups * whole)
     rank = np.arange(groups)
     if shared == 0:
         cuts = np.arange(groups + 1) * rows // groups
+        if packed:
+            cuts = np.minimum(np.arange(groups + 1) * whole, rows)
         full = np.stack([rank, cuts[:-1], cuts[1:], 0 * rank, 0 * rank + width], axis=1)
         return np.asarray(full[full[:, 1] < full[:, 2]])
     full = np.stack([rank, rank * whole, (rank + 1) * whole, 0 * rank, 0 * rank + width], axis=1)

@@ -1,12 +1,14 @@
 """Which OUs lie on which crossbar of a copy: parts of the grid in tiles, groupings of each part on its crossbars.
 
 The grid is cut into strips of columns, a strip into parts one below the other, a part is grouped as
-:mod:`spatem_opt.grouping` would (SPEC 3.2). Strips are cut between rows, or into runs of equally many OUs. To spread
-homes, the last rows of a strip are dealt out by columns: each part gets those of its share, and is thereby their home.
+:mod:`spatem_opt.grouping` would (SPEC 3.2), or where that costs much as :mod:`spatem_opt.replication.regions` does.
+Strips are cut between rows, or into runs of equally many OUs. To spread homes, the last rows of a strip are dealt out
+by columns: each part gets those of its share, and is thereby their home.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,15 +17,19 @@ import numpy as np
 
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.grouping import bounds, guillotine, strips
+from spatem_opt.grouping.guillotine import catalogue
 from spatem_opt.grouping.problem import Problem
 from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
+from spatem_opt.replication.regions import Block, block, filled_in, grouped, price, repeated
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
 
-NEAR, QUICK = 1.03, 2_500_000
+NEAR, QUICK, LARGE = 1.03, 2_500_000, 12_000_000
 """Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
-them: some hundredths of a second."""
+them: of a grid in one part, some hundredths of a second; of the largest part, some tenths."""
+Piece = tuple[int, int, int]
+"""Row, left, right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +40,47 @@ class Part:
     ----------
     core : tuple of int
         top, bottom, left, right; may be empty.
-    loose : tuple of (row, left, right)
+    head, tail : Piece or None
+        Of the row before the core to the last column, and of the row behind it from the first column. A part within a
+        row is a tail.
+    home : tuple of Piece
+        Of home rows, one below the other.
     """
 
     core: tuple[int, int, int, int]
-    loose: tuple[tuple[int, int, int], ...] = ()
+    head: Piece | None = None
+    tail: Piece | None = None
+    home: tuple[Piece, ...] = ()
+
+    @property
+    def loose(self) -> tuple[Piece, ...]:
+        """All pieces of rows."""
+        return tuple(piece for piece in (self.head, self.tail) if piece) + self.home
+
+    def moved(self) -> tuple[Part, int, int]:
+        """The same part as far up and to the left as its rows and columns go, and how far down and right it is."""
+        top, bottom, left, right = self.core
+        down = 0 if self.home else min([top, *(row for row, _, _ in self.loose)])
+
+        def shifted(piece: Piece) -> Piece:
+            return piece[0] - down, piece[1] - left, piece[2] - left
+
+        head, tail = (piece and shifted(piece) for piece in (self.head, self.tail))
+        core = top - down, bottom - down, 0, right - left
+        return Part(core, head, tail, tuple(shifted(piece) for piece in self.home)), down, left
+
+    def blocks(self, sections: int, rows: int) -> list[Block]:
+        """The part in all sections of ``rows`` rows each: what it has of the run, and of home rows."""
+        top, bottom, left, right = self.core
+        if top == bottom and self.head is None and self.tail is not None:
+            run = block(np.array([self.tail[0]]), None, None, *self.tail[1:])
+        else:
+            run = block(np.arange(top, bottom), self.head, self.tail, left, right)
+        found = [run]
+        if self.home:
+            own = np.array([row for row, _, _ in self.home])
+            found.append(block(own, None, None, *self.home[0][1:]))
+        return [repeated(own, sections, rows) for own in found]
 
 
 def rectangles(grid: Grid, shape: Shape) -> IntArray:
@@ -57,7 +99,12 @@ def rectangles(grid: Grid, shape: Shape) -> IntArray:
     if shape.parts * shape.size == 1:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return _numbered(np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1))
-    one = _of_group(grid, shape)
+    sections = row_sections(grid) if shape.parts > 1 else 1
+    cost = (
+        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
+        int(grid.column_sums().max()) * grid.partial_sum_bits,
+    )
+    one = _of_group(rows // sections, cols, sections, shape, cost, grid.exists is None)
     shift = np.arange(groups)[:, None, None] * np.array([shape.parts * shape.size, rows, rows, cols, cols])
     return np.reshape(one + shift, (-1, 5))
 
@@ -66,20 +113,41 @@ def _numbered(rect: IntArray) -> IntArray:
     return np.column_stack([np.arange(len(rect)), rect])
 
 
-def _of_group(grid: Grid, shape: Shape) -> IntArray:
-    """Rectangles of one group's grid."""
-    sections = row_sections(grid) if shape.parts > 1 else 1
-    rows = len(grid.rows) // sections
-    cost = (
-        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
-        int(grid.column_sums().max()) * grid.partial_sum_bits,
-    )
-    tables = []
-    for number, part in enumerate(_parts(rows, len(grid.cols), shape)):
-        table = _grouped(part, sections, rows, shape, cost)
-        table[:, 0] += number * shape.size
-        tables.append(table)
-    return np.concatenate(tables)
+@lru_cache(maxsize=64)
+def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int, int], full: bool) -> IntArray:
+    """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs.
+
+    Several parts are tiles, in which OUs may change places. With OUs missing, crossbars might hold more of the others.
+    """
+    parts = [part.moved() for part in _parts(rows, cols, shape)]
+    again = shape.parts > 1 and full
+    number = Counter(part for part, _, _ in parts)
+    known = {part: _grouped(part, sections, rows, shape, cost, quick=again) for part in number}
+    if again:
+        total = sum(number[part] * price(table, *cost) for part, table in known.items())
+        problem = Problem(sections * rows, cols, shape.parts * shape.size, shape.serial, *cost)
+        if total > NEAR * bounds.lower_bound(problem):
+            known = _better(known, sections, rows, shape, cost)
+    tables = [
+        known[part] + np.array([place * shape.size, down, down, right, right])
+        for place, (part, down, right) in enumerate(parts)
+    ]
+    table = np.concatenate(tables)
+    table.flags.writeable = False
+    return table
+
+
+def _better(
+    known: dict[Part, IntArray], sections: int, rows: int, shape: Shape, cost: tuple[int, int]
+) -> dict[Part, IntArray]:
+    """The parts' groupings, or if that is cheaper, groupings as a whole."""
+    blocks = {part: part.blocks(sections, rows) for part in known}
+    high = max(len(own.before) for made in blocks.values() for own in made)
+    wide = max(own.width for made in blocks.values() for own in made)
+    if high * wide * (high + wide) > LARGE:
+        return known
+    ways = catalogue(high, wide, shape.serial, *cost)
+    return {part: grouped(blocks[part], shape.size, shape.serial, ways, table) for part, table in known.items()}
 
 
 def _parts(rows: int, cols: int, shape: Shape) -> Iterator[Part]:
@@ -107,35 +175,38 @@ def _runs(rows: int, count: int, left: int, right: int, home: range) -> Iterator
     for part in range(count):
         start, stop = part * rows * width // count, (part + 1) * rows * width // count
         top, bottom = -(-start // width), stop // width
-        loose = []
-        if top > bottom:
-            loose.append((bottom, left + start % width, left + stop % width))
-        else:
-            loose += [(top - 1, left + start % width, right)] if start % width else []
-            loose += [(bottom, left, left + stop % width)] if stop % width else []
         share = left + part * width // count, left + (part + 1) * width // count
-        loose += [(row, *share) for row in home if share[0] < share[1]]
-        yield Part((top, max(top, bottom), left, right), tuple(loose))
+        own = tuple((row, *share) for row in home if share[0] < share[1])
+        head = tail = None
+        if top > bottom:
+            tail = bottom, left + start % width, left + stop % width
+        else:
+            head = (top - 1, left + start % width, right) if start % width else None
+            tail = (bottom, left, left + stop % width) if stop % width else None
+        yield Part((top, max(top, bottom), left, right), head, tail, own)
 
 
-def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int]) -> IntArray:
-    """A part's rectangles: the core grouped, the loose pieces on what crossbars it leaves, or in slots that it does."""
+def _grouped(part: Part, sections: int, rows: int, shape: Shape, cost: tuple[int, int], *, quick: bool) -> IntArray:
+    """A part's rectangles: the core grouped, the loose pieces on what crossbars it leaves, or in slots that it does.
+
+    ``quick``: in strips or by a walk only.
+    """
     top, bottom, left, right = part.core
     loose = np.array(part.loose, dtype=np.int64).reshape(-1, 3)
     amount = sections * int((loose[:, 2] - loose[:, 1]).sum())
     high, wide = sections * (bottom - top), right - left
     apart = shape.size - -(-amount // shape.serial)
     size = apart if high * wide <= apart * shape.serial else shape.size
-    table = _core(high, wide, size, shape.serial, *cost).copy()
+    table = _core(high, wide, size, shape.serial, *cost, quick=quick).copy()
     free = shape.serial - np.bincount(
         table[:, 0], (table[:, 2] - table[:, 1]) * (table[:, 4] - table[:, 3]), shape.size
     ).astype(np.int64)
     table = _in_sections(table, bottom - top, rows) + np.array([0, top, top, left, left])
-    return np.concatenate([table, _filled_in(_repeated(loose, sections, rows), free)]) if amount else table
+    return np.concatenate([table, filled_in(_repeated(loose, sections, rows), free)]) if amount else table
 
 
 @lru_cache(maxsize=1024)
-def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost: int) -> IntArray:
+def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost: int, *, quick: bool) -> IntArray:
     """A grouping of a full grid; columns group, row_start, row_stop, col_start, col_stop."""
     if rows * cols == 0:
         return np.zeros((0, 5), dtype=np.int64)
@@ -145,7 +216,7 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     if grouping is None:
         raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
     cost = objective(problem, grouping)
-    if cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
+    if not quick and cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
         other = guillotine.solve(problem)
         grouping = other if other is not None and objective(problem, other) < cost else grouping
     return grouping.table()
@@ -169,18 +240,6 @@ def _repeated(loose: IntArray, sections: int, rows: int) -> IntArray:
     """Pieces of rows in all sections."""
     shift = np.arange(sections)[:, None, None] * np.array([rows, 0, 0])
     return np.reshape(loose + shift, (-1, 3))
-
-
-def _filled_in(loose: IntArray, free: IntArray) -> IntArray:
-    """Rectangles of pieces of rows in free slots, those of the last crossbars first."""
-    ends = np.cumsum(loose[:, 2] - loose[:, 1])
-    room = np.cumsum(free[::-1])
-    cuts = np.unique(np.concatenate([[0], ends, room[room < ends[-1]]]))
-    start, stop = cuts[:-1], cuts[1:]
-    piece = np.searchsorted(ends, start, side="right")
-    crossbar = len(free) - 1 - np.searchsorted(room, start, side="right")
-    shift = loose[piece, 2] - ends[piece]
-    return np.stack([crossbar, loose[piece, 0], loose[piece, 0] + 1, start + shift, stop + shift], axis=1)
 
 
 def filled_shape(grid: Grid) -> Shape:
