@@ -49,17 +49,12 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
-MORE_LATENCY = (
-    (0.6, 0.5, 0),
-    (0.45, 0.5, 4),
-    (0.8, 1.0, 0),
-    (0.6, 0.5, 4),
-    (0.8, 0.5, 0),
-    (0.6, 1.0, 4),
-    (0.45, 1.0, 0),
-)
-"""Router share, waits and strips tried for latency besides the usual ones, what helped most networks first; and how
-many of them belong to the first answer."""
+MORE_LATENCY, FIRST = (
+    (0.6, 1.0, 0, 0.97), (0.6, 0.5, 0, 1.0), (0.45, 0.5, 4, 1.0), (0.8, 1.0, 0, 1.0), (0.6, 0.5, 0, 0.97),
+    (0.6, 0.5, 4, 1.0), (0.8, 0.5, 0, 1.0), (0.6, 1.0, 4, 1.0), (0.45, 1.0, 0, 1.0), (0.45, 0.5, 0, 1.0),
+), 2  # fmt: skip
+"""Router share, waits, strips and fill tried for latency besides the usual ones, what helped most networks first; and
+how many of them belong to the first answer."""
 FEW_LAYERS = 40
 """Layers up to which all of them do."""
 BURST = 0.5
@@ -92,6 +87,8 @@ class Setting:
         Share of a segment's trail that the next one is taken to wait for.
     strips : int
         Strips of the image that all segments are laid out in; 0: each in as many as suit it.
+    fill : float
+        Share of the crossbars that segments may plan with; less if it does not fit.
     """
 
     price: float
@@ -102,6 +99,7 @@ class Setting:
     steady: float = 0.0
     waits: float = 1.0
     strips: int = 0
+    fill: float = FILLS[0]
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
         """A setting nearby: another price and share, other segments, or another weight of a run of layers.
@@ -113,7 +111,8 @@ class Setting:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if not self.side_by_side and rng.random() < LAID_OUT:
-            return replace(self, waits=float(rng.choice(WAITS)), strips=int(rng.choice(STRIPS)))
+            waits, strips, fill = (rng.choice(values) for values in (WAITS, STRIPS, FILLS[:3]))
+            return replace(self, waits=float(waits), strips=int(strips), fill=float(fill))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             if lost is not None and rng.random() < FOCUSED:
@@ -151,7 +150,7 @@ class Candidates:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
         if self.objective == "latency":
-            found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else 1]
+            found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else FIRST]
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
         return found
@@ -161,7 +160,9 @@ class Candidates:
         if self.objective != "latency":
             return []
         price = PRICES[self.objective][0]
-        return [Setting(price, share, waits=waits, strips=strips) for share, waits, strips in MORE_LATENCY]
+        return [
+            Setting(price, share, waits=waits, strips=strips, fill=fill) for share, waits, strips, fill in MORE_LATENCY
+        ]
 
     def steady_settings(self) -> list[Setting]:
         """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
@@ -191,7 +192,7 @@ class Candidates:
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
         runs = self.runs(setting)
-        for fill in FILLS:
+        for fill in (fill for fill in FILLS if fill <= setting.fill):
             cuts = segments.cut(runs, fill=fill)
             plan = None if cuts is None else self.place(cuts, setting)
             if plan is not None:

@@ -27,7 +27,7 @@ from spatem_opt.solution import Solution
 
 STRETCHES = 7
 """Times a schedule is slowed down before its plan is given up."""
-QUEUE, SHORTER = 0.85, 0.25
+QUEUE, SHORTER = 0.9, 0.1
 """Queue that the first time may leave, of a full bin, and by how much less each further time."""
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
@@ -275,6 +275,7 @@ def _name(setting: Setting) -> str:
     more = ", side by side" if setting.side_by_side else ""
     more += f", waits {setting.waits:.2g}" if setting.waits < 1 else ""
     more += f", strips {setting.strips}" if setting.strips else ""
+    more += f", fill {setting.fill:.3g}" if setting.fill < 1 else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 

@@ -149,8 +149,7 @@ def grouped(blocks: Sequence[Block], size: int, serial: int, known: Catalogue, s
     found = [
         _dissolved(table, size, serial, *costs, victims)
         for table in (
-            _laid_out(blocks, places, known)
-            for places in _promising(blocks, size, serial, known, price(start, *costs))
+            _laid_out(blocks, places, known) for places in _promising(blocks, size, serial, known, price(start, *costs))
         )
         for victims in (VICTIMS if int(table[:, 0].max()) >= size else VICTIMS[:1])
     ]
