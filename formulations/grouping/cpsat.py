@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.grouping.prices import Floats
 from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
-from formulations.grouping.program import Program
-from formulations.grouping.steps import PRICES, finish, prepare
-from formulations.solver import Limits, Result, Stop, interruptible, run_cpsat
+from formulations.grouping.linear import ENGINE
+from formulations.grouping.steps import finish, prepare
+from formulations.solver import Limits, Result, Stop, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
 
@@ -364,9 +363,7 @@ def solve(
     start, text = prepare(problem, hint, use_bound="bound" not in without, seed=seed), ""
     if start.best is None:
         return finish(problem, start, begin, "cpsat")
-    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES))
-    start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
-    start.anneal(problem, limits.left(begin, 0.3))
+    prof = start.combine(problem, ENGINE, without, limits)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
@@ -376,38 +373,6 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
-
-
-def linear_program(program: Program) -> Floats:
-    """Dual values of a linear program, by GLOP; zero where it gives up."""
-    solver, rows = _linear_model("GLOP", program)
-    solved = solver.Solve() == solver.OPTIMAL
-    return np.array([row.dual_value() if solved else 0.0 for row in rows])
-
-
-def integer_program(program: Program, limits: Limits) -> float | None:
-    """Bound of an integer program, by SCIP: CP-SAT, which has no fractions, is slow to bound numbers of shapes."""
-    solver, _ = _linear_model("SCIP", program)
-    solver.SetTimeLimit(max(1, round(1000 * limits.time_limit)))
-    solver.SetSolverSpecificParametersAsString("misc/catchctrlc = FALSE\n")  # it would keep Ctrl-C to itself
-    status = interruptible(solver.Solve, solver.InterruptSolve, limits)
-    return solver.Objective().BestBound() if status in (solver.OPTIMAL, solver.FEASIBLE) else None
-
-
-def _linear_model(engine: str, program: Program) -> tuple[Any, list[Any]]:
-    """A solver of OR-Tools with a program, and its constraints."""
-    from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
-
-    solver = pywraplp.Solver.CreateSolver(engine)
-    rows = [solver.Constraint(float(least), solver.infinity()) for least in program.rhs]
-    objective = solver.Objective()
-    for j, (cost, column) in enumerate(zip(program.cost, program.columns, strict=True)):
-        variable = solver.Var(0.0, solver.infinity(), j in program.integer, "")
-        objective.SetCoefficient(variable, float(cost))
-        for row, value in column.items():
-            rows[row].SetCoefficient(variable, float(value))
-    objective.SetMinimization()
-    return solver, rows
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:
