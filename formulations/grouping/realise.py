@@ -15,8 +15,10 @@ import numpy as np
 from formulations.grouping.profile import Pattern
 from spatem_opt.grouping.problem import Solution, from_labels
 
-MOVES = 20_000
+MOVES = 2_000
 """Most exchanges of pieces tried to get rid of cycles."""
+ROUNDS = 20
+"""Most times that columns of a row are sought, on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +87,72 @@ class Pieces:
 def realise(plan: Plan, rng: random.Random) -> Solution | None:
     """A grouping whose groups touch no more rows and columns than planned, or None: there may be one all the same."""
     pieces = untangled(plan, rng)
-    if pieces.doubled:
-        return None
-    labels = np.full((len(plan.lines), plan.length), -1, dtype=np.int64)
-    known: list[set[int]] = [set() for _ in plan.groups]
-    for row in in_reach(pieces, len(plan.lines), rng):
-        own = [piece for piece, where in enumerate(pieces.row) if where == row]
-        share = Share(
-            [pieces.size[piece] for piece in own],
-            [known[pieces.group[piece]] for piece in own],
-            [plan.groups[pieces.group[piece]][0] - len(known[pieces.group[piece]]) for piece in own],
-        )
-        if not share.fill(plan.length, rng):
-            return None
-        for piece, cols in zip(own, share.taken, strict=True):
-            labels[row, list(cols)] = pieces.group[piece]
-            known[pieces.group[piece]] |= cols
-    return from_labels(labels)
+    return None if pieces.doubled else Layout(plan, pieces).fill(rng)
+
+
+@dataclass(slots=True)
+class Layout:
+    """Columns of pieces, row by row.
+
+    Parameters
+    ----------
+    plan : Plan
+    pieces : Pieces
+    own, fellows : lists
+        Pieces of every row, and of every group.
+    cols : dict of piece to set of int
+        Columns found so far.
+    """
+
+    plan: Plan
+    pieces: Pieces
+    own: list[list[int]] = field(default_factory=list)
+    fellows: list[list[int]] = field(default_factory=list)
+    cols: dict[int, set[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.own, self.fellows = [[] for _ in self.plan.lines], [[] for _ in self.plan.groups]
+        for piece, (group, row) in enumerate(zip(self.pieces.group, self.pieces.row, strict=True)):
+            self.own[row].append(piece)
+            self.fellows[group].append(piece)
+
+    def fill(self, rng: random.Random) -> Solution | None:
+        """All columns of all pieces; a row that has no way takes the columns away from those it shares groups with."""
+        waiting = deque(in_reach(self.pieces, len(self.plan.lines), rng))
+        for _ in range(ROUNDS * len(waiting)):
+            if not waiting:
+                break
+            row = waiting.popleft()
+            if not self._share(row, rng):
+                others = {self.pieces.row[p] for piece in self.own[row] for p in self._fellows(piece) if p in self.cols}
+                for other in others:
+                    for piece in self.own[other]:
+                        del self.cols[piece]
+                waiting.extendleft(rng.sample(sorted(others), len(others)))
+                self._share(row, rng)
+        return None if waiting else self._solution()
+
+    def _fellows(self, piece: int) -> list[int]:
+        """The pieces of a piece's group."""
+        return self.fellows[self.pieces.group[piece]]
+
+    def _share(self, row: int, rng: random.Random) -> bool:
+        """Share the columns of a row out; False if there is no way."""
+        own = self.own[row]
+        known = [set().union(*(self.cols.get(p, ()) for p in self._fellows(piece))) for piece in own]
+        most = [self.plan.groups[self.pieces.group[piece]][0] for piece in own]
+        fresh = [limit - len(cols) for limit, cols in zip(most, known, strict=True)]
+        share = Share([self.pieces.size[piece] for piece in own], known, fresh)
+        if not share.fill(self.plan.length, rng):
+            return False
+        self.cols.update(zip(own, share.taken, strict=True))
+        return True
+
+    def _solution(self) -> Solution:
+        labels = np.full((len(self.plan.lines), self.plan.length), -1, dtype=np.int64)
+        for piece, cols in self.cols.items():
+            labels[self.pieces.row[piece], list(cols)] = self.pieces.group[piece]
+        return from_labels(labels)
 
 
 def untangled(plan: Plan, rng: random.Random) -> Pieces:
