@@ -10,6 +10,7 @@ from formulations.grouping import prices
 from formulations.grouping.branch import raised
 from formulations.grouping.compose import compose
 from formulations.grouping.generation import Node, generate
+from formulations.grouping.intervals import layout
 from formulations.grouping.profile import Profile, profile
 from formulations.grouping.program import Engine, bits, profile_program
 from formulations.solver import Limits, Result, concluded, versions
@@ -21,7 +22,7 @@ from spatem_opt.result import Shortage, Status
 
 STEPS, RUNS = 100_000, 8
 """Moves of a run of the longer search, about half a second, and runs."""
-PRICES, PROFILE, COMPOSE, ANNEAL, BRANCH = 0.4, 0.3, 0.3, 0.3, 0.6
+PRICES, PROFILE, COMPOSE, PLANS, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.7, 0.25, 0.8, 0.3, 0.6
 """Shares of the time left for the stages."""
 
 
@@ -81,15 +82,19 @@ class Incumbent:
             self.raise_bound(None if bound is None else bits(problem, bound))
 
     def compose(self, problem: Problem, root: Node, engine: Engine, limits: Limits) -> None:
-        """Realise integer profiles as costly as the bound, then ever further above it, until one can be."""
-        begin, step = time.monotonic(), bits(problem, 1)
-        above = 0
-        while not limits.over(begin) and self.objective is not None and self.bound + above < self.objective:
-            found = compose(problem, root.prices, self.bound + above, engine, limits.left(begin))
-            if found is not None:
-                self.improve(problem, found, None)
-                break
-            above = 2 * above or step
+        """Look for a grouping as cheap as the bound, then for a good one, among shapes that prices leave near the bound."""
+        begin = time.monotonic()
+        if self.closed or limits.stopped:
+            return
+        found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
+        if found is not None:
+            self.improve(problem, found, None)
+        prof = prices.narrowed(problem, root.prices, self.bound)
+        for axis in range(len(prof.sides)):
+            flow = None if self.closed or limits.over(begin) else layout(problem, prof, axis)
+            value = None if flow is None else engine.integer(flow.program, limits.left(begin, FLOW)).value
+            if flow is not None and value is not None:
+                self.improve(problem, flow.read(value), None)
 
     def anneal(self, problem: Problem, limits: Limits) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""
