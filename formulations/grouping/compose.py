@@ -20,7 +20,7 @@ SHARE = 0.5
 
 
 def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limits: Limits) -> Solution | None:
-    """A grouping of at most `target` bits whose shapes and pieces are those of an integer profile; None if none is found.
+    """A grouping of at most `target` bits with the shapes and pieces of an integer profile; None if none is found.
 
     Parameters
     ----------

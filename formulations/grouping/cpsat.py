@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
 from formulations.grouping.linear import ENGINE
-from formulations.grouping.steps import finish, prepare
+from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
+from formulations.grouping.steps import Incumbent, finish, prepare
 from formulations.solver import Limits, Result, Stop, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 LEX = 50
 """Groups whose touches order rows and columns: their weights 2**49.. still fit CP-SAT's integers."""
+CASES = 0.7
+"""Share of the time left for cases (``refute.py``)."""
 REACH = 5_000
 """Most OU-group pairs R*C*n of the full model; beyond it only bounds are raised."""
 
@@ -364,7 +366,10 @@ def solve(
     if start.best is None:
         return finish(problem, start, begin, "cpsat")
     prof = start.combine(problem, ENGINE, without, limits)
-    if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
+    within = problem.ous * min(problem.groups, problem.ous) <= REACH
+    if within:
+        _try_cases(problem, start, limits.left(begin, CASES))
+    if not start.closed and within:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
         run = run_cpsat(model, limits.left(begin), log=log)
@@ -373,6 +378,20 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
+
+
+def _try_cases(problem: Problem, start: Incumbent, limits: Limits) -> None:
+    """Case by case, look for better groupings until there is none."""
+    from formulations.grouping.refute import refute  # which builds on this module
+
+    begin = time.monotonic()
+    while not start.closed and start.root is not None and start.objective is not None and not limits.over(begin):
+        found = refute(problem, start.root, start.objective, limits.left(begin))
+        if found.proven:
+            start.raise_bound(start.objective)
+        if found.solution is None:
+            break
+        start.improve(problem, found.solution, None)
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

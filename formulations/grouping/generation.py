@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from formulations.grouping.prices import (
-    NONE, SCALE, Limit, Prices, best_group, best_line, evaluate, first_prices,
-)  # fmt: skip
+from formulations.grouping.prices import NONE, SCALE, Limit, Prices, best_group, best_line, evaluate, first_prices
 from formulations.grouping.profile import Pattern, full, grow, line_patterns, per_line
 from formulations.grouping.program import Answer, Floats, Program
 from formulations.solver import Limits
@@ -83,9 +81,7 @@ class Generation:
         entries: dict[Hashable, int] = {(axis, k): -pieces.count(k) for k in set(pieces)}
         return self._add((axis, pieces), 0, entries | {("row", "col")[axis]: 1})
 
-    def _add(
-        self, key: tuple[Pattern, Pattern] | tuple[int, Pattern], cost: int, entries: dict[Hashable, int]
-    ) -> bool:
+    def _add(self, key: tuple[Pattern, Pattern] | tuple[int, Pattern], cost: int, entries: dict[Hashable, int]) -> bool:
         if key in self.known:
             return False
         self.known[key] = len(self.program.cost)
@@ -174,9 +170,7 @@ def generate(
     return descend(work, evaluate(problem, first_prices(problem)), target, solve, limits, rounds)
 
 
-def descend(
-    work: Generation, best: Prices, target: int, solve: Solve, limits: Limits, rounds: int = 1000
-) -> Node:
+def descend(work: Generation, best: Prices, target: int, solve: Solve, limits: Limits, rounds: int = 1000) -> Node:
     """Column generation from prices, of the same limits, that are known."""
     begin, problem, new, value = time.monotonic(), work.problem, True, None
     for _ in range(rounds):

@@ -109,7 +109,7 @@ def least_size(problem: Problem) -> int:
 def evaluate(
     problem: Problem, price: tuple[IntArray, IntArray], node: tuple[Limit, ...] = (), limits: tuple[int, ...] = ()
 ) -> Prices:
-    """Tables and bound of any prices of pieces, and of the limits of a node if any (``README.md``, Prices, Branches)."""
+    """Tables and bound of any prices of pieces, and of limits if any (``README.md``, Prices and Branches)."""
     p, most = problem, min(problem.size, problem.ous)
     axes = _axis(price[0], p.rows, p.cols, most), _axis(price[1], p.cols, p.rows, most)
     r, c = np.ogrid[: min(p.rows, most) + 1, : min(p.cols, most) + 1]

@@ -37,11 +37,14 @@ class Incumbent:
     objective : int or None
     bound : int
         0 if nothing better is known.
+    root : Prices or None
+        The best prices of :meth:`combine`.
     """
 
     best: Solution | None
     objective: int | None
     bound: int
+    root: prices.Prices | None = None
 
     @property
     def closed(self) -> bool:
@@ -61,6 +64,7 @@ class Incumbent:
         root = None
         if prices.within_reach(problem):
             root = generate(problem, self.best, self.objective, engine.linear, limits.left(begin, PRICES))
+            self.root = root.prices
             self.raise_bound(root.prices.bound(problem))
             self.solve_profile(problem, self.left(problem, root), without, engine, limits.left(begin, PROFILE))
             self.compose(problem, root, engine, limits.left(begin, COMPOSE))
@@ -82,7 +86,7 @@ class Incumbent:
             self.raise_bound(None if bound is None else bits(problem, bound))
 
     def compose(self, problem: Problem, root: Node, engine: Engine, limits: Limits) -> None:
-        """Look for a grouping as cheap as the bound, then for a good one, among shapes that prices leave near the bound."""
+        """Look for a grouping as cheap as the bound, then for any good one, among the shapes left near the bound."""
         begin = time.monotonic()
         if self.closed or limits.stopped:
             return
