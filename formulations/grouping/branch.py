@@ -93,7 +93,7 @@ def _numbers(node: Node, axis: int, most: int) -> Iterator[float]:
     """Groups with at least 1, 2, .. lines in the solution of the last linear program."""
     exactly = [0.0] * (most + 2)
     for (first, second), variable in node.work.known.items():
-        if not isinstance(first, int) and node.value is not None:
+        if not isinstance(first, int) and node.value is not None and variable < len(node.value):  # some came later
             exactly[len((first, second)[axis])] += float(node.value[variable])
     for k in range(1, most + 1):
         yield round(sum(exactly[k:]), 6)

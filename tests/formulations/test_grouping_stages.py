@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -105,6 +106,15 @@ def test_branching_never_passes_the_optimum(problem: Problem, more: int) -> None
     found = root(problem, best + more + 1)
     bound = branch.raised(found, best + more, linear.ENGINE.linear, LIMITS)
     assert found.prices.bound(problem) <= bound <= best
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+def test_branching_goes_on_from_generation_cut_short(rounds: int) -> None:
+    problem = Problem(8, 7, 9, 7, 2, 3)
+    start = heuristic.solve(problem)
+    assert start is not None
+    found = generation.generate(problem, start, 115, linear.ENGINE.linear, LIMITS, rounds=rounds)
+    assert branch.raised(found, 115, linear.ENGINE.linear, replace(LIMITS, time_limit=1.0)) <= 115
 
 
 @settings(max_examples=25, deadline=None)
