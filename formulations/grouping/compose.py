@@ -15,6 +15,8 @@ from spatem_opt.grouping.problem import Problem, Solution
 
 PLANS, TRIES = 12, 20
 """Integer profiles tried, and groupings tried of either axis of each."""
+REACH = 10_000
+"""Most OUs of a grid, so that a try takes seconds at most."""
 SHARE = 0.5
 """Share of the time left that an integer program may take."""
 
@@ -33,7 +35,7 @@ def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limit
     limits : Limits
     """
     prof, begin, rng = narrowed(problem, prices, target), time.monotonic(), random.Random(limits.seed)
-    for attempt in range(PLANS if prof.sides else 0):
+    for attempt in range(PLANS if prof.sides and problem.ous <= REACH else 0):
         if limits.over(begin):
             break
         program = plan_program(problem, prof, target, rng if attempt else None)

@@ -15,8 +15,8 @@ import numpy as np
 from formulations.grouping.profile import Pattern
 from spatem_opt.grouping.problem import Solution, from_labels
 
-MOVES = 2_000
-"""Most exchanges of pieces tried to get rid of cycles."""
+WORK = 1_000_000
+"""Pieces looked at to get rid of cycles, about a second."""
 ROUNDS = 20
 """Most times that columns of a row are sought, on average."""
 
@@ -169,7 +169,7 @@ def untangled(plan: Plan, rng: random.Random) -> Pieces:
     joined = list(zip(needed, offered, strict=False))
     found = Pieces([n[0] for n, _ in joined], [o[1] for _, o in joined], [n[1] for n, _ in joined])
     closing = found.closing()
-    for _ in range(MOVES):
+    for _ in range(WORK // len(needed)):
         least = len(found.row) - len(plan.lines) - len(set(found.group)) + 1
         if len(closing) <= max(0, least) and not found.doubled:
             break
