@@ -11,7 +11,7 @@ import numpy as np
 
 from formulations.grouping.linear import ENGINE
 from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
-from formulations.grouping.steps import Incumbent, finish, prepare
+from formulations.grouping.steps import finish, prepare
 from formulations.solver import Limits, Result, Stop, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
@@ -334,7 +334,7 @@ def solve(
     log: bool = False,
     stop: Stop | None = None,
 ) -> Result[Solution]:
-    """Best grouping with a proven bound: combinatorial bounds, prices, the profile, a longer search, the full model.
+    """Best grouping with a proven bound: all stages of ``README.md``, the full model last.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
@@ -368,7 +368,9 @@ def solve(
     prof = start.combine(problem, ENGINE, without, limits)
     within = problem.ous * min(problem.groups, problem.ous) <= REACH
     if within:
-        _try_cases(problem, start, limits.left(begin, CASES))
+        from formulations.grouping.refute import try_cases  # which builds on this module
+
+        try_cases(problem, start, limits.left(begin, CASES))
     if not start.closed and within:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
@@ -378,20 +380,6 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
-
-
-def _try_cases(problem: Problem, start: Incumbent, limits: Limits) -> None:
-    """Case by case, look for better groupings until there is none."""
-    from formulations.grouping.refute import refute  # which builds on this module
-
-    begin = time.monotonic()
-    while not start.closed and start.root is not None and start.objective is not None and not limits.over(begin):
-        found = refute(problem, start.root, start.objective, limits.left(begin))
-        if found.proven:
-            start.raise_bound(start.objective)
-        if found.solution is None:
-            break
-        start.improve(problem, found.solution, None)
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

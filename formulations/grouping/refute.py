@@ -12,6 +12,7 @@ from formulations.grouping import cpsat
 from formulations.grouping.cpsat import Variables
 from formulations.grouping.prices import Prices, narrowed
 from formulations.grouping.profile import Profile
+from formulations.grouping.steps import Incumbent
 from formulations.solver import Limits, run_cpsat
 from spatem_opt.grouping.problem import Problem, Solution
 from spatem_opt.result import Status
@@ -39,6 +40,18 @@ class Refuted:
 
     solution: Solution | None
     proven: bool
+
+
+def try_cases(problem: Problem, start: Incumbent, limits: Limits) -> None:
+    """Case by case, look for better groupings until there is none."""
+    begin = time.monotonic()
+    while not start.closed and start.root is not None and start.objective is not None and not limits.over(begin):
+        found = refute(problem, start.root, start.objective, limits.left(begin))
+        if found.proven:
+            start.raise_bound(start.objective)
+        if found.solution is None:
+            break
+        start.improve(problem, found.solution, None)
 
 
 def refute(problem: Problem, prices: Prices, objective: int, limits: Limits) -> Refuted:
