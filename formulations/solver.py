@@ -181,8 +181,12 @@ def interruptible(work: Callable[[], AnswerT], cancel: Callable[[], object], lim
         return done.result()
 
 
-def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> Run:
+def run_cpsat(
+    model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None
+) -> Run:
     """Solve a CP-SAT model; where the limits say stop, the answer is the best so far with its bound.
+
+    `linearization` is CP-SAT's level of linear relaxations, 0 for none; None leaves it to CP-SAT.
 
     Raises
     ------
@@ -201,6 +205,8 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False) -> 
     parameters.catch_sigint_signal = False  # it would leave no handler behind
     parameters.max_time_in_seconds = max(limits.time_limit, 0.01)
     parameters.random_seed, parameters.num_workers = limits.seed, limits.workers
+    if linearization is not None:
+        parameters.linearization_level = linearization
     if limits.deterministic_limit is not None:
         parameters.max_deterministic_time = limits.deterministic_limit
     if log:

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.grouping.prices import Floats
+from formulations.grouping.linear import ENGINE
 from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
-from formulations.grouping.program import Program
-from formulations.grouping.steps import PRICES, finish, prepare
-from formulations.solver import Limits, Result, Stop, interruptible, run_cpsat
+from formulations.grouping.steps import finish, prepare
+from formulations.solver import Limits, Result, Stop, run_cpsat
 from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
 from spatem_opt.result import Status
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 LEX = 50
 """Groups whose touches order rows and columns: their weights 2**49.. still fit CP-SAT's integers."""
+CASES = 0.7
+"""Share of the time left for cases (``refute.py``)."""
 REACH = 5_000
 """Most OU-group pairs R*C*n of the full model; beyond it only bounds are raised."""
 
@@ -333,7 +334,7 @@ def solve(
     log: bool = False,
     stop: Stop | None = None,
 ) -> Result[Solution]:
-    """Best grouping with a proven bound: combinatorial bounds, prices, the profile, a longer search, the full model.
+    """Best grouping with a proven bound: all stages of ``README.md``, the full model last.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
@@ -364,10 +365,13 @@ def solve(
     start, text = prepare(problem, hint, use_bound="bound" not in without, seed=seed), ""
     if start.best is None:
         return finish(problem, start, begin, "cpsat")
-    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES))
-    start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
-    start.anneal(problem, limits.left(begin, 0.3))
-    if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
+    prof = start.combine(problem, ENGINE, without, limits)
+    within = problem.ous * min(problem.groups, problem.ous) <= REACH
+    if within:
+        from formulations.grouping.refute import try_cases  # which builds on this module
+
+        try_cases(problem, start, limits.left(begin, CASES))
+    if not start.closed and within:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(model, y, start.best.labels(problem))
         run = run_cpsat(model, limits.left(begin), log=log)
@@ -376,38 +380,6 @@ def solve(
             start.improve(problem, read(y, run.value), run.objective)
         start.raise_bound(run.bound if run.status is not Status.INFEASIBLE else None)
     return finish(problem, start, begin, "cpsat", log=text)
-
-
-def linear_program(program: Program) -> Floats:
-    """Dual values of a linear program, by GLOP; zero where it gives up."""
-    solver, rows = _linear_model("GLOP", program)
-    solved = solver.Solve() == solver.OPTIMAL
-    return np.array([row.dual_value() if solved else 0.0 for row in rows])
-
-
-def integer_program(program: Program, limits: Limits) -> float | None:
-    """Bound of an integer program, by SCIP: CP-SAT, which has no fractions, is slow to bound numbers of shapes."""
-    solver, _ = _linear_model("SCIP", program)
-    solver.SetTimeLimit(max(1, round(1000 * limits.time_limit)))
-    solver.SetSolverSpecificParametersAsString("misc/catchctrlc = FALSE\n")  # it would keep Ctrl-C to itself
-    status = interruptible(solver.Solve, solver.InterruptSolve, limits)
-    return solver.Objective().BestBound() if status in (solver.OPTIMAL, solver.FEASIBLE) else None
-
-
-def _linear_model(engine: str, program: Program) -> tuple[Any, list[Any]]:
-    """A solver of OR-Tools with a program, and its constraints."""
-    from ortools.linear_solver import pywraplp  # type: ignore[import-untyped]
-
-    solver = pywraplp.Solver.CreateSolver(engine)
-    rows = [solver.Constraint(float(least), solver.infinity()) for least in program.rhs]
-    objective = solver.Objective()
-    for j, (cost, column) in enumerate(zip(program.cost, program.columns, strict=True)):
-        variable = solver.Var(0.0, solver.infinity(), j in program.integer, "")
-        objective.SetCoefficient(variable, float(cost))
-        for row, value in column.items():
-            rows[row].SetCoefficient(variable, float(value))
-    objective.SetMinimization()
-    return solver, rows
 
 
 def read(y: Variables, value: Callable[[Any], int]) -> Solution:

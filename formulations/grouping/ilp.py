@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from formulations.grouping.cpsat import REACH, Variables, read, shape_objective, touch_objective
-from formulations.grouping.prices import Floats
 from formulations.grouping.profile import Profile, full, named, pattern_counts, profile
-from formulations.grouping.program import Program
-from formulations.grouping.steps import PRICES, finish, prepare
+from formulations.grouping.program import Answer, Engine, Program
+from formulations.grouping.steps import finish, prepare
 from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
 
@@ -259,9 +258,7 @@ def solve(
     start = prepare(problem, hint, use_bound="bound" not in without, seed=seed)
     if start.best is None:
         return finish(problem, start, begin, engine)
-    prof = start.shrink(problem, linear_program, limits.left(begin, PRICES))
-    start.solve_profile(problem, prof, without, integer_program, limits.left(begin, 0.3))
-    start.anneal(problem, limits.left(begin, 0.3))
+    prof = start.combine(problem, ENGINE, without, limits)
     if not start.closed and problem.ous * min(problem.groups, problem.ous) <= REACH:
         model, y = build(problem, without, lower=start.bound, prof=prof)
         add_hint(y, start.best.labels(problem))
@@ -272,21 +269,24 @@ def solve(
     return finish(problem, start, begin, engine)
 
 
-def linear_program(program: Program) -> Floats:
-    """Dual values of a linear program, by the engine of PuLP."""
-    model, rows = _pulp_model(program)
-    run_pulp(model, Limits(60.0, workers=1))
-    return np.array([row.pi or 0.0 for row in rows])
+def linear_program(program: Program) -> Answer:
+    """A linear program, by the engine of PuLP."""
+    model, rows, variables = _pulp_model(program)
+    run = run_pulp(model, Limits(60.0, workers=1))
+    value = np.array([x.value() or 0.0 for x in variables]) if run.solved else None
+    return Answer(None, value, np.array([row.pi or 0.0 for row in rows]))
 
 
-def integer_program(program: Program, limits: Limits) -> float | None:
-    """Bound of an integer program, by the engine of PuLP: only if it is solved."""
-    run = run_pulp(_pulp_model(program)[0], limits)
-    return None if run.bound is None else float(run.bound)
+def integer_program(program: Program, limits: Limits) -> Answer:
+    """An integer program, by the engine of PuLP: a bound only if it is solved."""
+    model, rows, variables = _pulp_model(program)
+    run = run_pulp(model, limits)
+    value = np.array([x.value() or 0.0 for x in variables]) if run.solved else None
+    return Answer(None if run.bound is None else float(run.bound), value, np.zeros(len(rows)))
 
 
-def _pulp_model(program: Program) -> tuple[Any, list[Any]]:
-    """A PuLP problem with a program, and its constraints."""
+def _pulp_model(program: Program) -> tuple[Any, list[Any], list[Any]]:
+    """A PuLP problem with a program, its constraints and its variables."""
     model, terms = pulp_minimisation("program"), [list[Any]() for _ in program.rhs]
     variables = []
     for j, column in enumerate(program.columns):
@@ -297,4 +297,7 @@ def _pulp_model(program: Program) -> tuple[Any, list[Any]]:
     rows = [pulp_sum(line) >= least for line, least in zip(terms, program.rhs, strict=True)]
     for number, row in enumerate(rows):
         model.addConstraint(row, name=f"row_{number}")
-    return model, rows
+    return model, rows, variables
+
+
+ENGINE = Engine(linear_program, integer_program)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from formulations.grouping.profile import Profile
+from formulations.solver import Limits
 from spatem_opt.grouping.problem import Problem
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(slots=True)
@@ -43,6 +49,33 @@ class Program:
             self.integer.add(len(self.cost))
         self.cost.append(cost)
         self.columns.append({self.rows[key]: value for key, value in entries.items() if key in self.rows})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What an engine says of a program.
+
+    Parameters
+    ----------
+    bound : float or None
+        No solution costs less; None if nothing is known.
+    value : float array, shape (columns,), or None
+        A solution, optimal of a linear program; None if none is known.
+    dual : float array, shape (rows,)
+        Dual values of a linear program; any will do, optimal ones do well.
+    """
+
+    bound: float | None
+    value: Floats | None
+    dual: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Solvers of linear and of integer programs."""
+
+    linear: Callable[[Program], Answer]
+    integer: Callable[[Program, Limits], Answer]
 
 
 def bits(problem: Problem, value: float) -> int:

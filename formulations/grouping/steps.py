@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from formulations.grouping import prices
+from formulations.grouping.branch import raised
+from formulations.grouping.compose import compose
+from formulations.grouping.generation import Node, generate
+from formulations.grouping.intervals import layout
 from formulations.grouping.profile import Profile, profile
-from formulations.grouping.program import Program, bits, profile_program
+from formulations.grouping.program import Engine, bits, profile_program
 from formulations.solver import Limits, Result, concluded, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic, improve
@@ -16,12 +20,10 @@ from spatem_opt.grouping.problem import Problem, Solution
 from spatem_opt.grouping.referee import check
 from spatem_opt.result import Shortage, Status
 
-IntegerSolve = Callable[[Program, Limits], float | None]
-"""Bound of an integer program by an engine; None if there is none."""
 STEPS, RUNS = 100_000, 8
 """Moves of a run of the longer search, about half a second, and runs."""
-PRICES = 0.4
-"""Share of the time for prices."""
+PRICES, PROFILE, COMPOSE, PLANS, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.7, 0.25, 0.8, 0.3, 0.6
+"""Shares of the time left for the stages."""
 
 
 @dataclass(slots=True)
@@ -35,11 +37,14 @@ class Incumbent:
     objective : int or None
     bound : int
         0 if nothing better is known.
+    root : Prices or None
+        The best prices of :meth:`combine`.
     """
 
     best: Solution | None
     objective: int | None
     bound: int
+    root: prices.Prices | None = None
 
     @property
     def closed(self) -> bool:
@@ -51,23 +56,49 @@ class Incumbent:
         if bound is not None:
             self.bound = max(self.bound, bound)
 
-    def shrink(self, problem: Problem, solve: prices.Solve, limits: Limits) -> Profile:
-        """Raise the bound by prices; the shapes and patterns that they do not rule out, all without a bound."""
+    def combine(self, problem: Problem, engine: Engine, without: Collection[str], limits: Limits) -> Profile:
+        """All stages before the full model; the shapes and patterns that they do not rule out, all without a bound."""
+        begin = time.monotonic()
         if self.closed or not self.bound or self.best is None or self.objective is None:
             return Profile((), ()) if self.closed else profile(problem)
-        if not prices.within_reach(problem):
-            return profile(problem)
-        found = prices.generate(problem, self.best, self.objective, solve, limits)
-        self.raise_bound(found.bound(problem))
-        return prices.narrowed(problem, found, self.objective)
+        root = None
+        if prices.within_reach(problem):
+            root = generate(problem, self.best, self.objective, engine.linear, limits.left(begin, PRICES))
+            self.root = root.prices
+            self.raise_bound(root.prices.bound(problem))
+            self.solve_profile(problem, self.left(problem, root), without, engine, limits.left(begin, PROFILE))
+            self.compose(problem, root, engine, limits.left(begin, COMPOSE))
+        self.anneal(problem, limits.left(begin, ANNEAL))
+        if root is not None and not self.closed and not limits.stopped:
+            self.raise_bound(raised(root, self.objective, engine.linear, limits.left(begin, BRANCH)))
+        return profile(problem) if root is None else self.left(problem, root)
+
+    def left(self, problem: Problem, root: Node) -> Profile:
+        """What prices leave of the shapes and patterns."""
+        return Profile((), ()) if self.objective is None else prices.narrowed(problem, root.prices, self.objective)
 
     def solve_profile(
-        self, problem: Problem, prof: Profile, without: Collection[str], solve: IntegerSolve, limits: Limits
+        self, problem: Problem, prof: Profile, without: Collection[str], engine: Engine, limits: Limits
     ) -> None:
         """Raise the bound by the profile with integer numbers of shapes."""
         if not self.closed and self.bound and prof.sides and not limits.stopped:
-            bound = solve(profile_program(problem, prof, self.bound, without), limits)
+            bound = engine.integer(profile_program(problem, prof, self.bound, without), limits).bound
             self.raise_bound(None if bound is None else bits(problem, bound))
+
+    def compose(self, problem: Problem, root: Node, engine: Engine, limits: Limits) -> None:
+        """Look for a grouping as cheap as the bound, then for any good one, among the shapes left near the bound."""
+        begin = time.monotonic()
+        if self.closed or limits.stopped:
+            return
+        found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
+        if found is not None:
+            self.improve(problem, found, None)
+        prof = prices.narrowed(problem, root.prices, self.bound)
+        for axis in range(len(prof.sides)):
+            flow = None if self.closed or limits.over(begin) else layout(problem, prof, axis)
+            value = None if flow is None else engine.integer(flow.program, limits.left(begin, FLOW)).value
+            if flow is not None and value is not None:
+                self.improve(problem, flow.read(value), None)
 
     def anneal(self, problem: Problem, limits: Limits) -> None:
         """Search longer than the heuristic does, where a gap is left and the grid is small."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from formulations.grouping.cpsat import integer_program
+from formulations.grouping.linear import integer_program
 from formulations.grouping.program import Program
 from formulations.solver import Limits, Result, concluded, pulp_status, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
@@ -315,7 +315,7 @@ def sat(limits: Limits) -> Any:
 
 def scip(limits: Limits) -> Any:
     """A long run of SCIP."""
-    return integer_program(market_program(), limits)
+    return integer_program(market_program(), limits).bound
 
 
 @pytest.mark.parametrize("solve", [sat, scip])

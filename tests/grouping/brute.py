@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from spatem_opt.grouping.problem import Problem
 
 
@@ -34,3 +36,25 @@ def optimum(problem: Problem) -> int | None:
 
     place(0)
     return best[0] if best else None
+
+
+def groupings(problem: Problem) -> Iterator[list[list[tuple[int, int]]]]:
+    """Every grouping of a tiny grid, as OUs by group."""
+    ous = [divmod(k, problem.cols) for k in range(problem.ous)]
+
+    def place(k: int, groups: list[list[tuple[int, int]]]) -> Iterator[list[list[tuple[int, int]]]]:
+        if k == len(ous):
+            yield groups
+            return
+        for i, group in enumerate(groups):
+            if len(group) < problem.size:
+                yield from place(k + 1, [*groups[:i], [*group, ous[k]], *groups[i + 1 :]])
+        if len(groups) < problem.groups:
+            yield from place(k + 1, [*groups, [ous[k]]])
+
+    yield from place(0, [])
+
+
+def shape(group: list[tuple[int, int]]) -> tuple[int, int]:
+    """Rows and columns that a group touches."""
+    return len({i for i, _ in group}), len({j for _, j in group})

@@ -1,0 +1,101 @@
+"""Groupings whose rows are cut into intervals, composed as a flow (``README.md``, section Realisation)."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from formulations.grouping.profile import Arc, Profile
+from formulations.grouping.program import Floats, Program
+from spatem_opt.grouping.problem import Problem, Solution, from_labels
+
+MOST = 3_000
+"""Most placed groups of a program."""
+ROWS = 5
+"""Most pieces of a group that are placed."""
+
+
+@dataclass(slots=True)
+class Layout:
+    """Groups placed on an axis: every piece has its place within the line, its line has no name.
+
+    Parameters
+    ----------
+    axis, lines, length : int
+        0: pieces of rows; lines of the axis, OUs of a line.
+    placed : list of tuple of (first, stop)
+        Pieces of a placed group.
+    program : Program
+        Numbers of placed groups, then steps back from 1, 2, ..
+    """
+
+    axis: int
+    lines: int
+    length: int
+    placed: list[tuple[Arc, ...]] = field(default_factory=list)
+    program: Program = field(default_factory=Program)
+
+    def read(self, value: Floats) -> Solution:
+        """The grouping of a solution: paths along the pieces, as many as there are lines."""
+        at: list[list[tuple[int, int]]] = [[] for _ in range(self.length)]
+        group = 0
+        for pieces, number in zip(self.placed, value, strict=False):
+            for _ in range(round(float(number))):
+                for first, stop in pieces:
+                    at[first].append((stop, group))
+                group += 1
+        labels = np.full((self.lines, self.length), -1, dtype=np.int64)
+        for line in labels:
+            where = 0
+            while where < self.length:
+                if at[where]:
+                    stop, group = at[where].pop()
+                    line[where:stop] = group
+                    where = stop
+                else:
+                    where -= 1  # a step back: the next piece overlaps
+        found = from_labels(labels)
+        return found.transposed() if self.axis else found
+
+
+def layout(problem: Problem, prof: Profile, axis: int) -> Layout | None:
+    """The flow of an axis, or None if there are more than :data:`MOST` placed groups.
+
+    At every place as many pieces or steps back begin as end there, or more; lines begin at 0. Pieces of a group begin
+    or end at the same place and share an OU, so that no two lie in one line.
+    """
+    side = prof.sides[axis]
+    made = Layout(axis, side.lines, side.length)
+    program = made.program
+    for k in range(side.length):
+        program.add_row(k, side.lines * (k == 0))
+    program.add_row("most", -problem.groups)
+    for shape, pattern in side.group_patterns:
+        rows, cols = prof.shapes[shape]
+        for pieces in _places(pattern, prof.shapes[shape][1 - axis], side.length):
+            entries: dict[Hashable, int] = {"most": -1}
+            for first, stop in pieces:
+                entries[first] = entries.get(first, 0) + 1
+                entries[stop] = entries.get(stop, 0) - 1
+            program.add(problem.row_cost * rows + problem.col_cost * cols, entries, integer=True)
+            made.placed.append(pieces)
+            if len(made.placed) > MOST:
+                return None
+    for k in range(1, side.length + 1):
+        program.add(0, {k: 1, k - 1: -1}, integer=True)
+    return made
+
+
+def _places(pattern: tuple[int, ...], width: int, length: int) -> Iterator[tuple[Arc, ...]]:
+    """All ways to put pieces at the left or the right end of a window of `width` OUs, all over one OU at least."""
+    if len(pattern) > ROWS:
+        return
+    for left in range(length - width + 1):
+        ends = [sorted({(left, left + k), (left + width - k, left + width)}) for k in pattern]
+        found = {tuple(sorted(pieces)) for pieces in product(*ends)}
+        for pieces in sorted(found):
+            if max(first for first, _ in pieces) < min(stop for _, stop in pieces):
+                yield pieces

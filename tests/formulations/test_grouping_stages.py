@@ -1,0 +1,236 @@
+"""Stages of exact grouping after prices: branches, integer profiles realised, cases; against brute force."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from formulations.grouping import (
+    branch,
+    compose,
+    cpsat,
+    generation,
+    ilp,
+    intervals,
+    linear,
+    prices,
+    profile,
+    realise,
+    refute,
+)
+from formulations.solver import Limits, run_cpsat
+from spatem_opt.grouping import heuristic
+from spatem_opt.grouping.problem import Problem, Solution
+from spatem_opt.grouping.referee import check
+from spatem_opt.result import Status
+from tests.grouping.brute import groupings, optimum, shape
+
+LIMITS = Limits(20.0, seed=1, workers=1, deterministic_limit=20.0)
+OPEN_BEFORE = {
+    (17, 16, 19, 15, 144, 16): 7_824,
+    (89, 32, 192, 15, 144, 16): 77_632,
+    (89, 32, 191, 15, 144, 16): 77_648,
+    (89, 64, 384, 15, 144, 16): 150_128,
+    (89, 32, 30, 95, 144, 16): 32_352,
+}
+
+
+@st.composite
+def tiny(draw: st.DrawFn) -> Problem:
+    """Grids of at most eight OUs with at most four groups, feasible."""
+    rows, cols = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    cols = min(cols, 8 // rows)
+    groups = draw(st.integers(1, min(4, rows * cols)))
+    size = draw(st.integers(-(-rows * cols // groups), rows * cols))
+    return Problem(rows, cols, groups, size, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+
+
+Node = tuple[Problem, tuple[prices.Limit, ...], tuple[int, ...], tuple[np.ndarray, np.ndarray]]
+
+
+@st.composite
+def node(draw: st.DrawFn) -> Node:
+    """A tiny problem with limits on numbers of groups, and any prices of limits and of pieces."""
+    problem, limits, both = draw(tiny()), [], []
+    for _ in range(draw(st.integers(0, 3))):
+        axis, sense = draw(st.integers(0, 1)), draw(st.sampled_from((-1, 1)))
+        limits.append(prices.Limit(axis, draw(st.integers(1, 4)), sense, draw(st.integers(0, 3))))
+    for length in (problem.cols, problem.rows):
+        steps = [draw(st.integers(0, 5 * prices.SCALE)) for _ in range(min(length, problem.size))]
+        both.append(np.concatenate(([0], np.cumsum(steps))).astype(np.int64))
+    paid = tuple(draw(st.integers(0, 5 * prices.SCALE)) for _ in limits)
+    return problem, tuple(limits), paid, (both[0], both[1])
+
+
+def cost(problem: Problem, shapes: list[tuple[int, int]]) -> int:
+    """Cost of groups of these shapes."""
+    return sum(problem.row_cost * r + problem.col_cost * c for r, c in shapes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(node())
+def test_any_prices_of_limits_prove_a_bound_within_them(case: Node) -> None:
+    problem, limits, paid, price = case
+    bound = prices.evaluate(problem, price, limits, paid).bound(problem)
+    for groups in groupings(problem):
+        shapes = [shape(group) for group in groups]
+        if all(limit.sense * (sum(map(limit.counts, shapes)) - limit.count) >= 0 for limit in limits):
+            assert bound <= cost(problem, shapes)
+
+
+@settings(max_examples=60, deadline=None)
+@given(tiny())
+def test_no_group_is_smaller_than_the_least_size(problem: Problem) -> None:
+    least = min(len(group) for groups in groupings(problem) for group in groups)
+    assert prices.least_size(problem) <= least
+
+
+def root(problem: Problem, target: int, engine: ModuleType = linear) -> generation.Node:
+    """Column generation without limits."""
+    start = heuristic.solve(problem)
+    assert start is not None
+    return generation.generate(problem, start, target, engine.ENGINE.linear, LIMITS)
+
+
+@settings(max_examples=25, deadline=None)
+@given(tiny(), st.integers(0, 3))
+def test_branching_never_passes_the_optimum(problem: Problem, more: int) -> None:
+    best = optimum(problem)
+    assert best is not None
+    found = root(problem, best + more + 1)
+    bound = branch.raised(found, best + more, linear.ENGINE.linear, LIMITS)
+    assert found.prices.bound(problem) <= bound <= best
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2, 3])
+def test_branching_goes_on_from_generation_cut_short(rounds: int) -> None:
+    problem = Problem(8, 7, 9, 7, 2, 3)
+    start = heuristic.solve(problem)
+    assert start is not None
+    found = generation.generate(problem, start, 115, linear.ENGINE.linear, LIMITS, rounds=rounds)
+    assert branch.raised(found, 115, linear.ENGINE.linear, replace(LIMITS, time_limit=1.0)) <= 115
+
+
+@settings(max_examples=25, deadline=None)
+@given(tiny(), st.integers(0, 2))
+def test_composed_groupings_keep_to_the_target(problem: Problem, more: int) -> None:
+    best = optimum(problem)
+    assert best is not None
+    found = root(problem, best + 1)
+    for target in (best - 1, best + more):
+        made = compose.compose(problem, found.prices, target, linear.ENGINE, LIMITS)
+        assert made is None or not check(problem, made).violations
+        assert made is None or best <= check(problem, made).objective <= target
+
+
+@settings(max_examples=25, deadline=None)
+@given(tiny(), st.integers(0, 1))
+def test_intervals_are_groupings_that_cost_what_the_flow_says(problem: Problem, axis: int) -> None:
+    best = optimum(problem)
+    assert best is not None
+    prof = prices.narrowed(problem, root(problem, best + 1).prices, best + 3)
+    flow = intervals.layout(problem, prof, axis)
+    assert flow is not None
+    answer = linear.integer_program(flow.program, LIMITS)
+    if answer.value is not None:
+        verdict = check(problem, flow.read(answer.value))
+        assert not verdict.violations
+        assert best <= verdict.objective <= round(float(np.array(flow.program.cost) @ answer.value))
+
+
+def plan_of(labels: np.ndarray, rng: random.Random) -> realise.Plan:
+    """The pieces of a grouping."""
+    groups = []
+    for g in range(int(labels.max()) + 1):
+        mask = labels == g
+        groups.append((int(mask.any(axis=0).sum()), profile.per_line(mask, 0)))
+    rng.shuffle(groups)
+    return realise.Plan(labels.shape[1], tuple(groups), tuple(profile.line_patterns(labels, 0)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_realised_plans_touch_what_they_plan(seed: int) -> None:
+    problem = Problem(6, 8, 12, 5, 3, 1)
+    start = heuristic.solve(problem, seed=seed)
+    assert start is not None
+    rng = random.Random(seed)
+    found = realise.realise(plan_of(start.labels(problem), rng), rng)
+    assert found is None or not check(problem, found).violations
+    assert found is None or check(problem, found).objective <= check(problem, start).objective
+
+
+def test_a_plan_without_cycles_is_realised() -> None:
+    # Rows of 5 + 3 and 4 + 4, linked in a chain by groups with two rows each.
+    groups = ((5, (5,)), (4, (4, 3)), (5, (5, 4)), (3, (3,)))
+    found = realise.realise(realise.Plan(8, groups, ((5, 3), (4, 4), (5, 3))), random.Random(1))
+    assert found is not None
+    assert check(Problem(3, 8, 4, 9, 1, 1), found).objective <= 6 + 17
+
+
+def test_a_share_of_a_row_moves_columns_on() -> None:
+    share = realise.Share([2, 2], [{0, 1, 2}, {0, 3}], [0, 0])
+    assert share.fill(4, random.Random(0))
+    assert share.taken == [{1, 2}, {0, 3}]
+    assert not realise.Share([2, 2], [{0, 1}, {1, 2}], [0, 0]).fill(4, random.Random(0))
+
+
+@settings(max_examples=15, deadline=None)
+@given(tiny())
+def test_cases_refute_what_is_not_there_and_find_what_is(problem: Problem) -> None:
+    best = optimum(problem)
+    assert best is not None
+    found = root(problem, best + 5)
+    assert refute.refute(problem, found.prices, best, LIMITS) == refute.Refuted(None, True)
+    higher = refute.refute(problem, found.prices, best + 5, LIMITS)
+    assert not higher.proven
+    assert higher.solution is not None
+    assert best <= check(problem, higher.solution).objective < best + 5
+
+
+def test_flips_of_the_families_of_a_case() -> None:
+    # Two groups of three OUs on a 2 x 3 grid: a row each. Without the case any shapes do.
+    problem = Problem(2, 3, 2, 3, 1, 1)
+    prof = profile.profile(problem)
+    rows = tuple(2 * (s == (1, 3)) for s in prof.shapes)
+    cols = tuple(2 * (s == (2, 2)) for s in prof.shapes)
+    uneven = tuple(int(s in ((1, 3), (2, 2))) for s in prof.shapes)
+    status = [run_cpsat(refute.build(problem, prof, case)[0], LIMITS).status for case in (rows, cols, uneven)]
+    assert status == [Status.OPTIMAL, Status.OPTIMAL, Status.INFEASIBLE]
+    model, y = refute.build(problem, prof, rows)
+    names = {constraint.name.split("[")[0] for constraint in model.proto.constraints}
+    assert set(refute.FAMILIES) <= names
+    assert y.groups == 2
+
+
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize("sizes", list(OPEN_BEFORE)[:1])
+def test_little_slack_is_proven(engine: ModuleType, sizes: tuple[int, ...]) -> None:
+    prove(engine, sizes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", [cpsat, ilp])
+@pytest.mark.parametrize("sizes", list(OPEN_BEFORE)[1:])
+def test_large_grids_with_little_slack_are_proven(engine: ModuleType, sizes: tuple[int, ...]) -> None:
+    prove(engine, sizes)
+
+
+def prove(engine: ModuleType, sizes: tuple[int, ...]) -> None:
+    """Assert that an engine proves the optimum."""
+    result = engine.solve(Problem(*sizes), time_limit=60, workers=1)
+    assert (result.status, result.objective) == (Status.OPTIMAL, OPEN_BEFORE[sizes])
+    assert isinstance(result.solution, Solution)
+    assert not check(Problem(*sizes), result.solution).violations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("groups", [9, 15])
+def test_cases_prove_small_grids(groups: int) -> None:
+    result = cpsat.solve(Problem(8, 7, groups, 7, 2, 3), time_limit=60, workers=2)
+    assert (result.status, result.objective) == (Status.OPTIMAL, 115)
