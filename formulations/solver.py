@@ -181,9 +181,7 @@ def interruptible(work: Callable[[], AnswerT], cancel: Callable[[], object], lim
         return done.result()
 
 
-def run_cpsat(
-    model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None
-) -> Run:
+def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None) -> Run:
     """Solve a CP-SAT model; where the limits say stop, the answer is the best so far with its bound.
 
     `linearization` is CP-SAT's level of linear relaxations, 0 for none; None leaves it to CP-SAT.
