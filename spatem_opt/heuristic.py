@@ -149,15 +149,18 @@ class Candidates:
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
+        found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else FIRST]
         if self.objective == "latency":
-            found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else FIRST]
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
         return found
 
     def more_settings(self) -> list[Setting]:
-        """Settings that make other segments, or lay them out another way; tried before variations."""
-        if self.objective != "latency":
+        """Settings that make other segments, or lay them out another way; tried before variations.
+
+        For throughput where weights fill the chip, too: there layers take turns.
+        """
+        if self.objective != "latency" and not (self.objective == "throughput" and self.scarce):
             return []
         price = PRICES[self.objective][0]
         return [
