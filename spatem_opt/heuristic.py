@@ -49,14 +49,8 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
-MORE_LATENCY, FIRST = (
-    (0.6, 1.0, 0, 0.97), (0.6, 0.5, 0, 1.0), (0.45, 0.5, 4, 1.0), (0.8, 1.0, 0, 1.0), (0.6, 0.5, 0, 0.97),
-    (0.6, 0.5, 4, 1.0), (0.8, 0.5, 0, 1.0), (0.6, 1.0, 4, 1.0), (0.45, 1.0, 0, 1.0), (0.45, 0.5, 0, 1.0),
-), 2  # fmt: skip
-"""Router share, waits, strips and fill tried for latency besides the usual ones, what helped most networks first; and
-how many of them belong to the first answer."""
-FEW_LAYERS = 40
-"""Layers up to which all of them do."""
+FIRST, FEW_LAYERS = 2, 40
+"""How many of :data:`MORE` belong to the first answer, and layers up to which all of them do."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -125,6 +119,12 @@ class Setting:
         return replace(self, price=price if self.side_by_side or rng.random() > 0.1 else 0.0, router_share=share)
 
 
+MORE = (
+    Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4), Setting(0.003, 0.8),
+    Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, waits=0.5, strips=4), Setting(0.003, 0.8, waits=0.5),
+    Setting(0.003, strips=4), Setting(0.003, 0.45), Setting(0.003, 0.45, waits=0.5),
+)  # fmt: skip
+"""More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 SHORT = (
     Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
 )  # fmt: skip
@@ -149,7 +149,7 @@ class Candidates:
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
-        found[1:1] = self.more_settings()[: len(MORE_LATENCY) if len(self.nodes) <= FEW_LAYERS else FIRST]
+        found[1:1] = self.more_settings()[: len(MORE) if len(self.nodes) <= FEW_LAYERS else FIRST]
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
@@ -162,10 +162,7 @@ class Candidates:
         """
         if self.objective != "latency" and not (self.objective == "throughput" and self.scarce):
             return []
-        price = PRICES[self.objective][0]
-        return [
-            Setting(price, share, waits=waits, strips=strips, fill=fill) for share, waits, strips, fill in MORE_LATENCY
-        ]
+        return list(MORE)
 
     def steady_settings(self) -> list[Setting]:
         """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatem_opt.heuristic import FEW_LAYERS, FIRST, MORE_LATENCY, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, FIRST, MORE, Candidates, Setting
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
@@ -24,7 +24,7 @@ def candidates(name: str, objective: str = "latency") -> Candidates:
 def test_larger_networks_try_fewer_settings_first(name: str) -> None:
     made = candidates(name)
     first, more = made.settings(), made.more_settings()
-    assert len(more) == len(MORE_LATENCY)
+    assert len(more) == len(MORE)
     assert set(more) <= set(first) if len(made.nodes) <= FEW_LAYERS else set(more) & set(first) == set(more[:FIRST])
 
 
