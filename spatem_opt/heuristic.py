@@ -121,8 +121,8 @@ class Setting:
 
 MORE = (
     Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
-    Setting(0.003, 0.8), Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, waits=0.5, strips=4), Setting(0.003, 0.8, waits=0.5),
-    Setting(0.003, strips=4), Setting(0.003, 0.45), Setting(0.003, 0.45, waits=0.5),
+    Setting(0.003, 0.8), Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, waits=0.5, strips=4),
+    Setting(0.003, 0.8, waits=0.5), Setting(0.003, strips=4), Setting(0.003, 0.45), Setting(0.003, 0.45, waits=0.5),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 SHORT = (
