@@ -49,8 +49,8 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
-FIRST, FEW_LAYERS = 2, 40
-"""How many of :data:`MORE` belong to the first answer, and layers up to which all of them do."""
+FEW_LAYERS = 40
+"""Layers up to which all of :data:`MORE` belong to the first answer; larger networks begin with the first of them."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -120,7 +120,7 @@ class Setting:
 
 
 MORE = (
-    Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
+    Setting(0.003, fill=0.97), Setting(0.003), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
     Setting(0.003, 0.8), Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, waits=0.5, strips=4),
     Setting(0.003, 0.8, waits=0.5), Setting(0.003, strips=4), Setting(0.003, 0.45), Setting(0.003, 0.45, waits=0.5),
 )  # fmt: skip
@@ -149,11 +149,14 @@ class Candidates:
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
-        found[1:1] = self.more_settings()[: len(MORE) if len(self.nodes) <= FEW_LAYERS else FIRST]
+        if len(self.nodes) <= FEW_LAYERS:
+            found[1:1] = self.more_settings()
+        elif self.objective == "latency":
+            found[0] = MORE[0]
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
-        return found
+        return list(dict.fromkeys(found))
 
     def more_settings(self) -> list[Setting]:
         """Settings that make other segments, or lay them out another way; tried before variations.

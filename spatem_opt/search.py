@@ -21,7 +21,7 @@ from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
-from spatem_opt.scheduling.stretch import stretch
+from spatem_opt.scheduling.stretch import longer, stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
@@ -35,7 +35,7 @@ PRICED = ("communication", "energy", "balanced")
 HALVINGS, PREFIXES, STEEP = 6, 4, 4
 """Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets
 it, and how far beyond."""
-HOPELESS, BESIDE = 1.03, 1.6
+HOPELESS, BESIDE = 1.0, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
 of segments side by side, which need not take turns, by up to a half."""
 NEARBY = 6
@@ -324,6 +324,8 @@ def finish(
         allowed = QUEUE - SHORTER * attempt
         factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
         bins, queue = found.arrays.bins, found.arrays.bin_queue
+        if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
+            return None
         problem = stretch(problem, times, bins, queue, allowed, factor, stagger=attempt == 0)
     return None
 
