@@ -35,7 +35,7 @@ PRICED = ("communication", "energy", "balanced")
 HALVINGS, PREFIXES, STEEP = 6, 4, 4
 """Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets
 it, and how far beyond."""
-HOPELESS, BESIDE = 1.0, 1.6
+HOPELESS, BESIDE = 1.015, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
 of segments side by side, which need not take turns, by up to a half."""
 NEARBY = 6
