@@ -20,6 +20,9 @@ from spatem_opt.search import Evaluated, finish, measure
 from spatem_opt.solution import IntArray, Placement
 from spatem_opt.solution import Solution as FullSolution
 
+PROOFS = 0.8
+"""Share of the step's time for proofs; the rest is for trying what is cheaper."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
@@ -59,10 +62,7 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     """Prove or bound the groupings of the best solution; try those that cost less."""
     begin = time.monotonic()
     known, left_out = kinds(found)
-    proofs = []
-    for number, kind in enumerate(known):
-        share = limits.left(begin, 0.8 / (len(known) - number))
-        proofs.append(prove(kind, share))
+    proofs = prove_all(known, limits.left(begin, PROOFS))
     start, value, bound = (
         sum(kind.times * cost for kind, cost in zip(known, costs, strict=True))
         for costs in (
@@ -129,6 +129,20 @@ def _problem(grid: Grid, chosen: Solution) -> Problem:
     row = int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits
     col = int(grid.column_sums().max()) * grid.partial_sum_bits
     return Problem(len(grid.rows), len(grid.cols), len(sizes), int(sizes.max()), row, col)
+
+
+def prove_all(known: list[Kind], limits: Limits) -> list[Proof]:
+    """Proofs of all kinds: each gets its share of the time, then those left open share what the others did not need."""
+    begin = time.monotonic()
+    proofs = [prove(kind, limits.left(begin, 1 / (len(known) - i))) for i, kind in enumerate(known)]
+    still = [i for i, proof in enumerate(proofs) if proof.cost > proof.bound]
+    for number, i in enumerate(still):
+        longer = limits.left(begin, 1 / (len(still) - number))
+        if longer.time_limit > limits.time_limit / len(known):
+            again = prove(known[i], longer)
+            best = min(proofs[i], again, key=lambda proof: proof.cost)
+            proofs[i] = replace(best, bound=max(proofs[i].bound, again.bound))
+    return proofs
 
 
 def prove(kind: Kind, limits: Limits) -> Proof:

@@ -129,7 +129,7 @@ def test_beyond_reach_names_steps_and_sizes() -> None:
     chip = load_architecture("ou-isaac", {"adc_bits": 5})
     wide = chain(300, channels=4, size=4)
     replicated, scheduled = beyond_reach(wide, chip, 10.0)
-    assert replicated.startswith("replication: 3.3e+08 runs")  # 300 * 301 / 2 * 37 slots * 200 paces
+    assert replicated.startswith("replication: 4.7e+08 runs")  # 300 * 301 / 2 * 52 slots * 200 paces
     assert scheduled == "scheduling: 300 layers, reach 170 chunks: bounded only"
     assert [text.partition(":")[0] for text in beyond_reach(wide, chip, 1000.0)] == ["scheduling"]
 
