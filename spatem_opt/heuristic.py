@@ -16,7 +16,7 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication import pipeline, segments
 from spatem_opt.replication.steady import Layers, steady
-from spatem_opt.replication.ways import Ways, ways
+from spatem_opt.replication.ways import CORNER, Ways, ways
 from spatem_opt.solution import MappingOption
 
 IntArray = NDArray[np.int64]
@@ -49,8 +49,10 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
+CORNERS = (0.7, 0.85, CORNER, 1.0)
+"""Shares of the corner's router that it chooses from, too."""
 FEW_LAYERS = 40
-"""Layers up to which all of :data:`MORE` belong to the first answer; larger networks begin with the first of them."""
+"""Layers up to which all of :data:`MORE` belong to the first answer; of larger networks only the first two."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -83,6 +85,8 @@ class Setting:
         Strips of the image that all segments are laid out in; 0: each in as many as suit it.
     fill : float
         Share of the crossbars that segments may plan with; less if it does not fit.
+    corner : float
+        Share of the corner's router that network inputs may take.
     """
 
     price: float
@@ -94,6 +98,7 @@ class Setting:
     waits: float = 1.0
     strips: int = 0
     fill: float = FILLS[0]
+    corner: float = CORNER
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
         """A setting nearby: another price and share, other segments, or another weight of a run of layers.
@@ -105,8 +110,8 @@ class Setting:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if not self.side_by_side and rng.random() < LAID_OUT:
-            waits, strips, fill = (rng.choice(values) for values in (WAITS, STRIPS, FILLS[:3]))
-            return replace(self, waits=float(waits), strips=int(strips), fill=float(fill))
+            waits, strips, fill, corner = (rng.choice(values) for values in (WAITS, STRIPS, FILLS[:3], CORNERS))
+            return replace(self, waits=float(waits), strips=int(strips), fill=float(fill), corner=float(corner))
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             if lost is not None and rng.random() < FOCUSED:
@@ -120,13 +125,15 @@ class Setting:
 
 
 MORE = (
-    Setting(0.003, fill=0.97), Setting(0.003), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
-    Setting(0.003, 0.8), Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, waits=0.5, strips=4),
-    Setting(0.003, 0.8, waits=0.5), Setting(0.003, strips=4), Setting(0.003, 0.45), Setting(0.003, 0.45, waits=0.5),
+    Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
+    Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
+    Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
+    Setting(0.003, 0.45, waits=0.5),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 SHORT = (
     Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
+    Setting(0.003, corner=0.7),
 )  # fmt: skip
 """More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""
 
@@ -139,7 +146,8 @@ class Candidates:
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
-        self._ways: dict[tuple[bool, float], list[Ways]] = {}
+        self._ways: dict[tuple[bool, float, float], list[Ways]] = {}
+        self._made: dict[object, Ways] = {}
         self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
@@ -152,7 +160,7 @@ class Candidates:
         if len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         elif self.objective == "latency":
-            found[0] = MORE[0]
+            found = list(MORE[:2])
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
@@ -280,26 +288,27 @@ class Candidates:
 
     def ways(self, setting: Setting) -> list[Ways]:
         """Ways to run every layer: in a segment, or on crossbars of its own with all numbers of slots or nearly."""
-        fine, cycles = bool(setting.steady), setting.burst * self.burst
-        if (fine, cycles) not in self._ways:
-            self._ways[fine, cycles] = self._make_ways(self._fine_slots() if fine else self.slots, cycles)
-        return self._ways[fine, cycles]
+        fine, burst = bool(setting.steady), setting.burst * self.burst
+        if (fine, burst, setting.corner) not in self._ways:
+            slots = self._fine_slots() if fine else self.slots
+            self._ways[fine, burst, setting.corner] = self._make_ways(slots, burst, setting.corner)
+        return self._ways[fine, burst, setting.corner]
 
     def _fine_slots(self) -> segments.IntArray:
         most = self.architecture.ou_slots
         few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
         return np.unique(few.astype(np.int64))
 
-    def _make_ways(self, slots: segments.IntArray, cycles: float) -> list[Ways]:
-        made: dict[object, Ways] = {}
+    def _make_ways(self, slots: segments.IntArray, burst: float, corner: float) -> list[Ways]:
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
-            key = (_kind(node), outside, gathered.get(index, 0))
-            if key not in made:
-                made[key] = ways(grids, node, self.architecture, slots, *key[1:], burst=cycles)
-            found.append(made[key])
+            more = (outside, gathered.get(index, 0), burst, corner if outside else CORNER)
+            key = (_kind(node), slots.tobytes(), *more)
+            if key not in self._made:
+                self._made[key] = ways(grids, node, self.architecture, slots, *more)
+            found.append(self._made[key])
         return found
 
     @property

@@ -19,6 +19,7 @@ from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
+from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.stretch import longer, stretch
@@ -171,7 +172,8 @@ class _Search:
             return
         for setting in chain(self.candidates.steady_settings(), self._segment_settings()):
             yield _name(setting), partial(self._fresh, setting), setting
-        yield "pipeline", partial(self._plain, self.candidates.one_segment), None
+        if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
+            yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
             if self.candidates.may_win(name):
                 yield from self._baseline(name)
@@ -276,6 +278,7 @@ def _name(setting: Setting) -> str:
     more += f", waits {setting.waits:.2g}" if setting.waits < 1 else ""
     more += f", strips {setting.strips}" if setting.strips else ""
     more += f", fill {setting.fill:.3g}" if setting.fill < 1 else ""
+    more += f", corner {setting.corner:.2g}" if setting.corner != CORNER else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 

@@ -16,6 +16,8 @@ from spatem_opt.solution import Placement
 IntArray = NDArray[np.int64]
 
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, are spread evenly however many they are."""
 LANE = 4.7
 """Routers side by side in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
 
@@ -71,12 +73,14 @@ def column_blocks(height: int, width: int, blocks: int, rows: int) -> Split:
     """Copy ``b * rows + k`` runs block b of the columns in image rows k, k + rows, ...: one chunk per image row.
 
     All copies move down the image together, so that consumers start early, and an input pixel is needed in its block
-    and a halo only.
+    and a halo only. Where blocks of whole columns would be uneven and no copies take rows in turn, a block is a column
+    wider in some image rows than in others, evenly spread, so that all have as many windows, to one.
     """
-    edge = np.arange(blocks + 1) * width // blocks
+    turn = np.argsort(np.argsort(np.arange(height) * GOLDEN % 1)) if rows == 1 else np.zeros(height, dtype=np.int64)
+    edge = ((np.arange(blocks + 1) * (height * width) // blocks)[:, None] + turn) // height
     block, y = (axis.ravel() for axis in np.meshgrid(np.arange(blocks), np.arange(height), indexing="ij"))
-    copy, first = block * rows + y % rows, y * width + edge[block]
-    last = y * width + edge[block + 1] - 1
+    copy, first = block * rows + y % rows, y * width + edge[block, y]
+    last = y * width + edge[block + 1, y] - 1
     if blocks == width:
         block, k = (axis.ravel() for axis in np.meshgrid(np.arange(blocks), np.arange(rows), indexing="ij"))
         copy, first = block * rows + k, k * width + block

@@ -20,7 +20,7 @@ from spatem_opt.replication import strips
 from spatem_opt.replication.layout import Allocation, column_blocks
 from spatem_opt.replication.shapes import menu, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
-from spatem_opt.replication.ways import Ways
+from spatem_opt.replication.ways import Ways, windows_in_turn
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -350,8 +350,7 @@ def allocate(
 
 def _pace(option: Ways, way: int, grid: Grid) -> int:
     """Cycles from window to window of a copy, where routers allow no more than a way's compute time would."""
-    windows = -(-grid.window_cols // int(option.col_blocks[way])) * -(-grid.window_rows // int(option.row_blocks[way]))
-    pace = int(option.cycles[way]) // windows
+    pace = int(option.cycles[way]) // int(windows_in_turn(grid, option.col_blocks[way], option.row_blocks[way]))
     return pace if pace > PACED * grid.phases * int(option.serial[way]) else 0
 
 

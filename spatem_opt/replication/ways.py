@@ -19,7 +19,9 @@ FloatArray = NDArray[np.float64]
 BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
 """Mean hops of an input, and how they grow with the side of the consuming copy [routers]; those of a partial sum, with
 the side of its strip: fitted to evaluated plans."""
-DOOR, CORNER = 0.6, 0.85
+RAGGED = 0.6
+"""Columns that blocks which are wider in some rows than in others need more, on average: kernels span such rows."""
+DOOR, CORNER = 0.6, 0.95
 """Shares of a router that partial sums and outputs of a copy, or the network's inputs, may take: others pass, too."""
 
 
@@ -57,6 +59,24 @@ def blocks(length: int) -> IntArray:
     return np.unique(-(-length // size))
 
 
+def column_counts(width: int) -> IntArray:
+    """Numbers of blocks of columns: those, and in between such that make blocks a tenth smaller."""
+    steps = [1]
+    while steps[-1] < width:
+        steps.append(max(steps[-1] + 1, steps[-1] * 11 // 10))
+    return np.unique(np.minimum(np.concatenate([blocks(width), steps]), width))
+
+
+def windows_in_turn(grid: Grid, cols: IntArray, rows: IntArray) -> IntArray:
+    """Windows that a copy takes time for, of ``cols`` blocks of columns x ``rows`` copies that take rows in turn.
+
+    Those of the busiest copy; one more where blocks are wider in some rows than in others, since copies then wait for
+    each other.
+    """
+    shared = -(-grid.windows // cols) + (grid.window_cols % cols > 0)
+    return np.where(rows == 1, shared, -(-grid.window_cols // cols) * -(-grid.window_rows // rows))
+
+
 def ways(
     grids: tuple[Grid, ...],
     node: Node,
@@ -65,6 +85,7 @@ def ways(
     outside: bool = False,
     gathered: int = 0,
     burst: float = 0.0,
+    corner: float = CORNER,
 ) -> Ways:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
 
@@ -82,15 +103,19 @@ def ways(
         Bits of its outputs that a digital node brings together at one of its copies (global pooling).
     burst : float
         Cycles of traffic that a router takes in on top of what it serves (M8).
+    corner : float
+        Share of the corner's router that network inputs may take, or of others what a digital node brings together.
     """
     tables: list[FloatArray] = []
     shapes: list[Shape] = []
     for option, grid in enumerate(grids):
-        cols, rows = (axis.ravel() for axis in np.meshgrid(blocks(grid.window_cols), blocks(grid.window_rows)))
+        cols, rows = (axis.ravel() for axis in np.meshgrid(column_counts(grid.window_cols), blocks(grid.window_rows)))
         keep = (rows == 1) | (cols == grid.window_cols)
         own = _shapes(grid, architecture, slots)
         if own:
-            estimate = _Estimate(grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, burst)
+            estimate = _Estimate(
+                grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, burst, corner
+            )
             table = estimate.table()
             tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
             tables[-1][1] += len(shapes)
@@ -129,6 +154,7 @@ class _Estimate:
     outside: bool
     gathered: int
     burst: float
+    corner: float
 
     def table(self) -> FloatArray:
         """Shape, and the last seven columns of :class:`Ways`, as rows.
@@ -156,9 +182,9 @@ class _Estimate:
         compute = grid.phases * serial
         interval = np.maximum(compute, load) if chip.overlap_input else compute + load
         interval = np.where(size > per_tile, np.maximum(interval, np.ceil(busy)), interval)
-        cycles = -(-grid.window_cols // self.cols) * -(-grid.window_rows // self.rows) * interval
+        cycles = windows_in_turn(grid, self.cols, self.rows) * interval
         through = np.maximum(moved / doors, pixels * input_bits * repeats if self.outside else 0.0)
-        cycles = np.maximum(cycles, np.ceil(through / (CORNER * chip.router_bits_per_cycle) - self.burst))
+        cycles = np.maximum(cycles, np.ceil(through / (self.corner * chip.router_bits_per_cycle) - self.burst))
 
         edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
         cost = hop_bits * cycles
@@ -216,7 +242,8 @@ def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray
     sy, sx = sy * grid.option.ph, sx * grid.option.pw
     below = np.minimum(together, rows)
     beside = -(-together // rows)
-    wide = np.minimum(-(-grid.window_cols // cols) * beside, grid.window_cols)
+    ragged = RAGGED * ((grid.window_cols % cols > 0) & (kh > sy))
+    wide = np.minimum(grid.window_cols / cols * beside + ragged, grid.window_cols)
     turn = np.where(rows > 1, (below - 1) * sy + kh, (grid.window_rows - 1) * sy + kh)
     high = np.minimum(np.where(rows > 1, -(-grid.window_rows // rows), 1) * turn, (grid.window_rows - 1) * sy + kh)
     return np.asarray(((wide - 1) * sx + kw) * high, dtype=np.float64)

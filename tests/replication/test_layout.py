@@ -52,18 +52,25 @@ def test_column_blocks_are_a_partition(height: int, width: int, data: st.DataObj
 
 @settings(max_examples=300)
 @given(SMALL, SMALL, st.data())
-def test_copies_run_their_windows_in_raster_order(height: int, width: int, data: st.DataObject) -> None:
-    blocks, rows = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
-    for mine in of_copy(column_blocks(height, width, blocks, rows)):
-        assert mine == sorted(mine)
+def test_column_blocks_are_equal_to_a_window(height: int, width: int, data: st.DataObject) -> None:
+    """Their widths, too, to a column, and evenly over the image: no copy is ever far ahead of another."""
+    blocks = data.draw(st.integers(1, width))
+    split = column_blocks(height, width, blocks, 1)
+    taken = np.zeros((blocks, height), dtype=np.int64)
+    for copy, mine in enumerate(of_copy(split)):
+        np.add.at(taken[copy], np.array(mine) // width, 1)
+    assert np.ptp(taken.sum(axis=1)) <= 1
+    assert split.most == -(-height * width // blocks)
+    assert np.ptp(taken) <= 1
+    assert np.ptp(taken.cumsum(axis=1), axis=0).max() <= (3 if width % blocks else 0)
 
 
 @settings(max_examples=300)
 @given(SMALL, SMALL, st.data())
-def test_a_column_block_is_as_wide_as_it_says(height: int, width: int, data: st.DataObject) -> None:
-    blocks = data.draw(st.integers(1, width))
-    for mine in of_copy(column_blocks(height, width, blocks, 1)):
-        assert len({window % width for window in mine}) <= -(-width // blocks)
+def test_copies_run_their_windows_in_raster_order(height: int, width: int, data: st.DataObject) -> None:
+    blocks, rows = data.draw(st.integers(1, width)), data.draw(st.integers(1, height))
+    for mine in of_copy(column_blocks(height, width, blocks, rows)):
+        assert mine == sorted(mine)
 
 
 @given(SMALL, SMALL, st.data())

@@ -11,9 +11,10 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.cost_model import place
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.network.builder import Builder
+from spatem_opt.replication.layout import column_blocks
 from spatem_opt.replication.parts import rectangles
 from spatem_opt.replication.shapes import Shape, shape_for_serial, shapes_for_serial, window_traffic
-from spatem_opt.replication.ways import blocks, ways
+from spatem_opt.replication.ways import _block_pixels, blocks, column_counts, ways, windows_in_turn
 from spatem_opt.solution import MappingOption
 
 CHIP = Architecture(name="chip", pes_per_tile=1, crossbars_per_pe=8, adc_bits=5)
@@ -86,3 +87,32 @@ def test_ways_keep_to_their_slots_and_take_whole_tiles_or_what_they_use(outside:
     assert (found.crossbars >= used).all()
     assert (found.crossbars <= 1.1 * used).all()
     assert (found.cycles >= -(-grid_of("im2col").windows // copies) * found.serial).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 12])
+def test_copies_take_time_for_the_windows_of_the_busiest(size: int) -> None:
+    """Or for one more, where blocks are wider in some rows than in others; none of the numbers of blocks is idle."""
+    b = Builder("one")
+    b.conv(b.input(4, size, size), 4, 3, pads=1)
+    grid = make_grid(b.build().nodes[1], MappingOption("im2col"), CHIP)
+    counts = [(cols, 1) for cols in column_counts(size).tolist()] + [(size, rows) for rows in blocks(size).tolist()]
+    for cols, rows in counts:
+        most = column_blocks(size, size, cols, rows).most
+        found = int(windows_in_turn(grid, np.array(cols), np.array(rows)))
+        assert found == most + (rows == 1 and size % cols > 0)
+
+
+@pytest.mark.parametrize(("size", "cols"), [(56, 37), (56, 20), (28, 18), (14, 9), (14, 7), (7, 5)])
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_pixels_of_blocks_of_columns(size: int, cols: int, kernel: int) -> None:
+    """Estimated from their mean width, to a tenth (rows of padding count as pixels)."""
+    b = Builder("one")
+    b.conv(b.input(4, size, size), 4, kernel, pads=kernel // 2)
+    grid = make_grid(b.build().nodes[1], MappingOption("im2col"), CHIP)
+    split = column_blocks(size, size, cols, 1)
+    needed = np.zeros((cols, size + kernel - 1, size + kernel - 1), dtype=np.bool_)
+    for copy, first, last in zip(split.copy.tolist(), split.first.tolist(), split.last.tolist(), strict=True):
+        for y, x in (divmod(window, size) for window in range(first, last + 1, int(split.step[0]))):
+            needed[copy, y : y + kernel, x : x + kernel] = True
+    estimate = _block_pixels(grid, np.array([cols]), np.array([1]), np.array([1]))
+    assert float(estimate[0]) == pytest.approx(needed.sum() / cols, rel=0.1)
