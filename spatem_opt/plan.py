@@ -13,6 +13,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.placement import improve, spread, traffic
 from spatem_opt.replication.layout import Allocation, placement, walk
+from spatem_opt.scheduling.deal import deal
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.solution import Schedule, Solution
@@ -117,6 +118,16 @@ def relieved(plan: Plan, problem: Problem) -> Plan:
     enough = CALM * busiest(problem) * chip.router_bits_per_cycle
     place, bits = spread(traffic(problem, plan.segment, by_tile=True), chip, enough)
     return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
+
+
+def dealt(plan: Plan, problem: Problem) -> Plan:
+    """The same plan with windows dealt out by when copies' crossbars are free; the same object if none moves."""
+    before = [allocation.split for allocation in plan.allocations]
+    splits = deal(problem, before, plan.segment)
+    if all(split is old for split, old in zip(splits, before, strict=True)):
+        return plan
+    pairs = zip(plan.allocations, splits, strict=True)
+    return replace(plan, allocations=[replace(allocation, split=split) for allocation, split in pairs])
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:

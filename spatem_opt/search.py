@@ -16,9 +16,9 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
+from spatem_opt.plan import Plan, assemble, dealt, improved, problem_of, relieved
 from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
@@ -121,8 +121,9 @@ Planner = Callable[[], Plan | None]
 class _Search:
     """What is to be tried next, and what is known so far.
 
-    ``best`` is the best value so far, ``rank`` what must be beaten; ``fits`` whether the last plan led to a solution
-    (within the latency limit); ``varied`` whether the first candidates are all tried.
+    ``best`` is the best value so far, ``rank`` what must be beaten; ``undealt`` the best plan, unless its windows were
+    dealt out; ``fits`` whether the last plan led to a solution (within the latency limit); ``varied`` whether the first
+    candidates are all tried.
     """
 
     def __init__(
@@ -136,6 +137,7 @@ class _Search:
         self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
         self.lost: IntArray | None = None
+        self.undealt: Plan | None = None
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
 
@@ -162,7 +164,9 @@ class _Search:
         self.best = self.rank[0]
         if setting is not None:
             self.candidates.best = setting
-            self.lost = None if plan is None or setting.side_by_side or setting.steady else lost_cycles(plan, made[0])
+            turns = plan is not None and not setting.side_by_side and not setting.steady
+            self.undealt = plan if turns else None
+            self.lost = lost_cycles(plan, made[0]) if plan is not None and turns else None
         return True
 
     def planners(self, *, endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
@@ -179,14 +183,26 @@ class _Search:
                 yield from self._baseline(name)
         self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
+        if len(self.network.layers) <= FEW_LAYERS:
+            yield from self._deals()
         if endless and self.latency_limit is None:
             for setting in self.candidates.more_settings():
                 yield _name(setting), partial(self._fresh, setting), setting
         while endless or effort > 0:
             effort -= 1
+            yield from self._deals()
             spread = SPREAD if self.latency_limit is None else CLOSE
             setting = self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
             yield _name(setting), partial(self._fresh, setting), setting
+
+    def _deals(self) -> Iterator[tuple[str, Planner, Setting | None]]:
+        """The best plan with its windows dealt out anew, as long as that makes it better."""
+        while self.undealt is not None and self.objective == "latency":
+            plan, self.undealt = self.undealt, None
+            yield "windows dealt out", partial(self._plain, partial(self._dealt, plan)), self.candidates.best
+
+    def _dealt(self, plan: Plan) -> Plan:
+        return dealt(plan, problem_of(plan, self.network, self.architecture))
 
     def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
         """A baseline laid out both ways: what suits it better counts."""

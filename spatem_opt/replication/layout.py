@@ -14,6 +14,7 @@ from spatem_opt.replication.shapes import Shape
 from spatem_opt.solution import Placement
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -90,6 +91,46 @@ def column_blocks(height: int, width: int, blocks: int, rows: int) -> Split:
     if blocks == 1 and rows == 1:
         return bands(height * width, 1)
     return Split(copy[order], first[order], last[order], np.ones(len(copy), dtype=np.int64))
+
+
+def shared_blocks(height: int, width: int, share: FloatArray, begin: FloatArray) -> Split | None:
+    """Blocks of columns, and rows in turn inside them, as :func:`column_blocks`, but of given sizes.
+
+    The windows, column after column, are cut into blocks of as many as their copies share; in a block, row after row
+    goes to the copy that is done first.
+
+    Parameters
+    ----------
+    height, width : int
+    share : float array, shape (blocks, rows)
+        Windows that each copy is to run, in all ``height * width``.
+    begin : float array, shape (blocks * rows,)
+        When copies can begin, in windows.
+
+    Returns
+    -------
+    Split or None
+        None if a copy would have no window.
+    """
+    blocks, rows = share.shape
+    cut = np.round(np.concatenate([[0.0], np.cumsum(share.sum(axis=1))])).astype(np.int64)
+    cut[-1] = height * width
+    y = np.arange(height)
+    edge = -((y - cut[:, None]) // height)
+    wide = np.diff(edge, axis=0)
+    done, turn = begin.reshape(blocks, rows).astype(np.float64), np.empty((height, blocks), dtype=np.int64)
+    for now in range(height if rows > 1 else 0):
+        turn[now] = done.argmin(axis=1)
+        done[np.arange(blocks), turn[now]] += wide[:, now]
+    turn = turn.T if rows > 1 else np.zeros((blocks, height), dtype=np.int64)
+    block, row = np.nonzero(wide)
+    copy = block * rows + turn[block, row]
+    order = np.lexsort((row, copy))
+    copy, row, block = copy[order], row[order], block[order]
+    if len(np.unique(copy)) < blocks * rows:
+        return None
+    first = row * width + edge[block, row]
+    return Split(copy, first, first + wide[block, row] - 1, np.ones_like(copy))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy as shallow_copy
+from dataclasses import fields
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.network.layers import Edge, Node
-from spatem_opt.scheduling.problem import Problem, Solution, rows_by_layer
+from spatem_opt.scheduling.problem import Chunks, Problem, Solution, rows_by_layer
 from spatem_opt.scheduling.transport import (
     Routes,
     expand,
@@ -31,31 +35,54 @@ def solve(problem: Problem, known: Routes | None = None) -> Solution:
     known : Routes, optional
         Of the problem, if they are known from an earlier schedule of the same chunks.
     """
-    run = _Run(problem, routes(problem) if known is None else known)
-    layers = {node: number for number, node in enumerate(problem.network.layers)}
-    for index, node in enumerate(problem.network.nodes):
-        if node.kind == "input":
-            run.done.append(np.zeros(node.windows, dtype=np.int64))
-        elif node.kind == "digital":
-            run.done.append(run.digital(index, node))
-        else:
-            run.done.append(run.layer(index, node, layers[index]))
-    latency = max(int(done.max()) for done in run.done)
-    return Solution(run.start, run.end, latency, tuple(run.done))
+    run = Run(problem, routes(problem) if known is None else known)
+    for index in range(len(problem.network.nodes)):
+        run.step(index)
+    start = np.empty(len(problem.chunks.layer), dtype=np.int64)
+    end = np.empty_like(start)
+    for rows, times in zip(rows_by_layer(problem.chunks.layer, len(problem.grids)), run.times, strict=True):
+        start[rows], end[rows] = times
+    return Solution(start, end, run.latency, tuple(run.done))
 
 
-class _Run:
-    """State of one pass over the network."""
+class Run:
+    """One pass over the network: every node before the next one is scheduled.
+
+    ``chunks`` and ``times`` (start and end of every chunk) are by layer, ``sites`` and ``done`` by node, ``free`` by
+    crossbar.
+    """
 
     def __init__(self, problem: Problem, known: Routes) -> None:
-        self.problem = problem
-        self.known, self.sites = known, known.sites
-        self.rows = rows_by_layer(problem.chunks.layer, len(problem.grids))
-        self.placements = rows_by_layer(problem.placement.layer, len(problem.grids))
+        layers = len(problem.grids)
+        self.problem, self.known = problem, known
+        self.sites = list(known.sites)
+        self.chunks = [_rows(problem.chunks, rows) for rows in rows_by_layer(problem.chunks.layer, layers)]
+        self.placements = rows_by_layer(problem.placement.layer, layers)
         self.free = np.zeros(problem.architecture.crossbars, dtype=np.int64)
-        self.start = np.zeros(len(problem.chunks.layer), dtype=np.int64)
-        self.end = np.zeros_like(self.start)
+        self.times: list[tuple[IntArray, IntArray]] = []
         self.done: list[IntArray] = []
+
+    def fork(self) -> Self:
+        """Another run that goes on from here."""
+        other = shallow_copy(self)
+        other.sites, other.chunks, other.free = list(self.sites), list(self.chunks), self.free.copy()
+        other.times, other.done = list(self.times), list(self.done)
+        return other
+
+    @property
+    def latency(self) -> int:
+        """When the last node so far is done."""
+        return max(int(done.max()) for done in self.done)
+
+    def step(self, index: int) -> None:
+        """Schedule the next node."""
+        node = self.problem.network.nodes[index]
+        if node.kind == "input":
+            self.done.append(np.zeros(node.windows, dtype=np.int64))
+        elif node.kind == "digital":
+            self.done.append(self.digital(index, node))
+        else:
+            self.done.append(self.layer(index, node, len(self.times)))
 
     def digital(self, index: int, node: Node) -> IntArray:
         """Done times of a digital node: one window at a time in each of its host's copies."""
@@ -64,42 +91,59 @@ class _Run:
         cycles = -(-node.ops_per_window // self.problem.architecture.digital_ops_per_cycle)
         interval = np.full(int(copy.max()) + 1, cycles)
         done = np.empty(node.windows, dtype=np.int64)
-        done[order] = in_turn(self._ready(index, node)[order], copy[order], interval) + cycles
+        done[order] = in_turn(self._arrived(index, node)[order], copy[order], interval) + cycles
         return done
 
     def layer(self, index: int, node: Node, number: int) -> IntArray:
         """Done times of a crossbar layer; fills in the reservations of its chunks."""
-        placed, chunks, grid = self.problem.placed[number], self.problem.chunks, self.problem.grids[number]
-        rows = self.rows[number][np.argsort(chunks.copy[self.rows[number]], kind="stable")]
-        window, owner = expand(chunks.first[rows], chunks.last[rows], chunks.step[rows])
-        copy = chunks.copy[rows][owner]
-        free = np.zeros(placed.copies, dtype=np.int64)
-        where = self.placements[number]
-        crossbar, holder = self.problem.placement.crossbar[where], self.problem.placement.copy[where]
-        np.maximum.at(free, holder, self.free[crossbar])
-        pixel_window = window_of_pixel(node, grid.option.ph, grid.option.pw)
-        ready = np.zeros(grid.windows, dtype=np.int64)
-        np.maximum.at(ready, pixel_window, self._ready(index, node))
-        earliest = np.maximum(np.maximum(ready[window], free[copy]), chunks.not_before[rows][owner])
+        placed, chunks = self.problem.placed[number], self.chunks[number]
+        order = np.argsort(chunks.copy, kind="stable")
+        chunks = _rows(chunks, order)
+        window, owner = expand(chunks.first, chunks.last, chunks.step)
+        copy = chunks.copy[owner]
+        pixel_window = self.pixel_window(node, number)
+        ready = self.ready(index, node, number)
+        earliest = np.maximum(np.maximum(ready[window], self.free_copies(number)[copy]), chunks.not_before[owner])
         if self.problem.serial:
-            earliest = np.maximum(earliest, max(int(done.max()) for done in self.done))
-        begin = self._paced(earliest, owner, copy, rows, placed.interval)
+            earliest = np.maximum(earliest, self.latency)
+        begin = self._paced(earliest, owner, copy, chunks.pace, placed.interval)
         if self.problem.span is not None:
             latest = _latest(begin + placed.interval[copy], copy, placed.interval, self.problem.span)
-            begin = self._paced(np.maximum(earliest, latest[copy]), owner, copy, rows, placed.interval)
+            begin = self._paced(np.maximum(earliest, latest[copy]), owner, copy, chunks.pace, placed.interval)
         last = np.flatnonzero(np.r_[np.diff(owner) > 0, True])
         first = np.r_[0, last[:-1] + 1]
-        self.start[rows], self.end[rows] = begin[first], begin[last] + placed.interval[copy[last]]
+        start, end = np.empty((2, len(order)), dtype=np.int64)
+        start[order], end[order] = begin[first], begin[last] + placed.interval[copy[last]]
+        self.times.append((start, end))
         finish = np.zeros(placed.copies, dtype=np.int64)
-        np.maximum.at(finish, copy[last], self.end[rows])
-        np.maximum.at(self.free, crossbar, finish[holder])
-        by_window = np.zeros(grid.windows, dtype=np.int64)
+        np.maximum.at(finish, copy[last], end[order])
+        place, where = self.problem.placement, self.placements[number]
+        np.maximum.at(self.free, place.crossbar[where], finish[place.copy[where]])
+        by_window = np.zeros(len(ready), dtype=np.int64)
         tail = self.problem.architecture.pipeline_tail_cycles
         by_window[window] = begin + (placed.interval + placed.sum_delay)[copy] + tail
         return by_window[pixel_window]
 
+    def pixel_window(self, node: Node, number: int) -> IntArray:
+        """Window of a layer that computes each output pixel."""
+        option = self.problem.grids[number].option
+        return window_of_pixel(node, option.ph, option.pw)
+
+    def ready(self, index: int, node: Node, number: int) -> IntArray:
+        """When the inputs of every window of a layer have arrived; shape (windows,)."""
+        ready = np.zeros(self.problem.grids[number].windows, dtype=np.int64)
+        np.maximum.at(ready, self.pixel_window(node, number), self._arrived(index, node))
+        return ready
+
+    def free_copies(self, number: int) -> IntArray:
+        """When the crossbars of every copy of a layer are free of earlier layers; shape (copies,)."""
+        free = np.zeros(self.problem.placed[number].copies, dtype=np.int64)
+        place, where = self.problem.placement, self.placements[number]
+        np.maximum.at(free, place.copy[where], self.free[place.crossbar[where]])
+        return free
+
     def _paced(
-        self, earliest: IntArray, owner: IntArray, copy: IntArray, rows: IntArray, interval: IntArray
+        self, earliest: IntArray, owner: IntArray, copy: IntArray, pace: IntArray, interval: IntArray
     ) -> IntArray:
         """Begin times; with a pace, window j of a chunk begins at least j paces after the chunk's first.
 
@@ -107,7 +151,6 @@ class _Run:
         chunk moves (starts only grow, at most as often as a copy has chunks).
         """
         begin = in_turn(earliest, copy, interval)
-        pace = self.problem.chunks.pace[rows]
         if not pace.any():
             return begin
         first = np.flatnonzero(np.r_[True, np.diff(owner) > 0])
@@ -118,7 +161,7 @@ class _Run:
             if (begin[first] == starts).all():
                 return begin
 
-    def _ready(self, index: int, node: Node) -> IntArray:
+    def _arrived(self, index: int, node: Node) -> IntArray:
         """When each output pixel's inputs have arrived; shape (pixels,)."""
         mine = self.sites[index].class_of[self.sites[index].copy]
         ready = np.zeros(node.windows, dtype=np.int64)
@@ -130,6 +173,10 @@ class _Run:
                 from_class = source.class_of[source.copy]
                 np.maximum(ready, _arrivals(edge, width, self.done[producer], from_class, mine, delay), out=ready)
         return ready
+
+
+def _rows(chunks: Chunks, rows: IntArray) -> Chunks:
+    return Chunks(*(getattr(chunks, column.name)[rows] for column in fields(Chunks)))
 
 
 def _latest(end: IntArray, copy: IntArray, interval: IntArray, span: int) -> IntArray:
