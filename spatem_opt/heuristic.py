@@ -52,7 +52,7 @@ LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6,
 CORNERS = (0.7, 0.85, CORNER, 1.0)
 """Shares of the corner's router that it chooses from, too."""
 FEW_LAYERS = 40
-"""Layers up to which all of :data:`MORE` belong to the first answer; of larger networks only the first two."""
+"""Layers up to which all of :data:`MORE` belong to the first answer; of larger networks only the first."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -160,7 +160,7 @@ class Candidates:
         if len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         elif self.objective == "latency":
-            found = list(MORE[:2])
+            found = list(MORE[:1])
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
