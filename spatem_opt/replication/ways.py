@@ -15,10 +15,13 @@ from spatem_opt.replication.shapes import Shape, shapes_for_serial, window_traff
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
 
 BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
 """Mean hops of an input, and how they grow with the side of the consuming copy [routers]; those of a partial sum, with
 the side of its strip: fitted to evaluated plans."""
+BLOCK = 256
+"""Ways compared at once."""
 RAGGED = 0.6
 """Columns that blocks which are wider in some rows than in others need more, on average: kernels span such rows."""
 DOOR, CORNER = 0.6, 0.95
@@ -252,12 +255,18 @@ def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray
 def _useful(table: FloatArray) -> IntArray:
     """Ways that no other way beats in serial OUs, crossbars, cycles and traffic at once (to 1 %)."""
     order = np.lexsort(table[::-1])  # serial OUs ascend: those kept before never have more
-    front, kept, count = np.empty((3, len(order))), np.empty(len(order), dtype=np.int64), 0
-    for i, row in zip(order.tolist(), 1.01 * table[1:].T[order], strict=True):
-        beaten = front[0, :count] <= row[0]
-        beaten &= front[1, :count] <= row[1]
-        beaten &= front[2, :count] <= row[2]
-        if not beaten.any():
-            front[:, count], kept[count] = table[1:, i], i
-            count += 1
+    rest, limit = table[1:, order], 1.01 * table[1:, order]
+    front, kept, count = np.empty_like(rest), np.empty(len(order), dtype=np.int64), 0
+    for first in range(0, len(order), BLOCK):
+        beaten = _beaten(front[:, :count, None], limit[:, None, first : first + BLOCK])
+        before = count
+        for i in (first + np.flatnonzero(~beaten)).tolist():
+            if not _beaten(front[:, before:count], limit[:, i, None]):
+                front[:, count], kept[count] = rest[:, i], order[i]
+                count += 1
     return kept[:count]
+
+
+def _beaten(front: FloatArray, limit: FloatArray) -> BoolArray:
+    """Whether some column of a front is within all limits."""
+    return ((front[0] <= limit[0]) & (front[1] <= limit[1]) & (front[2] <= limit[2])).any(axis=0)
