@@ -269,4 +269,4 @@ def _useful(table: FloatArray) -> IntArray:
 
 def _beaten(front: FloatArray, limit: FloatArray) -> BoolArray:
     """Whether some column of a front is within all limits."""
-    return ((front[0] <= limit[0]) & (front[1] <= limit[1]) & (front[2] <= limit[2])).any(axis=0)
+    return np.asarray(((front[0] <= limit[0]) & (front[1] <= limit[1]) & (front[2] <= limit[2])).any(axis=0))
