@@ -14,7 +14,7 @@ from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import IntArray, Problem
 from spatem_opt.grouping.widths import FloatArray, widths
 
-CLOSE = 0.0275
+CLOSE = 0.026
 """Excess up to which a shape is good enough: a little less than the gap of 3 % that is asked for."""
 LOST = 0.5
 """Of a group, the slots that every part leaves free in vain."""
