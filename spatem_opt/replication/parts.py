@@ -23,7 +23,7 @@ from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.walk import best_walk
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.replication.regions import Block, block, filled_in, grouped, price, repeated
-from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections
+from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections, unit_costs
 
 NEAR, QUICK, LARGE = 1.03, 2_500_000, 12_000_000
 """Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
@@ -100,11 +100,7 @@ def rectangles(grid: Grid, shape: Shape) -> IntArray:
         edge = np.arange(shape.bundles + 1) * groups // shape.bundles
         return _numbered(np.stack([edge[:-1] * rows, edge[1:] * rows, edge[:-1] * cols, edge[1:] * cols], axis=1))
     sections = row_sections(grid) if shape.parts > 1 else 1
-    cost = (
-        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
-        int(grid.column_sums().max()) * grid.partial_sum_bits,
-    )
-    one = _of_group(rows // sections, cols, sections, shape, cost, grid.exists is None)
+    one = _of_group(rows // sections, cols, sections, shape, unit_costs(grid), grid.exists is None)
     shift = np.arange(groups)[:, None, None] * np.array([shape.parts * shape.size, rows, rows, cols, cols])
     return np.reshape(one + shift, (-1, 5))
 

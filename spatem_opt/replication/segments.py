@@ -18,7 +18,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.layout import Allocation, column_blocks
-from spatem_opt.replication.shapes import menu, shape_for_serial
+from spatem_opt.replication.shapes import menu, nearer_shape, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.replication.ways import Ways, windows_in_turn
 
@@ -319,11 +319,18 @@ def allocate(
     each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
     takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
     segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
+
+    Shapes whose groups could not be near their bound are exchanged for others like them (:func:`nearer_shape`), those
+    that are larger only where a segment's crossbars suffice.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
     )
     shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
+    nearer = [
+        nearer_shape(grid, shape, architecture.crossbars_per_tile) for grid, shape in zip(chosen, shapes, strict=True)
+    ]
+    no_larger = [new if new.crossbars <= old.crossbars else old for new, old in zip(nearer, shapes, strict=True)]
     counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
     feeds = strips.feeds(network)
     parts = regions(plan, architecture)
@@ -331,13 +338,14 @@ def allocate(
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
-        places = strips.arrange(layers, counts, shapes, positions, feeds, free, architecture, number)
-        if places is None:
-            places = strips.arrange(layers, counts, shapes, positions, feeds, parts[segment], architecture, number)
-        if places is None:
+        for region, tried in ((free, nearer), (free, no_larger), (parts[segment], nearer), (parts[segment], no_larger)):
+            places = strips.arrange(layers, counts, tried, positions, feeds, region, architecture, number)
+            if places is not None:
+                break
+        else:
             return None
         for layer, place in zip(layers, places, strict=True):
-            positions[layer] = place
+            positions[layer], shapes[layer] = place, tried[layer]
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     allocations = [
         Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.mapping.grid import Grid
+from spatem_opt.replication.excess import CLOSE, excess
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -58,6 +59,13 @@ ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128]
 """Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
 MORE_PARTS = 1.12
 """Times the fewest parts that other widths may lead to."""
+MORE, MORE_TRAFFIC = 1 / 16, 1.15
+"""Crossbars that a copy in one part may take more for better groups, and times the inputs and partial sums that it may
+move in several: up to there the latency of plans is the same to a tenth of a percent."""
+TIGHT = 0.005
+"""Excess that too few free slots may cost a grid in one part: its bound is often so low that nothing comes near it."""
+HOMES = {"rows": -1, "runs": 0, "homes": HOME_ROWS}
+"""Rows that are dealt out by columns; -1 where whole rows are."""
 HALVES = 3
 """Tiles up to which parts of half a tile are tried, too: whole ones would be too coarse a step."""
 
@@ -106,29 +114,88 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
     return found[int((repeats * fresh + sums).argmin())]
 
 
+@lru_cache(maxsize=4096)
+def nearer_shape(grid: Grid, shape: Shape, per_tile: int) -> Shape:
+    """A shape whose groups can be near their bound: ``shape`` itself if it is one, or if there is none like it.
+
+    A grid in one part takes a few crossbars more, one in several is cut into strips of another width. That takes no
+    more parts or slots and moves hardly more data: of all such shapes the one that moves most like ``shape`` is taken,
+    if possible with the same cut.
+    """
+    if grid.option.storage == "filled" or grid.exists is not None or shape.crossbars == shape.bundles:
+        return shape
+    if near_bound(grid, [shape])[0]:
+        return shape
+    if shape.parts == 1:
+        most = min(per_tile, shape.serial * shape.size, shape.size + max(1, int(MORE * shape.size)))
+        found = [replace(shape, size=size) for size in range(shape.size + 1, most + 1)]
+    else:
+        found = [
+            own
+            for cut in CUTS
+            for cuts in [_cuts(grid, shape.serial, shape.size, cut)]
+            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[0] <= shape.parts))
+        ]
+    found = [own for own, near in zip(found, near_bound(grid, found), strict=True) if near]
+    traffic = np.stack(window_traffic(grid, [shape, *found], per_tile))
+    more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
+    ranked = [(own.cut != shape.cut, times, own) for own, times in zip(found, more.tolist(), strict=True)]
+    allowed = [item for item in ranked if item[1] <= MORE_TRAFFIC]
+    return min(allowed, key=lambda item: item[:2])[2] if allowed else shape
+
+
 def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
     """Shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of strips."""
+    found: list[Shape] = []
+    for cut in CUTS:
+        parts, width, *_ = cuts = _cuts(grid, serial, size, cut)
+        across = np.searchsorted(ACROSS, -(-len(grid.cols) // width))
+        order = np.lexsort((parts, across))
+        best = order[np.unique(across[order], return_index=True)[1]]
+        best = best[parts[best] <= MORE_PARTS * parts.min(initial=IMPOSSIBLE)]
+        found += _shapes(grid, size, cut, cuts, best)
+    return found
+
+
+Cuts = tuple[IntArray, IntArray, IntArray, IntArray]
+"""Parts of a grid, columns of a strip, parts in it, and OUs on the fullest crossbar."""
+
+
+def _cuts(grid: Grid, serial: int, size: int, cut: str) -> Cuts:
+    """For every width of a strip that can be cut so: the fewest parts of ``size`` crossbars with ``serial`` OUs."""
     sections = row_sections(grid)
     rows, cols = len(grid.rows) // sections, len(grid.cols)
     room = size * serial // sections
     width = np.arange(1, cols + 1)
-    strips = -(-cols // width)
-    found: list[Shape] = []
-    for cut in CUTS:
-        deep, last = _deep(rows, width, room, cut), _deep(rows, cols % width, room, cut)
-        parts = deep * (cols // width) + last
-        order = np.lexsort((parts, np.searchsorted(ACROSS, strips)))
-        best = order[np.unique(np.searchsorted(ACROSS, strips[order]), return_index=True)[1]]
-        best = best[(parts[best] <= MORE_PARTS * parts.min()) & (parts[best] < IMPOSSIBLE)]
-        most = np.maximum(
-            _largest(rows, width[best], deep[best], cut), _largest(rows, cols % width[best], last[best], cut)
-        )
-        columns = parts[best], width[best], deep[best], -(-sections * most // size)
-        found += [
-            Shape(grid.weights.groups, n, w, g, size, m, cut)
-            for n, w, g, m in zip(*(column.tolist() for column in columns), strict=True)
-        ]
-    return found
+    deep, last = _deep(rows, width, room, cut), _deep(rows, cols % width, room, cut)
+    parts = deep * (cols // width) + last
+    parts, width, deep, last = (column[parts < IMPOSSIBLE] for column in (parts, width, deep, last))
+    most = np.maximum(_largest(rows, width, deep, cut), _largest(rows, cols % width, last, cut))
+    return parts, width, deep, -(-sections * most // size)
+
+
+def _shapes(grid: Grid, size: int, cut: str, cuts: Cuts, which: IntArray) -> list[Shape]:
+    """Shapes of some of the widths."""
+    columns = (column[which].tolist() for column in cuts)
+    return [Shape(grid.weights.groups, n, w, g, size, m, cut) for n, w, g, m in zip(*columns, strict=True)]
+
+
+def near_bound(grid: Grid, shapes: Sequence[Shape]) -> NDArray[np.bool_]:
+    """Whether groups can be about as near their bound as is asked for, or in one part, as near as they ever can."""
+    table = np.array([(s.size, s.width, s.deep, s.parts, s.serial) for s in shapes], dtype=np.int64).reshape(-1, 5)
+    home = np.array([HOMES[shape.cut] for shape in shapes], dtype=np.int64)
+    size, width, deep, parts, slots = table.T
+    extent = len(grid.rows), len(grid.cols), row_sections(grid)
+    over, loose = excess(extent, unit_costs(grid), (size, width, deep, parts, slots), home)
+    return np.asarray(over <= np.where(parts == 1, np.maximum(CLOSE, loose + TIGHT), CLOSE))
+
+
+def unit_costs(grid: Grid) -> tuple[int, int]:
+    """Cost of a full OU row and column per group that touches it [bits per window]."""
+    return (
+        int((grid.rows.stop - grid.rows.start).max()) * grid.activation_bits,
+        int(grid.column_sums().max()) * grid.partial_sum_bits,
+    )
 
 
 IMPOSSIBLE = 2**40

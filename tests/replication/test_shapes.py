@@ -8,11 +8,24 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import place
+from spatem_opt.cost_model import place, rectangle_ous
+from spatem_opt.grouping.bounds import lower_bound
+from spatem_opt.grouping.problem import Problem
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.network.builder import Builder
+from spatem_opt.presets import load_architecture
+from spatem_opt.replication.excess import excess
 from spatem_opt.replication.parts import filled_shape, rectangles
-from spatem_opt.replication.shapes import CUTS, Shape, row_sections, shape_for_serial, shapes_for_serial
+from spatem_opt.replication.regions import price
+from spatem_opt.replication.shapes import (
+    CUTS,
+    Shape,
+    nearer_shape,
+    row_sections,
+    shape_for_serial,
+    shapes_for_serial,
+    unit_costs,
+)
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_option, random_shape
 
@@ -152,3 +165,80 @@ def test_homes_are_spread_over_all_parts_of_a_strip(scheme: str, channels: int) 
                 assert abs(held[:full] - shape.width / shape.deep).max() <= 1
                 seen += 1
     assert seen >= 4
+
+
+def big_grid(rows: int, cols: int) -> Grid:
+    """3x3 convolution on the default chip: as many OU rows as channels, as many OU columns as filters."""
+    b = Builder("one")
+    b.conv(b.input(rows, 8, 8), cols, 3)
+    grid = make_grid(b.build().nodes[1], MappingOption(), load_architecture("ou-isaac"))
+    assert grid.shape == (rows, cols)
+    assert unit_costs(grid) == (144, 16)
+    return grid
+
+
+def chosen_gap(grid: Grid, shape: Shape) -> float:
+    """Gap of a copy's grouping to the bound at its crossbars and OUs."""
+    rect = rectangles(grid, shape)
+    used, most = len(np.unique(rect[:, 0])), int(np.bincount(rect[:, 0], rectangle_ous(grid, rect[:, 1:])).max())
+    problem = Problem(len(grid.rows), len(grid.cols), used, most, *unit_costs(grid))
+    return 1 - lower_bound(problem) / price(rect, *unit_costs(grid))
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "cols"),
+    [
+        (Shape(1, 98, 131, 25, 96, 28, "runs"), 512, 512),
+        (Shape(1, 49, 89, 17, 96, 14, "runs"), 256, 256),
+        (Shape(1, 1, 16, 1, 32, 11), 22, 16),
+        (Shape(1, 1, 32, 1, 32, 22), 22, 32),
+        (Shape(1, 1, 64, 1, 32, 44), 22, 64),
+    ],
+)
+def test_shapes_far_from_their_bound_are_exchanged(shape: Shape, rows: int, cols: int) -> None:
+    grid = big_grid(rows, cols)
+    other = nearer_shape(grid, shape, 96)
+    assert chosen_gap(grid, other) <= 0.03 < chosen_gap(grid, shape)
+    assert other.serial <= shape.serial
+    assert other.parts <= shape.parts
+    assert other.crossbars <= (shape.crossbars if shape.parts > 1 else shape.crossbars + 2)
+    assert nearer_shape(grid, other, 96) == other
+
+
+@settings(max_examples=80, deadline=None)
+@given(SEEDS)
+def test_exchanged_shapes_cover_the_grid_and_take_hardly_more(seed: int) -> None:
+    grid, chip, rng = drawn(seed)
+    shape = random_shape(rng, grid, chip)
+    assume(shape is not None)
+    assert shape is not None
+    other = nearer_shape(grid, shape, chip.crossbars_per_tile)
+    crossbar = crossbar_of(grid, other)[existing(grid)]
+    assert crossbar.min() >= 0
+    assert crossbar.max() < other.crossbars
+    assert np.bincount(crossbar).max() <= max(other.serial, shape.serial)
+    assert other.bundles == shape.bundles
+    assert other.serial <= shape.serial
+    assert other.size <= shape.size + max(1, shape.size // 16)
+    if shape.parts > 1:
+        assert other.crossbars <= shape.crossbars
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "size", "parts", "width", "deep", "serial"),
+    [
+        (512, 512, 96, 98, 131, 25, 28),
+        (512, 512, 96, 98, 126, 24, 28),
+        (512, 512, 96, 98, 152, 29, 28),
+        (256, 256, 96, 98, 63, 24, 7),
+        (64, 128, 96, 11, 72, 6, 8),
+    ],
+)
+def test_excess_is_what_the_groups_will_cost(
+    rows: int, cols: int, size: int, parts: int, width: int, deep: int, serial: int
+) -> None:
+    grid = big_grid(rows, cols)
+    shape = Shape(1, parts, width, deep, size, serial, "runs")
+    columns = tuple(np.array([x]) for x in (size, width, deep, parts, serial))
+    over = excess((rows, cols, 1), unit_costs(grid), columns, np.array([0]))[0, 0]  # type: ignore[arg-type]
+    assert over == pytest.approx(chosen_gap(grid, shape), abs=0.015)
