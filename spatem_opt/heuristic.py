@@ -132,8 +132,8 @@ MORE = (
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 SHORT = (
-    Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
-    Setting(0.003, corner=0.7),
+    Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
+    Setting(0.1, corner=0.85), Setting(0.003, corner=0.7),
 )  # fmt: skip
 """More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -338,14 +339,18 @@ def allocate(
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
-        for region, tried in ((free, nearer), (free, no_larger), (parts[segment], nearer), (parts[segment], no_larger)):
+        for region, wanted in product((free, parts[segment]), (nearer, no_larger)):
+            tried = [*shapes]
+            for layer in layers:
+                tried[layer] = wanted[layer]
             places = strips.arrange(layers, counts, tried, positions, feeds, region, architecture, number)
             if places is not None:
                 break
         else:
             return None
         for layer, place in zip(layers, places, strict=True):
-            positions[layer], shapes[layer] = place, tried[layer]
+            positions[layer] = place
+        shapes = tried
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     allocations = [
         Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)
