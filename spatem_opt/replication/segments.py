@@ -339,13 +339,15 @@ def allocate(
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
         for region, tried in ((free, nearer), (free, no_larger), (parts[segment], nearer), (parts[segment], no_larger)):
-            places = strips.arrange(layers, counts, tried, positions, feeds, region, architecture, number)
+            for layer in layers.tolist():  # those laid down before keep the shapes they have
+                shapes[layer] = tried[layer]
+            places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number)
             if places is not None:
                 break
         else:
             return None
         for layer, place in zip(layers, places, strict=True):
-            positions[layer], shapes[layer] = place, tried[layer]
+            positions[layer] = place
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     allocations = [
         Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)
