@@ -339,8 +339,8 @@ def allocate(
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
         for region, tried in ((free, nearer), (free, no_larger), (parts[segment], nearer), (parts[segment], no_larger)):
-            for layer in layers.tolist():  # those laid down before keep the shapes they have
-                shapes[layer] = tried[layer]
+            for own in layers.tolist():  # those laid down before keep the shapes they have
+                shapes[own] = tried[own]
             places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number)
             if places is not None:
                 break
