@@ -340,17 +340,15 @@ def allocate(
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
         for region, wanted in product((free, parts[segment]), (nearer, no_larger)):
-            tried = [*shapes]
-            for layer in layers:
-                tried[layer] = wanted[layer]
-            places = strips.arrange(layers, counts, tried, positions, feeds, region, architecture, number)
+            for own in layers.tolist():  # those laid down before keep the shapes they have
+                shapes[own] = wanted[own]
+            places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number)
             if places is not None:
                 break
         else:
             return None
         for layer, place in zip(layers, places, strict=True):
             positions[layer] = place
-        shapes = tried
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     allocations = [
         Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)
