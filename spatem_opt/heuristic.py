@@ -248,8 +248,9 @@ class Candidates:
 
     def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
+        fast = self.objective in ("latency", "throughput")  # exchanged shapes may move more data
         placed = segments.allocate(
-            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips
+            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips, exchange=fast
         )
         if placed is None:
             return None

@@ -39,7 +39,7 @@ it, and how far beyond."""
 HOPELESS, BESIDE = 1.015, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
 of segments side by side, which need not take turns, by up to a half."""
-NEARBY = 6
+NEARBY = 10
 """Variations of the best of these that belong to the first answer."""
 SPREAD, CLOSE = 0.7, 0.2
 """How far prices are varied, and where they are bounded by a latency limit."""

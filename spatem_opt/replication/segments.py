@@ -313,6 +313,8 @@ def allocate(
     network: Network,
     architecture: Architecture,
     number: int = 0,
+    *,
+    exchange: bool = True,
 ) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
     """Copies along the walk, segment by segment; None if a segment does not fit.
 
@@ -321,16 +323,15 @@ def allocate(
     takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
     segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
 
-    Shapes whose groups could not be near their bound are exchanged for others like them (:func:`nearer_shape`), those
-    that are larger only where a segment's crossbars suffice.
+    With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
+    (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
     )
     shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
-    nearer = [
-        nearer_shape(grid, shape, architecture.crossbars_per_tile) for grid, shape in zip(chosen, shapes, strict=True)
-    ]
+    per_tile, pairs = architecture.crossbars_per_tile, zip(chosen, shapes, strict=True)
+    nearer = [nearer_shape(grid, shape, per_tile) if exchange else shape for grid, shape in pairs]
     no_larger = [new if new.crossbars <= old.crossbars else old for new, old in zip(nearer, shapes, strict=True)]
     counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
     feeds = strips.feeds(network)
