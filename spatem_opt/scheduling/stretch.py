@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.scheduling.problem import Problem, Solution
+from spatem_opt.scheduling.problem import Chunks, Problem, Solution
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -26,7 +26,7 @@ def stretch(
     """The same problem with starts and paces that give routers and ports the time that they need.
 
     Time is warped: a bin lasts longer by what it takes to shorten the queues to what is allowed, as late as possible.
-    Order and distances of all windows only grow, hence all precedences keep.
+    Order and distances of all windows only grow, hence all precedences keep. Queues that one bin serves are left alone.
 
     Parameters
     ----------
@@ -45,27 +45,77 @@ def stretch(
     width = problem.architecture.contention_cycles
     edges = np.arange(int(bins.max(initial=0)) + 2, dtype=np.float64) * width
     slope = np.ones(len(edges) - 1)
-    slope[bins] += longer(queue, allowed)
+    slope[bins] += longer(too_long(queue, allowed), allowed)
     slope *= factor
     warped = np.concatenate([[0.0], np.cumsum(slope * width)])
 
-    def warp(time: IntArray) -> IntArray:
+    def warp(time: FloatArray) -> IntArray:
         beyond = np.maximum(time - edges[-1], 0)
         return np.asarray(np.interp(time, edges, warped) + beyond, dtype=np.int64)
 
     chunks = problem.chunks
-    windows = (chunks.last - chunks.first) // chunks.step + 1
     interval = np.empty_like(times.start)
     for layer, placed in enumerate(problem.placed):
         mine = chunks.layer == layer
         interval[mine] = placed.interval[chunks.copy[mine]]
-    first = warp(times.start)
-    pace = (warp(times.end - interval) - first) // np.maximum(windows - 1, 1)
+    bend = edges[1:-1][np.diff(slope) != 0]
+    piece, chunk, begin, final = pieces(chunks, times.start, times.end - interval, bend)
+    first, interval = warp(begin), interval[chunk]
+    windows = (piece.last - piece.first) // piece.step + 1
+    pace = (warp(final) - first) // np.maximum(windows - 1, 1)
     pace = np.where(pace > interval, pace, 0)
     if stagger:
-        copies = np.array([placed.copies for placed in problem.placed])[chunks.layer]
-        first = first + np.maximum(pace, interval) * chunks.copy // copies
-    return problem.at_other_times(replace(chunks, pace=pace, not_before=first))
+        copies = np.array([placed.copies for placed in problem.placed])[piece.layer]
+        first = first + interval * piece.copy // copies
+    return problem.at_other_times(replace(piece, pace=pace, not_before=first))
+
+
+def pieces(
+    chunks: Chunks, start: IntArray, final: IntArray, bend: FloatArray
+) -> tuple[Chunks, IntArray, FloatArray, FloatArray]:
+    """Chunks cut where time changes its speed, the chunk each piece is of, when its first and last windows begin.
+
+    Parameters
+    ----------
+    chunks : Chunks
+    start, final : int64 arrays, shape (chunks,)
+        When their first and last windows begin; those in between are taken to begin at equal distances.
+    bend : float array
+        When the speed changes, ascending.
+    """
+    windows = (chunks.last - chunks.first) // chunks.step + 1
+    apart = (final - start) / np.maximum(windows - 1, 1)
+    low, high = np.searchsorted(bend, start, side="right"), np.searchsorted(bend, final)
+    count = np.maximum(high - low, 0) + 1
+    chunk = np.repeat(np.arange(len(count)), count)
+    number = np.arange(len(chunk)) - np.repeat(np.cumsum(count) - count, count)
+    before = np.append(bend, 0.0)[np.minimum(low[chunk] + number - 1, len(bend))] - start[chunk]
+    skipped = np.where(number > 0, np.ceil(before / np.maximum(apart[chunk], 1e-9)), 0).astype(np.int64)
+    skipped = np.minimum(skipped, windows[chunk])
+    upto = np.append(skipped[1:], 0)
+    upto = np.where(number == count[chunk] - 1, windows[chunk], upto)
+    kept = upto > skipped
+    chunk, skipped, upto = chunk[kept], skipped[kept], upto[kept]
+    first, step = chunks.first[chunk], chunks.step[chunk]
+    piece = Chunks(
+        chunks.layer[chunk],
+        chunks.copy[chunk],
+        first + skipped * step,
+        first + (upto - 1) * step,
+        step,
+        chunks.pace[chunk],
+        chunks.not_before[chunk],
+    )
+    return piece, chunk, start[chunk] + skipped * apart[chunk], start[chunk] + (upto - 1) * apart[chunk]
+
+
+def too_long(queue: FloatArray, allowed: float) -> FloatArray:
+    """The queues, those cut down to what is allowed that never exceed one bin while they are longer than that."""
+    above = queue > allowed
+    period = np.cumsum(np.diff(above, prepend=False))  # odd while above
+    most = np.zeros(int(period.max(initial=0)) + 1)
+    np.maximum.at(most, period, queue)
+    return np.where(most[period] > 1.0, queue, np.minimum(queue, allowed))
 
 
 def longer(queue: FloatArray, allowed: float) -> FloatArray:

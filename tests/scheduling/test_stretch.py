@@ -19,8 +19,8 @@ from spatem_opt.replication.layout import Allocation, Split
 from spatem_opt.replication.shapes import Shape
 from spatem_opt.scheduling import list_schedule, referee
 from spatem_opt.scheduling.list_schedule import in_turn
-from spatem_opt.scheduling.problem import Problem, Solution
-from spatem_opt.scheduling.stretch import longer, stretch
+from spatem_opt.scheduling.problem import Chunks, Problem, Solution
+from spatem_opt.scheduling.stretch import longer, pieces, stretch, too_long
 from spatem_opt.search import finish
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_plan
@@ -41,19 +41,56 @@ def stretched(seed: int) -> tuple[Problem, Solution, Problem]:
     return problem, times, stretch(problem, times, bins, rng.uniform(0.1, 3.0, len(bins)))
 
 
-@settings(max_examples=50, deadline=None)
-@given(SEEDS)
-def test_starts_keep_their_order(seed: int) -> None:
-    _, times, slower = stretched(seed)
-    order = np.argsort(times.start, kind="stable")
-    assert (np.diff(slower.chunks.not_before[order]) >= 0).all()
+def windows(chunks: Chunks) -> list[tuple[int, int, int]]:
+    """Layer, copy and number of all windows, in the order of the chunks."""
+    rows = zip(*(getattr(chunks, name).tolist() for name in ("layer", "copy", "first", "last", "step")), strict=True)
+    return [(layer, copy, window) for layer, copy, *run in rows for window in range(run[0], run[1] + 1, run[2])]
 
 
 @settings(max_examples=50, deadline=None)
 @given(SEEDS)
-def test_no_chunk_may_start_earlier(seed: int) -> None:
-    _, times, slower = stretched(seed)
-    assert (slower.chunks.not_before >= times.start).all()
+def test_pieces_have_the_windows_of_their_chunks(seed: int) -> None:
+    problem, _, slower = stretched(seed)
+    assert windows(slower.chunks) == windows(problem.chunks)
+
+
+def firsts(problem: Problem, slower: Problem) -> np.ndarray:
+    """Earliest start of the first piece of every chunk."""
+    old, new = problem.chunks, slower.chunks
+    keys = list(zip(new.layer.tolist(), new.first.tolist(), strict=True))
+    return np.array([
+        new.not_before[keys.index(key)] for key in zip(old.layer.tolist(), old.first.tolist(), strict=True)
+    ])  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_starts_keep_their_order_and_none_is_earlier(seed: int) -> None:
+    problem, times, slower = stretched(seed)
+    order, first = np.argsort(times.start, kind="stable"), firsts(problem, slower)
+    assert (np.diff(first[order]) >= 0).all()
+    assert (first >= times.start).all()
+
+
+def test_a_chunk_is_cut_where_time_slows_down() -> None:
+    """Six windows at 0, 10, .. 50; bins of 20 cycles, the second of which lasts twice as long, and a bit more.
+
+    Windows 2 and 3 (at 20 and 30) are stretched, those before and after keep their distance.
+    """
+    column = (np.array([value]) for value in (0, 0, 0, 5, 1, 0, 0))
+    bends = np.array([20.0, 40.0])
+    piece, chunk, begin, final = pieces(Chunks(*column), np.array([0]), np.array([50]), bends)
+    assert chunk.tolist() == [0, 0, 0]
+    assert piece.first.tolist() == [0, 2, 4]
+    assert piece.last.tolist() == [1, 3, 5]
+    assert begin.tolist() == [0, 20, 40]
+    assert final.tolist() == [10, 30, 50]
+
+
+def test_only_queues_that_some_bin_cannot_serve_are_shortened() -> None:
+    """Above 0.5 twice: up to 0.9, which a bin's burst serves, and up to 1.2."""
+    found = too_long(np.array([0.2, 0.7, 0.9, 0.4, 0.6, 1.2, 0.8]), 0.5)
+    assert found.tolist() == [0.2, 0.5, 0.5, 0.4, 0.6, 1.2, 0.8]
 
 
 @settings(max_examples=50, deadline=None)
