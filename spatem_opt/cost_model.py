@@ -200,7 +200,7 @@ def _homes(
     keep = ~single[pair_copy]
     rank = np.cumsum(keep) - 1
     mine = keep[owner]
-    counts = _column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
+    counts = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
     copy, tile = pair_copy[keep], pair_tile[keep]
     first = starts_of(copy)
     best = np.maximum.reduceat(counts * architecture.tiles - tile[:, None], first)
@@ -212,7 +212,7 @@ def _homes(
     return home, (np.flatnonzero(keep)[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
 
 
-def _column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> IntArray:
+def column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> IntArray:
     """Existing OUs of every column on every owner; shape (owners, OU columns)."""
     if grid.exists is None:
         height = np.minimum(rect[:, 1] - rect[:, 0], len(grid.rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication import pipeline, segments
+from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import CORNER, Ways, ways
 from spatem_opt.solution import MappingOption
@@ -49,10 +51,12 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
+LANES = (0, 0, 0, 2, 3, 4, 5)
+"""Numbers of lanes that it chooses from; 0: what the estimate says is best."""
 CORNERS = (0.7, 0.85, CORNER, 1.0)
 """Shares of the corner's router that it chooses from, too."""
 FEW_LAYERS = 40
-"""Layers up to which all of :data:`MORE` belong to the first answer; of larger networks only the first."""
+"""Layers up to which all of :data:`MORE` belong to the first answer; of larger networks the most promising plan."""
 BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
@@ -87,6 +91,8 @@ class Setting:
         Share of the crossbars that segments may plan with; less if it does not fit.
     corner : float
         Share of the corner's router that network inputs may take.
+    lanes : int
+        Of the walk that copies lie along; 0: as many as keep routers least busy.
     """
 
     price: float
@@ -99,6 +105,7 @@ class Setting:
     strips: int = 0
     fill: float = FILLS[0]
     corner: float = CORNER
+    lanes: int = 0
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
         """A setting nearby: another price and share, other segments, or another weight of a run of layers.
@@ -110,8 +117,9 @@ class Setting:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if not self.side_by_side and rng.random() < LAID_OUT:
-            waits, strips, fill, corner = (rng.choice(values) for values in (WAITS, STRIPS, FILLS[:3], CORNERS))
-            return replace(self, waits=float(waits), strips=int(strips), fill=float(fill), corner=float(corner))
+            waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, FILLS[:3], CORNERS))
+            strips, lanes = (int(rng.choice(values)) for values in (STRIPS, LANES))
+            return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes)
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             if lost is not None and rng.random() < FOCUSED:
@@ -128,12 +136,14 @@ MORE = (
     Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
     Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
     Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
-    Setting(0.003, 0.45, waits=0.5),
+    Setting(0.003, 0.45, waits=0.5), Setting(0.003, 1.2, waits=0.3),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
+LARGE = (Setting(0.003), Setting(0.003, 0.8), Setting(0.003, 1.2, waits=0.3))
+"""Settings for latency of networks with many layers: what suits them differs most in these."""
 SHORT = (
     Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
-    Setting(0.1, corner=0.85), Setting(0.003, corner=0.7),
+    Setting(0.1, corner=0.85), Setting(0.003, corner=0.7), Setting(0.003, 0.8, waits=0.5),
 )  # fmt: skip
 """More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""
 
@@ -151,7 +161,7 @@ class Candidates:
         self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
-        """Settings to begin with; a single one for networks whose tables are large."""
+        """Settings to begin with; fewer for large networks."""
         prices = PRICES[self.objective]
         beside = self.objective not in ("latency", "throughput")
         if len(self.nodes) > MANY_LAYERS:
@@ -160,7 +170,7 @@ class Candidates:
         if len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         elif self.objective == "latency":
-            found = list(MORE[:1])
+            found = list(LARGE)
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
@@ -223,7 +233,7 @@ class Candidates:
         placed = segments.allocate(chosen, options, self.grids, self.network, self.architecture)
         if placed is None:
             return None
-        grids, allocations = placed
+        grids, allocations, _ = placed
         return Plan("steady", grids, [replace(allocation, pace=0) for allocation in allocations], span=0)
 
     def runs(self, setting: Setting) -> segments.Runs:
@@ -250,11 +260,18 @@ class Candidates:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
         fast = self.objective in ("latency", "throughput")  # exchanged shapes may move more data
         placed = segments.allocate(
-            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips, exchange=fast
-        )
+            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
+            self._lanes(setting) if fast else (0,), exchange=fast,
+        )  # fmt: skip
         if placed is None:
             return None
-        return Plan("segments", *placed, regions=segments.regions(cuts, self.architecture), estimate=cuts.cycles)
+        chosen, allocations, cycles = placed
+        regions = segments.regions(cuts, self.architecture)
+        return Plan("segments", chosen, allocations, regions=regions, estimate=cycles)
+
+    def _lanes(self, setting: Setting) -> Sequence[int]:
+        """Numbers of lanes of the walk to choose from."""
+        return (setting.lanes,) if setting.lanes else lane_counts(self.architecture)
 
     def one_segment(self) -> Plan | None:
         """All layers at once, the slowest as fast as the chip allows."""

@@ -61,7 +61,7 @@ class Plan:
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
-        parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment) for a in self.allocations]
+        parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment, a.lanes) for a in self.allocations]
         key = repr([(grid.option, *part) for grid, part in zip(self.grids, parts, strict=True)])
         return hashlib.sha256(f"{self.serial} {self.across} {key}".encode()).digest()
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +27,7 @@ from spatem_opt.solution import Solution
 
 STRETCHES = 7
 """Times a schedule is slowed down before its plan is given up."""
-QUEUE, SHORTER = 0.9, 0.1
+QUEUE, SHORTER = 0.95, 0.05
 """Queue that the first time may leave, of a full bin, and by how much less each further time."""
 CONTENTION = {"port", "router"}
 PRICED = ("communication", "energy", "balanced")
@@ -36,9 +35,12 @@ PRICED = ("communication", "energy", "balanced")
 HALVINGS, PREFIXES, STEEP = 6, 4, 4
 """Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets
 it, and how far beyond."""
-HOPELESS, BESIDE = 1.015, 1.6
-"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are rarely too high, but
-of segments side by side, which need not take turns, by up to a half."""
+HOPELESS, BESIDE = 1.2, 1.6
+"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
+too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
+be twice too high: none is dropped."""
+SCREENED = 3
+"""Variations planned at a time, of which the one with the lowest estimate is scheduled."""
 NEARBY = 10
 """Variations of the best of these that belong to the first answer."""
 SPREAD, CLOSE = 0.7, 0.2
@@ -174,8 +176,13 @@ class _Search:
         if self.method in BASELINES:
             yield from self._baseline(self.method)
             return
-        for setting in chain(self.candidates.steady_settings(), self._segment_settings()):
+        for setting in self.candidates.steady_settings():
             yield _name(setting), partial(self._fresh, setting), setting
+        if self._foreseen:
+            yield from self._promising(self.candidates.settings(), endless)
+        else:
+            for setting in self._segment_settings():
+                yield _name(setting), partial(self._fresh, setting), setting
         if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
             yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
@@ -192,8 +199,32 @@ class _Search:
             effort -= 1
             yield from self._deals()
             spread = SPREAD if self.latency_limit is None else CLOSE
-            setting = self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
-            yield _name(setting), partial(self._fresh, setting), setting
+            setting, plan = self._likeliest([
+                self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
+                for _ in range(SCREENED if self._foreseen and not self.candidates.effort else 1)
+            ])  # fmt: skip
+            yield _name(setting), partial(self._fresh, setting, plan), setting
+
+    @property
+    def _foreseen(self) -> bool:
+        """Whether estimates of latency tell plans apart, so that those of the lowest ones come first."""
+        return self.objective == "latency" and self.latency_limit is None
+
+    def _promising(self, settings: list[Setting], endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
+        """Plans in the order of their estimates; for a first answer no more than it takes, if there are many layers."""
+        plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
+        every = endless or self.candidates.burst > 0 or len(self.network.layers) <= FEW_LAYERS
+        for setting, plan in sorted(plans, key=lambda item: _estimate(item[1])):
+            if plan is not None and (every or self.best is None):
+                yield _name(setting), partial(self._fresh, setting, plan), setting
+
+    def _likeliest(self, settings: list[Setting]) -> tuple[Setting, Plan | None]:
+        """The setting whose plan has the lowest estimate, and that plan; a single setting has its plan made later."""
+        if len(settings) == 1:
+            return settings[0], None
+        plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
+        new = [(setting, plan) for setting, plan in plans if plan is not None and plan.digest() not in self._verdicts]
+        return min(new, key=lambda item: _estimate(item[1])) if new else plans[0]
 
     def _deals(self) -> Iterator[tuple[str, Planner, Setting | None]]:
         """The best plan with its windows dealt out anew, as long as that makes it better."""
@@ -246,15 +277,16 @@ class _Search:
             yield replace(setting, price=fast, weights=weights)
             few, many = (first, many) if self.fits else (few, first)
 
-    def _fresh(self, setting: Setting) -> Plan | None:
-        """The plan of a setting, None if another setting led to it before (or none does)."""
+    def _fresh(self, setting: Setting, plan: Plan | None = None) -> Plan | None:
+        """The plan of a setting, made now or before; None if another setting led to it before (or none does)."""
         if setting.steady:
             plan = self._plain(partial(self.candidates.steady, setting))
             plan = None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
             crowded = plan is not None and self.goal is not None and (plan.span or 0) >= self.goal
             return None if crowded else plan
-        plan = self.candidates.segmented(setting)
-        most = None if self.goal is None else (BESIDE if setting.side_by_side else HOPELESS) * self.goal
+        plan = self.candidates.segmented(setting) if plan is None else plan
+        certain = self.goal is not None and not self.candidates.effort
+        most = (BESIDE if setting.side_by_side else HOPELESS) * (self.goal or 0) if certain else None
         late = plan is not None and most is not None and (plan.estimate or 0) > most
         return None if self._known(plan) or late else plan
 
@@ -287,6 +319,10 @@ def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
     return np.stack([first, last, np.maximum(lost, 1)], axis=1)
 
 
+def _estimate(plan: Plan | None) -> float:
+    return math.inf if plan is None or plan.estimate is None else plan.estimate
+
+
 def _name(setting: Setting) -> str:
     if setting.steady:
         return f"steady (router share {setting.router_share:.2g}, crossbars {setting.steady:.2g})"
@@ -295,6 +331,7 @@ def _name(setting: Setting) -> str:
     more += f", strips {setting.strips}" if setting.strips else ""
     more += f", fill {setting.fill:.3g}" if setting.fill < 1 else ""
     more += f", corner {setting.corner:.2g}" if setting.corner != CORNER else ""
+    more += f", lanes {setting.lanes}" if setting.lanes else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.mesh import Mesh
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -16,39 +17,6 @@ HOTTEST, RARELY = 6, 4
 """Routers of which one gives away a tile, and in which part of the tries; else any tile may go."""
 TRIES = 20_000
 """Exchanges tried, at most."""
-
-
-class Mesh:
-    """What the routers of a mesh pass when data take the X-Y route (M1), both ends included."""
-
-    def __init__(self, architecture: Architecture) -> None:
-        self.rows, self.cols = architecture.mesh_rows, architecture.mesh_cols
-        self._along_x = _between(self.cols)
-        self._along_y = _between(self.rows)
-        self._along_y[np.arange(self.rows), :, np.arange(self.rows)] = 0.0  # where data turn, counted along x
-
-    def sent(self, router: int, bits: FloatArray) -> FloatArray:
-        """Load of every router by data from one of them; ``bits`` by receiving router."""
-        y, x = divmod(router, self.cols)
-        to = bits.reshape(self.rows, self.cols)
-        load = self._along_y[y].T @ to
-        load[y] += to.sum(axis=0) @ self._along_x[x]
-        return np.asarray(load.ravel())
-
-    def received(self, router: int, bits: FloatArray) -> FloatArray:
-        """Load of every router by data to one of them; ``bits`` by sending router."""
-        y, x = divmod(router, self.cols)
-        source = bits.reshape(self.rows, self.cols)
-        load = source @ self._along_x[:, x]
-        load[:, x] += source.sum(axis=1) @ self._along_y[:, y]
-        return np.asarray(load.ravel())
-
-
-def _between(length: int) -> FloatArray:
-    """Whether a place lies on the way from one to another, ends included: [from, to, place]."""
-    place = np.arange(length)
-    low, high = np.minimum(place[:, None], place)[:, :, None], np.maximum(place[:, None], place)[:, :, None]
-    return np.asarray((low <= place) & (place <= high), dtype=np.float64)
 
 
 class Tiles:

@@ -23,24 +23,30 @@ LANE = 4.7
 """Routers side by side in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
 
 
-def walk(architecture: Architecture, *, across: bool = False) -> IntArray:
+def walk(architecture: Architecture, lanes: int = 0, *, across: bool = False) -> IntArray:
     """Crossbars in the order of a space-filling walk over the mesh: neighbours on the walk are near each other.
 
     The mesh is cut into lanes of a few columns (``across``: of rows), walked to and fro; inside a lane, row by row
     (column by column), back and forth. The tiles of a router and the crossbars of a tile stay together. Data go along x
     first (M1), and partial sums meet in the first tiles of a run: with lanes across, all of these would be in one row,
-    and share its routers.
+    and share its routers. ``lanes``: how many; 0: about :data:`LANE` wide.
     """
     y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
     (side, wide), (down, long) = (x, architecture.mesh_cols), (y, architecture.mesh_rows)
     if across:
         (side, wide), (down, long) = (down, long), (side, wide)
-    edge = np.round(np.linspace(0, wide, max(1, round(wide / LANE)) + 1)).astype(np.int64)
+    edge = np.round(np.linspace(0, wide, (lanes or max(1, round(wide / LANE))) + 1)).astype(np.int64)
     lane = np.searchsorted(edge, side, side="right") - 1
     along = np.where(lane % 2 == 0, down, long - 1 - down)
     router = np.lexsort((np.where((along + lane) % 2 == 0, side, -side), along, lane))
     per_router = architecture.tiles_per_router * architecture.crossbars_per_tile
     return np.asarray((router[:, None] * per_router + np.arange(per_router)).ravel())
+
+
+def lane_counts(architecture: Architecture) -> list[int]:
+    """Numbers of lanes that are tried: what is best depends on how large copies are."""
+    usual = max(1, round(architecture.mesh_cols / LANE))
+    return [lanes for lanes in range(usual - 1, usual + 3) if 1 <= lanes <= architecture.mesh_cols]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +155,8 @@ class Allocation:
     pace : int
         Cycles from one window of a copy to the next that routers need for its traffic; 0: they need no more than the
         windows take anyway.
+    lanes : int
+        Of the walk (:func:`walk`).
     """
 
     shape: Shape
@@ -156,6 +164,7 @@ class Allocation:
     split: Split
     segment: int = 0
     pace: int = 0
+    lanes: int = 0
 
 
 LOST = 1 / 16
@@ -229,12 +238,12 @@ def placement(
     architecture: Architecture, grids: tuple[Grid, ...], allocations: list[Allocation], *, across: bool = False
 ) -> Placement:
     """Placement rows of all layers."""
-    order = walk(architecture, across=across)
+    walks = {lanes: walk(architecture, lanes, across=across) for lanes in {own.lanes for own in allocations}}
     columns: list[tuple[IntArray, ...]] = []
     for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
         rect = rectangles(grid, allocation.shape)
         copies = len(allocation.position)
-        crossbar = order[(allocation.position[:, None] + rect[:, 0]).ravel()]
+        crossbar = walks[allocation.lanes][(allocation.position[:, None] + rect[:, 0]).ravel()]
         copy = np.repeat(np.arange(copies), len(rect))
         rects = np.tile(rect[:, 1:], (copies, 1))
         columns.append((np.full(len(copy), layer), copy, crossbar, *rects.T))

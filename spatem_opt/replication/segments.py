@@ -18,8 +18,9 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
+from spatem_opt.replication.congestion import loads, serve
 from spatem_opt.replication.layout import Allocation, column_blocks
-from spatem_opt.replication.shapes import menu, nearer_shape, shape_for_serial
+from spatem_opt.replication.shapes import Shape, menu, nearer_shape, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.replication.ways import Ways, windows_in_turn
 
@@ -69,15 +70,15 @@ class Cuts:
     cells : int64 array, shape (segments, 2)
         First and last of the :data:`~spatem_opt.replication.shelves.CELLS` parts of the chip that each segment may use.
         Empty: all of them have the whole chip.
-    cycles : float, optional
-        The part that is latency, at paces refined.
+    cycles : float array, shape (segments,)
+        How long each lasts, at paces refined, with all of its trail. Empty: not known.
     """
 
     segment: IntArray
     way: IntArray
     cost: float
     cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
-    cycles: float | None = None
+    cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 class Runs:
@@ -195,7 +196,11 @@ class Runs:
 
     def trail(self, first: int, stop: int) -> float:
         """How far the last layer of a run trails its start, in paces, as far as it counts."""
-        return self.waits * max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
+        return self.waits * self.lags_behind(first, stop)
+
+    def lags_behind(self, first: int, stop: int) -> float:
+        """How far the last layer of a run trails its start, in paces."""
+        return max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
 
 
 def lags(network: Network) -> tuple[FloatArray, FloatArray]:
@@ -274,8 +279,8 @@ def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, u
     picked = [_refined(runs, s, first, stop, fill, WIDTHS.index(cells)) for s, first, stop, _, cells in found]
     way = np.array([k for _, ways in picked for k in ways])
     segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
-    cycles = sum(pace * (1 + runs.trail(run[1], run[2])) for (pace, _), run in zip(picked, found, strict=True))
-    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), cycles)
+    cycles = [pace * (1 + runs.lags_behind(run[1], run[2])) for (pace, _), run in zip(picked, found, strict=True)]
+    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), np.array(cycles))
 
 
 def _refined(runs: Runs, s: int, first: int, stop: int, fill: float, width: int) -> tuple[float, list[int]]:
@@ -313,15 +318,17 @@ def allocate(
     network: Network,
     architecture: Architecture,
     number: int = 0,
+    lanes: Sequence[int] = (0,),
     *,
     exchange: bool = True,
-) -> tuple[tuple[Grid, ...], list[Allocation]] | None:
-    """Copies along the walk, segment by segment; None if a segment does not fit.
+) -> tuple[tuple[Grid, ...], list[Allocation], float] | None:
+    """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
 
     The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
     each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
     takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
     segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
+    Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
 
     With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
     (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
@@ -330,34 +337,51 @@ def allocate(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
     )
     shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
-    per_tile, pairs = architecture.crossbars_per_tile, zip(chosen, shapes, strict=True)
+    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
+    splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
+    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
+    best, least = None, np.inf
+    for number_of_lanes in lanes:
+        laid = _laid_down(plan, chosen, shapes, counts, network, architecture, number, number_of_lanes, exchange)
+        if laid is None:
+            continue
+        found = [
+            Allocation(shape, place, split, int(segment), pace, number_of_lanes)
+            for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
+        ]
+        cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
+        if exchange and len(plan.cycles):
+            cycles = serve(loads(network, architecture, chosen, counts, found), plan.cycles, architecture)
+        if cycles < least:
+            best, least = found, cycles
+    return None if best is None else (chosen, best, least)
+
+
+def _laid_down(
+    plan: Cuts, grids: Sequence[Grid], shapes: Sequence[Shape], counts: Sequence[tuple[int, int]],
+    network: Network, architecture: Architecture, number: int, lanes: int, exchange: bool,
+) -> tuple[list[Shape], list[IntArray]] | None:  # fmt: skip
+    """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
+    per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
+    pairs = zip(grids, shapes, strict=True)
     nearer = [nearer_shape(grid, shape, per_tile) if exchange else shape for grid, shape in pairs]
     no_larger = [new if new.crossbars <= old.crossbars else old for new, old in zip(nearer, shapes, strict=True)]
-    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
-    feeds = strips.feeds(network)
-    parts = regions(plan, architecture)
-    positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(options)
+    feeds, parts = strips.feeds(network), regions(plan, architecture)
+    positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
         for region, wanted in product((free, parts[segment]), (nearer, no_larger)):
             for own in layers.tolist():  # those laid down before keep the shapes they have
                 shapes[own] = wanted[own]
-            places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number)
+            places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number, lanes)
             if places is not None:
                 break
         else:
             return None
         for layer, place in zip(layers, places, strict=True):
             positions[layer] = place
-    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
-    allocations = [
-        Allocation(shape, position, column_blocks(grid.window_rows, grid.window_cols, *count), int(segment), pace)
-        for shape, position, grid, count, segment, pace in zip(
-            shapes, positions, chosen, counts, plan.segment, paces, strict=True
-        )
-    ]
-    return chosen, allocations
+    return shapes, positions
 
 
 def _pace(option: Ways, way: int, grid: Grid) -> int:

@@ -60,6 +60,7 @@ def arrange(
     region: IntArray,
     architecture: Architecture,
     number: int = 0,
+    lanes: int = 0,
 ) -> list[IntArray] | None:
     """Places on the walk of the copies of a segment's layers, one array per layer; None if they do not fit.
 
@@ -76,13 +77,15 @@ def arrange(
     architecture : Architecture
     number : int
         Of strips, laid out forwards; 0: whatever leaves data the shortest way.
+    lanes : int
+        Of the walk (:func:`~spatem_opt.replication.layout.walk`).
     """
     parts = [_Units(shapes[i].crossbars, counts[i][0] * counts[i][1], architecture) for i in layers.tolist()]
     owner = np.repeat(np.arange(len(parts)), [len(part.size) for part in parts])
     rank = np.concatenate([(np.arange(len(part.size)) + 0.5) / len(part.size) for part in parts])
     size, room = (np.concatenate([getattr(part, name) for part in parts]) for name in ("size", "room"))
     inside = {int(layer): owner == k for k, layer in enumerate(layers)}
-    way = _Way(architecture)
+    way = _Way(architecture, lanes)
     spots = {i: way.middle(place, shapes[i].crossbars) for i, place in enumerate(positions) if len(place)}
     here = [feed for feed in feeds if feed.target in inside and (feed.source in spots or feed.source in inside)]
     best, least = None, np.inf
@@ -136,8 +139,8 @@ def _order(owner: IntArray, rank: FloatArray, strips: int) -> IntArray:
 class _Way:
     """Coordinates of the routers along the walk."""
 
-    def __init__(self, architecture: Architecture) -> None:
-        router = walk(architecture) // (architecture.crossbars_per_tile * architecture.tiles_per_router)
+    def __init__(self, architecture: Architecture, lanes: int) -> None:
+        router = walk(architecture, lanes) // (architecture.crossbars_per_tile * architecture.tiles_per_router)
         y, x = np.divmod(router, architecture.mesh_cols)
         self.sum = np.concatenate([np.zeros((2, 1)), np.cumsum(np.stack([y, x]), axis=1)], axis=1)
 

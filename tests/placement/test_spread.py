@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.mesh import Mesh
 from spatem_opt.placement import spread, traffic
 from spatem_opt.placement.spread import Tiles
 from spatem_opt.plan import assemble, problem_of, relieved
@@ -48,6 +49,16 @@ def test_loads_are_those_of_walking_every_route(seed: int) -> None:
     chip, bits = drawn(seed)
     tiles = Tiles(bits, chip)
     assert tiles.load == pytest.approx(walked(chip, bits, tiles.router))
+
+
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
+def test_loads_of_a_whole_table_are_those_of_its_rows(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, cols = rng.integers(1, 6, 2).tolist()
+    mesh = Mesh(Architecture(name="mesh", mesh_rows=rows, mesh_cols=cols))
+    bits = rng.uniform(0, 9, (rows * cols, rows * cols))
+    assert mesh.loads(bits) == pytest.approx(sum(mesh.sent(router, to) for router, to in enumerate(bits)))
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.replication.layout import LANE, LOST, Split, bands, column_blocks, interleaved, pack, unit, walk
+from spatem_opt.replication.layout import (
+    LANE,
+    LOST,
+    Split,
+    bands,
+    column_blocks,
+    interleaved,
+    lane_counts,
+    pack,
+    unit,
+    walk,
+)
 
 SMALL = st.integers(1, 12)
 
@@ -127,6 +138,16 @@ def test_packed_units_are_disjoint_and_inside(chip: Architecture, sizes: list[tu
     if place is not None:
         assert (place[1:] >= place[:-1] + size[:-1]).all()
         assert place[-1] + size[-1] <= chip.crossbars
+
+
+@given(CHIPS)
+def test_lanes_may_be_narrower_and_wider(chip: Architecture) -> None:
+    routers = chip.mesh_rows * chip.mesh_cols
+    for lanes in lane_counts(chip):
+        assert np.array_equal(np.sort(walk(chip, lanes)), np.arange(chip.crossbars))
+        y, x = np.divmod(walk(chip, lanes)[:: chip.crossbars // routers] // (chip.crossbars // routers), chip.mesh_cols)
+        assert (abs(np.diff(y)) + abs(np.diff(x)) > 1).sum() <= lanes - 1
+    assert max(1, round(chip.mesh_cols / LANE)) in lane_counts(chip)
 
 
 TILES = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)
