@@ -203,7 +203,8 @@ def _homes(
     counts = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
     copy, tile = pair_copy[keep], pair_tile[keep]
     first = starts_of(copy)
-    best = np.maximum.reduceat(counts * architecture.tiles - tile[:, None], first)
+    high = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()), by_row=True)
+    best = np.maximum.reduceat(home_rank(grid, counts, high) * architecture.tiles - tile[:, None], first)
     home[~single] = -best % architecture.tiles
     pair, column = np.nonzero((counts > 0) & (home[copy] != tile[:, None]))
     key, which = distinct(pair * architecture.tiles + home[copy[pair], column])
@@ -212,13 +213,26 @@ def _homes(
     return home, (np.flatnonzero(keep)[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
 
 
-def column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int) -> IntArray:
-    """Existing OUs of every column on every owner; shape (owners, OU columns)."""
+def home_rank(grid: Grid, ous: IntArray, rows: IntArray) -> IntArray:
+    """What is largest for the home of a column (M4): of most OUs, among these the uppermost ones.
+
+    ``ous``, ``rows``: existing OUs of a column on a tile, and the sum of their row numbers (:func:`column_ous`).
+    """
+    return np.asarray(ous * (grid.shape[0] ** 2 + 1) - rows)
+
+
+def column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int, *, by_row: bool = False) -> IntArray:
+    """Existing OUs of every column on every owner; shape (owners, OU columns).
+
+    ``by_row``: the sum of their row numbers instead; not of rectangles over several groups, which share no column.
+    """
     if grid.exists is None:
         height = np.minimum(rect[:, 1] - rect[:, 0], len(grid.rows))
-        return _coverage(owner, rect[:, 2], rect[:, 3], owners, grid.shape[1], height)
+        value = height * (2 * rect[:, 0] + height - 1) // 2 if by_row else height
+        return _coverage(owner, rect[:, 2], rect[:, 3], owners, grid.shape[1], value)
     below = np.zeros((grid.shape[0] + 1, grid.shape[1]), dtype=np.int64)
-    below[1:] = np.kron(np.eye(grid.weights.groups, dtype=np.int64), grid.exists).cumsum(0)
+    weight = np.arange(grid.shape[0])[:, None] if by_row else 1
+    below[1:] = (np.kron(np.eye(grid.weights.groups, dtype=np.int64), grid.exists) * weight).cumsum(0)
     columns = np.arange(grid.shape[1])
     inside = (columns >= rect[:, 2:3]) & (columns < rect[:, 3:4])
     counts = np.zeros((owners, grid.shape[1]), dtype=np.int64)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 
+IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
@@ -26,6 +27,30 @@ class Mesh:
         load = self._along_y[y].T @ to
         load[y] += to.sum(axis=0) @ self._along_x[x]
         return np.asarray(load.ravel())
+
+    def sent_by_each(self, router: IntArray, bits: FloatArray) -> FloatArray:
+        """:meth:`sent` for several at once: ``router`` of shape (n,), ``bits`` and loads of shape (n, routers)."""
+        y, x = np.divmod(router, self.cols)
+        to = bits.reshape(-1, self.rows, self.cols)
+        load = np.matmul(self._along_y[y].transpose(0, 2, 1), to)
+        load[np.arange(len(y)), y] += np.matmul(to.sum(axis=1)[:, None], self._along_x[x])[:, 0]
+        return np.asarray(load.reshape(len(y), -1))
+
+    def received_by_each(self, router: IntArray, bits: FloatArray) -> FloatArray:
+        """:meth:`received` for several at once."""
+        y, x = np.divmod(router, self.cols)
+        source = bits.reshape(-1, self.rows, self.cols)
+        load = np.matmul(source, self._along_x[:, x].transpose(1, 0, 2))
+        load[np.arange(len(y)), :, x] += np.matmul(source.sum(axis=2)[:, None], self._along_y[:, y].transpose(1, 0, 2))[:, 0]
+        return np.asarray(load.reshape(len(y), -1))
+
+    def ways(self, weight: FloatArray) -> FloatArray:
+        """Sum of the routers' weights on the way from each to each; shape (routers, routers)."""
+        table = weight.reshape(self.rows, self.cols)
+        along_x = self._along_x @ table.T  # [from x, to x, y]
+        along_y = self._along_y @ table  # [from y, to y, x]
+        found = along_x.transpose(2, 0, 1)[:, :, None, :] + along_y.transpose(0, 1, 2)[:, None, :, :]
+        return np.asarray(found.reshape(len(weight), -1))
 
     def loads(self, bits: FloatArray) -> FloatArray:
         """Load of every router; ``bits`` by sending and receiving router."""

@@ -163,12 +163,13 @@ def _any(model: cp_model.CpModel, literals: list[Any], name: str) -> Any:
 
 
 def add_home(model: cp_model.CpModel, y: Variables) -> None:
-    r"""The home of a column is the tile with most of its OUs, of several the lowest (J7).
+    r"""The home of a column is the tile with most of its OUs, then uppermost ones, of several the lowest tile (J7).
 
     .. math:: \sum_t m_{lvcjt} = z_{lvc}, \quad m_{lvcjt} = 1 \Rightarrow
         n_{lvcjt} \ge n_{lvcjt'} + [t' < t] \quad \forall t' \ne t, \quad m_{lvcj(K)t} \le \mu_{lKct}
 
-    with n the number of OUs of the column on the tile, :math:`K` columns of channels under all options.
+    with n the number of OUs of the column on the tile, times one more than the sum of all row numbers, less the sum of
+    theirs; :math:`K` columns of channels under all options.
     """
     for layer, v, way in _ways(y):
         for c in range(y.problem.copies[layer]):
@@ -176,7 +177,7 @@ def add_home(model: cp_model.CpModel, y: Variables) -> None:
                 homes = [y.home[layer, v, c, j, t] for t in y.problem.tiles]
                 name = f"home[{layer},{v},{c},{j}]"
                 model.add(sum(homes) == y.active[layer, v, c]).with_name(name)
-                count = [_column_ous(y, (layer, v, c, j), way, t) for t in y.problem.tiles]
+                count = [_home_rank(y, (layer, v, c, j), way, t) for t in y.problem.tiles]
                 for t, literal in enumerate(homes):
                     for other in y.problem.tiles:
                         if other != t:
@@ -187,10 +188,11 @@ def add_home(model: cp_model.CpModel, y: Variables) -> None:
         model.add(sum(homes) == made).with_name(f"home[{layer},{c},{t},made]")
 
 
-def _column_ous(y: Variables, key: tuple[int, int, int, int], way: Way, tile: int) -> Any:
-    """Number of OUs of a column of a copy on a tile."""
+def _home_rank(y: Variables, key: tuple[int, int, int, int], way: Way, tile: int) -> Any:
+    """What is largest for the home: OUs of a column of a copy on a tile, and how far up they lie."""
     layer, v, c, j = key
-    items = np.bincount(way.item[way.col == j], minlength=len(way.sizes))
+    row = way.row[way.col == j]
+    items = np.bincount(way.item[way.col == j], row.sum() + 1 - row, len(way.sizes)).astype(np.int64)
     crossbars = y.problem.tile_crossbars(tile)
     return sum(int(n) * y.put[layer, v, c, i, k] for i, n in enumerate(items) if n for k in crossbars)
 

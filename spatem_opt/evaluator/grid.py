@@ -103,6 +103,15 @@ class OuGrid:
             return (r1 - r0) * (c1 - c0)
         return _rectangle(self.ous, r0, r1, c0, c1)
 
+    def sum_rows(self, r0: IntArray, r1: IntArray, col: IntArray) -> IntArray:
+        """Sum of the row numbers of a column's existing OUs in rows r0 to r1 (arrays broadcast)."""
+        if self.ous is None:
+            return (r1 * (r1 - 1) - r0 * (r0 - 1)) // 2
+        exists = np.diff(np.diff(self.ous, axis=0), axis=1)
+        below = np.concatenate([np.zeros((1, self.cols), np.int64), (exists * np.arange(self.rows)[:, None]).cumsum(0)])
+        found: IntArray = below[r1, col] - below[r0, col]
+        return found
+
     def count_cells(self, r0: IntArray, r1: IntArray, c0: IntArray, c1: IntArray) -> IntArray:
         """Cells (rows x bitlines) of the existing OUs of rectangles inside one group."""
         if self.cells is None:

@@ -6,6 +6,8 @@ can change places among themselves, since every segment keeps as many slots of e
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +21,49 @@ BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Flows:
+    """Bits from item to item in one inference, by segment.
+
+    Parameters
+    ----------
+    segments, places : int
+        Items are numbered segment by segment, ``places`` in each.
+    blocks : dict
+        From one segment to another: float array, shape (places, places). The outside is a segment of one place,
+        :data:`OUTSIDE`. Pairs between which nothing is sent are absent.
+    """
+
+    segments: int
+    places: int
+    blocks: dict[tuple[int, int], FloatArray] = field(default_factory=dict)
+
+    def add(self, source: tuple[int, IntArray], target: tuple[int, IntArray], bits: FloatArray) -> None:
+        """Add bits between places of two segments, elementwise with broadcasting; pairs may repeat."""
+        (begin, sender), (end, receiver) = source, target
+        shape = (1 if begin == OUTSIDE else self.places, 1 if end == OUTSIDE else self.places)
+        key = np.broadcast_to(sender * shape[1] + receiver, bits.shape)
+        sent = np.bincount(key.ravel(), bits.ravel(), shape[0] * shape[1]).reshape(shape)
+        self.blocks[begin, end] = self.blocks[begin, end] + sent if (begin, end) in self.blocks else sent
+
+    def table(self) -> FloatArray:
+        """All of it; the last row and column stand for the outside."""
+        items = self.segments * self.places
+        found = np.zeros((items + 1, items + 1))
+        for (begin, end), bits in self.blocks.items():
+            rows, cols = (slice(items, None) if s == OUTSIDE else slice(s * self.places, (s + 1) * self.places)
+                          for s in (begin, end))  # fmt: skip
+            found[rows, cols] += bits
+        return found
+
+
 def traffic(problem: Problem, segment: IntArray, *, by_tile: bool = False) -> FloatArray:
-    """Bits from item to item in one inference; the last row and column stand for the outside.
+    """:func:`flows` as one table, shape (items + 1, items + 1); the last row and column stand for the outside."""
+    return flows(problem, segment, by_tile=by_tile).table()
+
+
+def flows(problem: Problem, segment: IntArray, *, by_tile: bool = False) -> Flows:
+    """Bits from item to item in one inference.
 
     What a tile reads of one node for several readers counts once for each of them.
 
@@ -31,54 +74,33 @@ def traffic(problem: Problem, segment: IntArray, *, by_tile: bool = False) -> Fl
     segment : int64 array, shape (layers,)
     by_tile : bool
         Items are tiles instead of routers.
-
-    Returns
-    -------
-    float array, shape (items + 1, items + 1)
     """
-    items = _Items(problem, segment, 1 if by_tile else problem.architecture.tiles_per_router)
+    chip = problem.architecture
+    tiles = 1 if by_tile else chip.tiles_per_router
+    found = Flows(int(segment.max()) + 1, chip.tiles // tiles)
+
+    def items(layer: int, tile: IntArray) -> tuple[int, IntArray]:
+        return (int(segment[layer]), tile // tiles) if layer >= 0 else (OUTSIDE, np.zeros_like(tile))
+
     where = sites(problem)
     for node, site in zip(problem.network.nodes, where, strict=True):
         if site.host < 0:
             continue
         for edge in node.edges:
             tile, channels = readers(problem, site, node, edge)
-            target = items.of(site.host, tile)
             windows, kind = _windows(problem, node, site, tile)
             for producer in edge.producers:
                 made = problem.network.nodes[producer]
                 bits, source = _sent(problem, where[producer], made, edge, producer, channels, windows, kind)
                 away = source[:, None] != tile
-                items.add(items.of(where[producer].host, source), target, np.where(away, bits, 0.0))
+                host = where[producer].host
+                found.add(items(host, source[:, None]), items(site.host, tile), np.where(away, bits, 0.0))
     for layer, placed in enumerate(problem.placed):
         windows_of = np.bincount(where[problem.network.layers[layer]].copy, minlength=placed.copies)
         share = problem.grids[layer].windows / windows_of.sum()
-        source = items.of(layer, placed.pair_tile[placed.sum_pair])
         volume = placed.sum_bits * windows_of[placed.pair_copy[placed.sum_pair]] * share
-        np.add.at(items.bits, (source, items.of(layer, placed.sum_target)), volume)
-    return items.bits
-
-
-class _Items:
-    """Numbers of items, and the bits between them."""
-
-    def __init__(self, problem: Problem, segment: IntArray, tiles: int) -> None:
-        self.places, self.tiles = problem.architecture.tiles // tiles, tiles
-        self.segment = segment
-        self.outside = (int(segment.max()) + 1) * self.places
-        self.bits = np.zeros((self.outside + 1, self.outside + 1))
-
-    def of(self, layer: int, tile: IntArray) -> IntArray:
-        """Items of a layer's tiles."""
-        number = self.segment[layer] * self.places + tile // self.tiles
-        return np.asarray(np.where(tile == OUTSIDE, self.outside, number))
-
-    def add(self, source: IntArray, target: IntArray, bits: FloatArray) -> None:
-        """Add a table of bits, shape (sources, targets), both with repetitions."""
-        columns, place = np.unique(target, return_inverse=True)
-        by_target = np.zeros((len(source), len(columns)))
-        np.add.at(by_target.T, place, bits.T)
-        np.add.at(self.bits, (source[:, None], columns), by_target)
+        found.add(items(layer, placed.pair_tile[placed.sum_pair]), items(layer, placed.sum_target), volume)
+    return found
 
 
 def _windows(problem: Problem, node: Node, site: Site, tile: IntArray) -> tuple[BoolArray, IntArray]:

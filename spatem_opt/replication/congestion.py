@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import column_ous, place
+from spatem_opt.cost_model import column_ous, home_rank, place
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.mesh import Mesh
 from spatem_opt.network.layers import Edge, Network, Node
@@ -41,12 +41,15 @@ class Footprint:
         Share of the inputs that each tile reads.
     counts : int64 array, shape (tiles, kinds)
         OUs of a column on each tile.
+    home : int64 array, shape (kinds,)
+        Tile of the copy that is a kind's home.
     bits, share : float arrays, shape (kinds,)
         Partial sums of a kind's columns per window and tile, and the share of all outputs whose home is theirs.
     """
 
     reads: FloatArray
     counts: IntArray
+    home: IntArray
     bits: FloatArray
     share: FloatArray
 
@@ -59,12 +62,15 @@ def footprint(grid: Grid, shape: Shape, architecture: Architecture, begin: int =
     placed = place(grid, architecture, np.zeros(len(rect), dtype=np.int64), crossbar, rect[:, 1:])
     tiles = len(placed.pair_tile)
     counts = column_ous(grid, crossbar // per_tile, rect[:, 1:], tiles)
-    counts, kind = np.unique(counts, axis=1, return_inverse=True)
+    high = column_ous(grid, crossbar // per_tile, rect[:, 1:], tiles, by_row=True)
+    table = np.concatenate([home_rank(grid, counts, high).argmax(axis=0)[None], counts])
+    table, kind = np.unique(table, axis=1, return_inverse=True)
+    home, counts = table[0], table[1:]
     sums = np.tile(grid.column_sums(), grid.weights.groups) * grid.partial_sum_bits
     column = np.arange(grid.weights.groups)[:, None] * len(grid.cols) + grid.filter_columns()
     share = np.bincount(kind.ravel()[column.ravel()], minlength=counts.shape[1]) / column.size
     reads = placed.channels_read().mean(axis=1, dtype=np.float64)
-    return Footprint(reads, counts, np.bincount(kind.ravel(), sums).astype(np.float64), share)
+    return Footprint(reads, counts, home, np.bincount(kind.ravel(), sums).astype(np.float64), share)
 
 
 ROOM = 0.4
@@ -164,17 +170,15 @@ class _Traffic:
             foot = footprint(grid, shape, chip, where)
             mine = np.flatnonzero(begin == where)
             held = tile[first[mine, None] + np.arange(len(foot.reads))]
-            ranked = np.argsort(held, axis=1)
-            home = np.take_along_axis(ranked, foot.counts[ranked].argmax(axis=1), axis=1)  # ties: the lowest tile
             router = held // chip.tiles_per_router
-            meet = np.take_along_axis(router, home, axis=1)
+            meet = router[:, foot.home]
             at = block[mine, None] * self.routers
             reads += np.bincount((at + router).ravel(), np.tile(foot.reads, len(mine)), len(reads))
             homes += np.bincount((at + meet).ravel(), np.tile(foot.share, len(mine)), len(homes))
             part, kind = np.nonzero(foot.counts)
             pair = router[:, part] * self.routers + meet[:, kind]
-            bits = np.where(part != home[:, kind], foot.bits[kind], 0.0)
-            sums = np.bincount(pair.ravel(), bits.ravel(), self.routers**2).reshape(self.routers, -1)
+            bits = np.tile(np.where(part != foot.home[kind], foot.bits[kind], 0.0), len(mine))
+            sums = np.bincount(pair.ravel(), bits, self.routers**2).reshape(self.routers, -1)
             self.bits[allocation.segment] += sums * (grid.windows / (blocks * rows))
         made = homes.reshape(blocks, -1)[_blocks(grid, node.width, blocks)] / rows
         return made, reads.reshape(blocks, -1)

@@ -138,6 +138,7 @@ class Copy:
     cells: int = 0
     rows: dict[int, set[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(set))  # by tile
     columns: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    heights: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     port: dict[int, int] = field(default_factory=dict)
     home: dict[int, int] = field(default_factory=dict)  # by output channel
     sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # items by (tile, home)
@@ -164,6 +165,7 @@ def place(sol: Solution, layer: int) -> list[Copy]:
                     copy.cells += ou.high * ou.wide
                     copy.rows[tile] |= set(ou.rows)
                     copy.columns[c][tile] += 1
+                    copy.heights[c][tile] += r
     for copy in copies:
         durations(sol, w, option, grid, copy)
     load(sol, w, copies)
@@ -186,7 +188,7 @@ def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy
             copy.port[tile] = bits * len(rows)
     home = {}
     for col, tiles in copy.columns.items():
-        home[col] = min(tiles, key=lambda t: (-tiles[t], t))
+        home[col] = min(tiles, key=lambda t: (-tiles[t], copy.heights[col][t], t))
         for tile in tiles:
             if tile != home[col]:
                 copy.sums[tile, home[col]] += grid.sums[col]
