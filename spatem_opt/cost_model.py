@@ -203,8 +203,8 @@ def _homes(
     counts = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()))
     copy, tile = pair_copy[keep], pair_tile[keep]
     first = starts_of(copy)
-    high = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()), by_row=True)
-    best = np.maximum.reduceat(home_rank(grid, counts, high) * architecture.tiles - tile[:, None], first)
+    far = column_ous(grid, rank[owner[mine]], rect[mine], int(keep.sum()), far=True)
+    best = np.maximum.reduceat(home_rank(counts, far) * architecture.tiles - tile[:, None], first)
     home[~single] = -best % architecture.tiles
     pair, column = np.nonzero((counts > 0) & (home[copy] != tile[:, None]))
     key, which = distinct(pair * architecture.tiles + home[copy[pair], column])
@@ -213,26 +213,42 @@ def _homes(
     return home, (np.flatnonzero(keep)[source], goal, np.bincount(which, sums, len(key)).astype(np.int64))
 
 
-def home_rank(grid: Grid, ous: IntArray, rows: IntArray) -> IntArray:
-    """What is largest for the home of a column (M4): of most OUs, among these the uppermost ones.
+def home_rank(ous: IntArray, far: IntArray) -> IntArray:
+    """What is largest for the home of a column (M4): of most OUs, among these nearest to the middle row.
 
-    ``ous``, ``rows``: existing OUs of a column on a tile, and the sum of their row numbers (:func:`column_ous`).
+    ``ous``, ``far``: existing OUs of a column on a tile, and how far off they are (:func:`column_ous`).
     """
-    return np.asarray(ous * (grid.shape[0] ** 2 + 1) - rows)
+    return np.asarray(ous * (int(far.max(initial=0)) + 1) - far)
 
 
-def column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int, *, by_row: bool = False) -> IntArray:
+def from_middle(rows: int) -> IntArray:
+    """How far rows are from the middle one; of two as far, the lower one is farther (M4).
+
+    Examples
+    --------
+    >>> from_middle(3), from_middle(4)
+    (array([4, 0, 5]), array([6, 2, 3, 7]))
+    """
+    twice = 2 * np.arange(rows) - (rows - 1)
+    return np.asarray(2 * abs(twice) + (twice > 0))
+
+
+def column_ous(grid: Grid, owner: IntArray, rect: IntArray, owners: int, *, far: bool = False) -> IntArray:
     """Existing OUs of every column on every owner; shape (owners, OU columns).
 
-    ``by_row``: the sum of their row numbers instead; not of rectangles over several groups, which share no column.
+    ``far``: the sum of their rows' distances from the middle instead; means nothing where a rectangle holds whole
+    groups, but then all of a column.
     """
+    rows = len(grid.rows)
     if grid.exists is None:
-        height = np.minimum(rect[:, 1] - rect[:, 0], len(grid.rows))
-        value = height * (2 * rect[:, 0] + height - 1) // 2 if by_row else height
+        height = np.minimum(rect[:, 1] - rect[:, 0], rows)
+        below = np.concatenate([[0], np.cumsum(from_middle(rows) if far else np.ones(rows, dtype=np.int64))])
+        top = rect[:, 0] % rows
+        value = below[np.minimum(top + height, rows)] - below[top]
         return _coverage(owner, rect[:, 2], rect[:, 3], owners, grid.shape[1], value)
     below = np.zeros((grid.shape[0] + 1, grid.shape[1]), dtype=np.int64)
-    weight = np.arange(grid.shape[0])[:, None] if by_row else 1
-    below[1:] = (np.kron(np.eye(grid.weights.groups, dtype=np.int64), grid.exists) * weight).cumsum(0)
+    held = grid.exists * (from_middle(rows) if far else np.ones(rows, dtype=np.int64))[:, None]
+    below[1:] = np.kron(np.eye(grid.weights.groups, dtype=np.int64), held).cumsum(0)
     columns = np.arange(grid.shape[1])
     inside = (columns >= rect[:, 2:3]) & (columns < rect[:, 3:4])
     counts = np.zeros((owners, grid.shape[1]), dtype=np.int64)

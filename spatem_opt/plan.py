@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
-from spatem_opt.placement import improve, spread, traffic
+from spatem_opt.placement import calm, flows, improve, spread, traffic
 from spatem_opt.replication.layout import Allocation, placement, walk
 from spatem_opt.scheduling.deal import deal
 from spatem_opt.scheduling.problem import Chunks, Problem
@@ -21,7 +21,9 @@ from spatem_opt.solution import Schedule, Solution
 IntArray = NDArray[np.int64]
 
 CALM = 0.95
-"""Share of a router that its traffic may take before tiles are exchanged to relieve it."""
+"""Share of a router that its traffic may take before tiles are exchanged to relieve it, for throughput."""
+QUIET = 0.85
+"""The same of a segment's traffic while its busiest layer computes, for latency."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +120,22 @@ def relieved(plan: Plan, problem: Problem) -> Plan:
     enough = CALM * busiest(problem) * chip.router_bits_per_cycle
     place, bits = spread(traffic(problem, plan.segment, by_tile=True), chip, enough)
     return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
+
+
+def calmed(plan: Plan, problem: Problem) -> Plan:
+    """The same plan with tiles of a segment exchanged that hold the same layers, so that its routers are less busy.
+
+    When which tile is free, and needed, does not change by that, hence hardly what segments wait for each other.
+    """
+    chip, segment = problem.architecture, plan.segment
+    shape = int(segment.max()) + 1, chip.tiles
+    lasts, held = np.zeros(shape[0]), np.zeros((len(segment), chip.tiles), dtype=np.bool_)
+    for layer, (placed, own) in enumerate(zip(problem.placed, plan.allocations, strict=True)):
+        held[layer, placed.pair_tile] = True
+        lasts[segment[layer]] = max(lasts[segment[layer]], int(placed.interval.max()) * own.split.most)
+    kinds = [np.unique(held[segment == s], axis=1, return_inverse=True)[1].ravel() for s in range(shape[0])]
+    budget = QUIET * chip.router_bits_per_cycle * lasts
+    return replace(plan, moves=calm(flows(problem, segment, by_tile=True), np.array(kinds), budget, chip, plan.moves))
 
 
 def dealt(plan: Plan, problem: Problem) -> Plan:

@@ -9,6 +9,7 @@ import numpy as np
 
 from formulations.joint.problem import Way
 from formulations.joint.variables import Variables, full_load_bits
+from spatem_opt.cost_model import from_middle
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -163,13 +164,13 @@ def _any(model: cp_model.CpModel, literals: list[Any], name: str) -> Any:
 
 
 def add_home(model: cp_model.CpModel, y: Variables) -> None:
-    r"""The home of a column is the tile with most of its OUs, then uppermost ones, of several the lowest tile (J7).
+    r"""The home of a column is the tile with most of its OUs, then nearest to the middle row (J7).
 
     .. math:: \sum_t m_{lvcjt} = z_{lvc}, \quad m_{lvcjt} = 1 \Rightarrow
         n_{lvcjt} \ge n_{lvcjt'} + [t' < t] \quad \forall t' \ne t, \quad m_{lvcj(K)t} \le \mu_{lKct}
 
-    with n the number of OUs of the column on the tile, times one more than the sum of all row numbers, less the sum of
-    theirs; :math:`K` columns of channels under all options.
+    with n the number of OUs of the column on the tile, times one more than what all of them are off the middle row, less
+    what those on the tile are (M4); :math:`K` columns of channels under all options.
     """
     for layer, v, way in _ways(y):
         for c in range(y.problem.copies[layer]):
@@ -189,10 +190,11 @@ def add_home(model: cp_model.CpModel, y: Variables) -> None:
 
 
 def _home_rank(y: Variables, key: tuple[int, int, int, int], way: Way, tile: int) -> Any:
-    """What is largest for the home: OUs of a column of a copy on a tile, and how far up they lie."""
+    """What is largest for the home: OUs of a column of a copy on a tile, and how near to the middle they are."""
     layer, v, c, j = key
-    row = way.row[way.col == j]
-    items = np.bincount(way.item[way.col == j], row.sum() + 1 - row, len(way.sizes)).astype(np.int64)
+    rows = len(way.grid.rows)
+    far = from_middle(rows)[way.row[way.col == j] % rows]
+    items = np.bincount(way.item[way.col == j], far.sum() + 1 - far, len(way.sizes)).astype(np.int64)
     crossbars = y.problem.tile_crossbars(tile)
     return sum(int(n) * y.put[layer, v, c, i, k] for i, n in enumerate(items) if n for k in crossbars)
 

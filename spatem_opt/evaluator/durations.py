@@ -114,8 +114,8 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
     bits = _port_bits(arch, weights, option, grid, present, pair_copy, (crossbar_copy, crossbar))
     compute = phases * np.maximum.reduceat(crossbar_ous, starts_of(crossbar_copy))
     load = _load(arch, weights, bits, pair_tile, by_copy)
-    column_ous, column_rows = _column_ous(grid, pieces, pair, len(pair_key))
-    column_home = _column_homes(arch, column_ous, column_rows, pair_tile, by_copy)
+    column_ous, offset = _column_ous(grid, pieces, pair, len(pair_key))
+    column_home = _column_homes(arch, column_ous, offset, pair_tile, by_copy)
     sums = _partial_sums(arch, weights, grid, column_ous, column_home, pair_copy, pair_tile)
     sum_delay = np.zeros(len(by_copy), np.int64)
     np.maximum.at(sum_delay, pair_copy[sums[0]], mesh.delay(pair_tile[sums[0]], sums[1], sums[2]))
@@ -161,19 +161,19 @@ def _present_rows(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> B
 
 
 def _column_ous(grid: OuGrid, pieces: Pieces, pair: IntArray, pairs: int) -> tuple[IntArray, IntArray]:
-    """Existing OUs of each OU column on the tile, and the sum of their row numbers; shape (pairs, G * C)."""
+    """Existing OUs of each OU column on the tile, and how far from the middle row they are; shape (pairs, G * C)."""
     shape = pairs, grid.groups * grid.cols
     if grid.ous is None:
         left = pieces.group * grid.cols + pieces.c0, pieces.group * grid.cols + pieces.c1
-        both = pieces.r1 - pieces.r0, grid.sum_rows(pieces.r0, pieces.r1, pieces.c0)
-        ous, rows = (_spread(pair, *left, each, shape) for each in both)
-        return ous, rows
+        both = pieces.r1 - pieces.r0, grid.sum_offsets(pieces.r0, pieces.r1, pieces.c0)
+        ous, offset = (_spread(pair, *left, each, shape) for each in both)
+        return ous, offset
     piece, number = expand(pieces.c1 - pieces.c0)
     col, r0, r1 = pieces.c0[piece] + number, pieces.r0[piece], pieces.r1[piece]
     entry = pair[piece] * shape[1] + pieces.group[piece] * grid.cols + col
-    both = grid.count_ous(r0, r1, col, col + 1), grid.sum_rows(r0, r1, col)
-    ous, rows = (_sums(entry, each, pairs * shape[1]).reshape(shape) for each in both)
-    return ous, rows
+    both = grid.count_ous(r0, r1, col, col + 1), grid.sum_offsets(r0, r1, col)
+    ous, offset = (_sums(entry, each, pairs * shape[1]).reshape(shape) for each in both)
+    return ous, offset
 
 
 def _port_bits(
@@ -223,11 +223,11 @@ def _load(arch: Architecture, weights: Weights, bits: IntArray, pair_tile: IntAr
 
 
 def _column_homes(
-    arch: Architecture, column_ous: IntArray, column_rows: IntArray, pair_tile: IntArray, by_copy: IntArray
+    arch: Architecture, column_ous: IntArray, offset: IntArray, pair_tile: IntArray, by_copy: IntArray
 ) -> IntArray:
-    """Home tile of each OU column, shape (copies, G * C): most OUs of the column, then uppermost ones, then lowest tile."""
-    uppermost = int(column_rows.max(initial=0)) - column_rows
-    rank = column_ous * (int(uppermost.max(initial=0)) + 1) + uppermost
+    """Home tile of each OU column, shape (copies, G * C): most OUs of the column, then least offset, then lowest tile."""
+    most = int(offset.max(initial=0))
+    rank = column_ous * (most + 1) + most - offset
     rank = rank * arch.tiles + (arch.tiles - 1 - pair_tile)[:, None]
     best: IntArray = arch.tiles - 1 - np.maximum.reduceat(rank, by_copy, axis=0) % arch.tiles
     return best

@@ -103,12 +103,18 @@ class OuGrid:
             return (r1 - r0) * (c1 - c0)
         return _rectangle(self.ous, r0, r1, c0, c1)
 
-    def sum_rows(self, r0: IntArray, r1: IntArray, col: IntArray) -> IntArray:
-        """Sum of the row numbers of a column's existing OUs in rows r0 to r1 (arrays broadcast)."""
+    def sum_offsets(self, r0: IntArray, r1: IntArray, col: IntArray) -> IntArray:
+        """How far a column's existing OUs in rows r0 to r1 are from the middle row, in sum (arrays broadcast).
+
+        In quarter rows, and one more for each below the middle.
+        """
+        above, under = np.arange(self.rows), np.arange(self.rows)[::-1]
+        offset = np.where(above > under, 2 * (above - under) + 1, 2 * (under - above))
         if self.ous is None:
-            return (r1 * (r1 - 1) - r0 * (r0 - 1)) // 2
+            total = _prefix(offset)
+            return total[r1] - total[r0]
         exists = np.diff(np.diff(self.ous, axis=0), axis=1)
-        below = np.concatenate([np.zeros((1, self.cols), np.int64), (exists * np.arange(self.rows)[:, None]).cumsum(0)])
+        below = np.concatenate([np.zeros((1, self.cols), np.int64), (exists * offset[:, None]).cumsum(0)])
         found: IntArray = below[r1, col] - below[r0, col]
         return found
 

@@ -1,7 +1,8 @@
 """Improving where copies lie: exact traffic, and exchanges that shorten its way or relieve routers (SPEC 3.3)."""
 
+from spatem_opt.placement.calm import calm
 from spatem_opt.placement.spread import spread
 from spatem_opt.placement.swaps import improve
-from spatem_opt.placement.traffic import traffic
+from spatem_opt.placement.traffic import flows, traffic
 
-__all__ = ["improve", "spread", "traffic"]
+__all__ = ["calm", "flows", "improve", "spread", "traffic"]

@@ -62,8 +62,8 @@ def footprint(grid: Grid, shape: Shape, architecture: Architecture, begin: int =
     placed = place(grid, architecture, np.zeros(len(rect), dtype=np.int64), crossbar, rect[:, 1:])
     tiles = len(placed.pair_tile)
     counts = column_ous(grid, crossbar // per_tile, rect[:, 1:], tiles)
-    high = column_ous(grid, crossbar // per_tile, rect[:, 1:], tiles, by_row=True)
-    table = np.concatenate([home_rank(grid, counts, high).argmax(axis=0)[None], counts])
+    far = column_ous(grid, crossbar // per_tile, rect[:, 1:], tiles, far=True)
+    table = np.concatenate([home_rank(counts, far).argmax(axis=0)[None], counts])
     table, kind = np.unique(table, axis=1, return_inverse=True)
     home, counts = table[0], table[1:]
     sums = np.tile(grid.column_sums(), grid.weights.groups) * grid.partial_sum_bits

@@ -65,6 +65,7 @@ class Grid:
     ous: dict[tuple[int, int], Ou] = field(default_factory=dict)
     column_of_channel: dict[int, int] = field(default_factory=dict)
     sums: dict[int, int] = field(default_factory=dict)
+    rows: int = 0  # of one group
 
 
 def chunks(items: list[Any], size: int) -> list[list[Any]]:
@@ -110,7 +111,7 @@ def build_grid(arch: Architecture, w: Weights, option: MappingOption) -> Grid:
 
 def assemble(w: Weights, ou_rows: list[Any], ou_cols: list[Any], nonzero: Callable[[Any, Any], bool]) -> Grid:
     """The existing OUs of all groups, along the diagonal."""
-    grid = Grid()
+    grid = Grid(rows=len(ou_rows))
     for g in range(w.groups):
         for c, (cb, bitlines) in enumerate(ou_cols):
             col = g * len(ou_cols) + c
@@ -138,7 +139,7 @@ class Copy:
     cells: int = 0
     rows: dict[int, set[tuple[int, Any]]] = field(default_factory=lambda: defaultdict(set))  # by tile
     columns: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
-    heights: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
+    offsets: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(int)))
     port: dict[int, int] = field(default_factory=dict)
     home: dict[int, int] = field(default_factory=dict)  # by output channel
     sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # items by (tile, home)
@@ -165,11 +166,16 @@ def place(sol: Solution, layer: int) -> list[Copy]:
                     copy.cells += ou.high * ou.wide
                     copy.rows[tile] |= set(ou.rows)
                     copy.columns[c][tile] += 1
-                    copy.heights[c][tile] += r
+                    copy.offsets[c][tile] += offset(r % grid.rows, grid.rows)
     for copy in copies:
         durations(sol, w, option, grid, copy)
     load(sol, w, copies)
     return copies
+
+
+def offset(row: int, rows: int) -> int:
+    """How far an OU row is from the middle one."""
+    return int(4 * abs(row - (rows - 1) / 2)) + (2 * row > rows - 1)
 
 
 def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy: Copy) -> None:
@@ -188,7 +194,7 @@ def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy
             copy.port[tile] = bits * len(rows)
     home = {}
     for col, tiles in copy.columns.items():
-        home[col] = min(tiles, key=lambda t: (-tiles[t], copy.heights[col][t], t))
+        home[col] = min(tiles, key=lambda t: (-tiles[t], copy.offsets[col][t], t))
         for tile in tiles:
             if tile != home[col]:
                 copy.sums[tile, home[col]] += grid.sums[col]
