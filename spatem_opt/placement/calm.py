@@ -1,0 +1,171 @@
+"""Exchanges of a segment's tiles that relieve the routers it crowds, so that it need not wait for them (M8)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.mesh import Mesh
+from spatem_opt.placement.traffic import Flows
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+POWERS = (4, 8, 16)
+"""What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
+ROUNDS, IDLE = 40, 3
+"""Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
+LOOKED, TRIED, TAKEN = 96, 48, 6
+"""Tiles of a round that look for a partner; exchanges whose loads are computed; exchanges made, at most."""
+
+
+def calm(
+    flows: Flows, kinds: IntArray, budget: FloatArray, architecture: Architecture, place: IntArray | None = None
+) -> IntArray:
+    """New tile of what each segment keeps at each tile, so that no router passes much more than others.
+
+    Segment by segment, tiles of one kind change places while the sum of powers of the routers' loads falls, loads being
+    all that a segment sends or receives. What exchanges may gain is a product of matrices, in which the way
+    from router to router is as long as the powers' slopes say; the most promising ones are then computed exactly.
+
+    Parameters
+    ----------
+    flows : Flows
+        From tile to tile.
+    kinds : int64 array, shape (segments, tiles)
+        Tiles of a segment change places with others of their kind only.
+    budget : float array, shape (segments,)
+        Load [bits] that routers can pass while the segment lasts; where all loads are below it nothing is to be gained.
+    architecture : Architecture
+    place : int64 array, shape (segments, tiles), optional
+        Where contents lie at first; where they are by default.
+
+    Returns
+    -------
+    int64 array, shape (segments, tiles)
+    """
+    place = np.tile(np.arange(flows.places), (flows.segments, 1)) if place is None else place.copy()
+    for segment in range(flows.segments):
+        crowd = _Crowd(flows, segment, place, architecture)
+        crowd.relieve(kinds[segment], float(budget[segment]))
+        place[segment] = crowd.tile
+    return place
+
+
+class _Crowd:
+    """The tiles of one segment, which may move, and all others, which stay.
+
+    ``tile`` is where the content of each lies, ``load`` what routers pass. ``to`` and ``by`` are the bits that each
+    content sends to, and receives from, every router; ``inner`` those between contents.
+    """
+
+    def __init__(self, flows: Flows, segment: int, place: IntArray, architecture: Architecture) -> None:
+        self.mesh, self.per_router = Mesh(architecture), architecture.tiles_per_router
+        self.routers = architecture.mesh_rows * architecture.mesh_cols
+        self.random = np.random.default_rng(segment)
+        self.tile = place[segment].copy()
+        self.inner = flows.blocks.get((segment, segment), np.zeros((flows.places, flows.places))).copy()
+        np.fill_diagonal(self.inner, 0.0)
+        self.to, self.by = self._at_routers(self.inner, self.tile), self._at_routers(self.inner.T, self.tile)
+        fixed = np.zeros_like(self.to)
+        for (begin, end), bits in flows.blocks.items():
+            if (begin == segment) != (end == segment):
+                other = end if begin == segment else begin
+                where = np.zeros(1, dtype=np.int64) if other == OUTSIDE else place[other]
+                side = self._at_routers(bits if begin == segment else bits.T, where)
+                if begin == segment:
+                    self.to += side
+                else:
+                    self.by += side
+                    fixed += side
+        self.load = self._total(self.to) + self._total(fixed, received=True)
+
+    @property
+    def router(self) -> IntArray:
+        """Router of every content."""
+        return self.tile // self.per_router
+
+    def _at_routers(self, bits: FloatArray, tile: IntArray) -> FloatArray:
+        """Columns, which lie at tiles, added up by router."""
+        order = np.argsort(tile, kind="stable")
+        router, first = np.unique(tile[order] // self.per_router, return_index=True)
+        found = np.zeros((len(bits), self.routers))
+        found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
+        return found
+
+    def _total(self, bits: FloatArray, *, received: bool = False) -> FloatArray:
+        table = self._at_routers(bits.T, self.tile)  # [other router, router of the content]
+        return self.mesh.loads(table if received else table.T)
+
+    def relieve(self, kind: IntArray, budget: float) -> None:
+        """Exchange contents until no more is gained."""
+        for power in POWERS:
+            idle = 0
+            for _ in range(ROUNDS):
+                if self.load.max() <= budget or idle == IDLE:
+                    break
+                one, other = self._promising(kind, power, budget)
+                idle = 0 if len(one) and self._take(one, other, power, budget) else idle + 1
+
+    def _promising(self, kind: IntArray, power: int, budget: float) -> tuple[IntArray, IntArray]:
+        """Exchanges that seem to gain most, with some chance, as columns."""
+        router = self.router
+        way = self.mesh.ways((self.load / budget) ** (power - 1)).astype(np.float32)
+        cost = self.to.astype(np.float32) @ way.T + self.by.astype(np.float32) @ way  # [content, router]
+        own = cost[np.arange(len(router)), router]
+        heavy = own * self.random.random(len(own), dtype=np.float32)
+        looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
+        gain = own[looked, None] + own - cost[looked][:, router] - cost[:, router[looked]].T
+        gain[(kind[looked, None] != kind) | (router[looked, None] == router)] = -np.inf
+        gain *= self.random.random(gain.shape, dtype=np.float32)
+        partner = gain.argmax(axis=1)
+        best = gain[np.arange(len(looked)), partner]
+        order = np.argsort(-best, kind="stable")[:TRIED]
+        order = order[best[order] > 0]
+        return looked[order], partner[order]
+
+    def _take(self, one: IntArray, other: IntArray, power: int, budget: float) -> bool:
+        """Make the best of some exchanges, each if it still gains; whether any was made."""
+        made: set[int] = set()
+        cost = ((self.load / budget) ** power).sum()
+        after = (((self.load + self._change(one, other)) / budget) ** power).sum(axis=1)
+        for best in np.argsort(after, kind="stable").tolist():
+            pair = int(one[best]), int(other[best])
+            if after[best] >= cost or len(made) == 2 * TAKEN:
+                break
+            if made.intersection(pair):
+                continue
+            load = self.load + self._change(one[[best]], other[[best]])[0]
+            least = ((load / budget) ** power).sum()
+            if least < cost:
+                self._exchange(*pair)
+                self.load, cost = np.maximum(load, 0.0), least
+                made.update(pair)
+        return bool(made)
+
+    def _change(self, one: IntArray, other: IntArray) -> FloatArray:
+        """What exchanges change the routers' loads by, each on its own; shape (exchanges, routers)."""
+        here, there, row = self.router[one], self.router[other], np.arange(len(one))
+        out, back = self.inner[one, other], self.inner[other, one]
+        more, less = self.to[one] - self.to[other], self.to[other] - self.to[one]  # sent from there, from here
+        more[row, there] -= out
+        more[row, here] += out
+        less[row, here] -= back
+        less[row, there] += back
+        into = self.by[one] - self.by[other]  # received there, without what they send each other
+        into[row, there] -= back
+        into[row, here] += out
+        ends = np.concatenate([there, here])
+        sent = self.mesh.sent_by_each(ends, np.concatenate([more, less]))
+        received = self.mesh.received_by_each(ends, np.concatenate([into, -into]))
+        return np.asarray((sent + received).reshape(2, len(one), -1).sum(axis=0))
+
+    def _exchange(self, one: int, other: int) -> None:
+        here, there = self.router[[one, other]]
+        for table, bits in ((self.to, self.inner), (self.by, self.inner.T)):
+            moved = bits[:, other] - bits[:, one]
+            table[:, here] += moved
+            table[:, there] -= moved
+        self.tile[[one, other]] = self.tile[[other, one]]
