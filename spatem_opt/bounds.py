@@ -39,13 +39,17 @@ class Bound:
 
 
 def operations(node: Node, architecture: Architecture) -> int:
-    """OU operations of a layer under any mapping: every weight cell is used in every window, h x v cells at a time."""
+    """OU operations of a layer under any mapping.
+
+    The K weights of a filter's bitline take at least ceil(K / h) operations, each of which uses at most h of them; one
+    operation serves at most v bitlines of filters and windows.
+    """
     w = node.weights
     if w is None:
         return 0
-    cells = w.groups * w.rows * w.out_channels * architecture.cells_per_weight(w.weight_bits)
-    per_ou = architecture.ou_rows * architecture.ou_cols
-    return architecture.input_phases(w.activation_bits) * -(-node.windows * cells // per_ou)
+    bitlines = node.windows * w.groups * w.out_channels * architecture.cells_per_weight(w.weight_bits)
+    uses = bitlines * -(-w.rows // architecture.ou_rows)
+    return architecture.input_phases(w.activation_bits) * -(-uses // architecture.ou_cols)
 
 
 def port_bits(node: Node, architecture: Architecture) -> int:

@@ -53,6 +53,8 @@ LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6,
 """How often a variation changes how segments follow each other, and what it chooses from."""
 LANES = (0, 0, 0, 2, 3, 4, 5)
 """Numbers of lanes that it chooses from; 0: what the estimate says is best."""
+WOVEN = (0, 6, 8, 12, 12, 16, 24)
+"""Numbers of strips that the walk is dealt out to, that it chooses from; 0: it is not."""
 CORNERS = (0.7, 0.85, CORNER, 1.0)
 """Shares of the corner's router that it chooses from, too."""
 FEW_LAYERS = 40
@@ -93,6 +95,8 @@ class Setting:
         Share of the corner's router that network inputs may take.
     lanes : int
         Of the walk that copies lie along; 0: as many as keep routers least busy.
+    woven : int
+        Strips that the walk is dealt out to, alike in all segments; 0: a segment's layers lie near those that they read.
     """
 
     price: float
@@ -106,6 +110,7 @@ class Setting:
     fill: float = FILLS[0]
     corner: float = CORNER
     lanes: int = 0
+    woven: int = 0
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
         """A setting nearby: another price and share, other segments, or another weight of a run of layers.
@@ -118,8 +123,9 @@ class Setting:
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
         if not self.side_by_side and rng.random() < LAID_OUT:
             waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, FILLS[:3], CORNERS))
-            strips, lanes = (int(rng.choice(values)) for values in (STRIPS, LANES))
-            return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes)
+            strips, lanes, woven = (int(rng.choice(values)) for values in (STRIPS, LANES, WOVEN))
+            strips = 0 if woven else strips
+            return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes, woven=woven)
         if self.price > 0 and rng.random() < RUN_FREED:
             first, last = np.sort(rng.integers(0, layers, 2))
             if lost is not None and rng.random() < FOCUSED:
@@ -133,13 +139,16 @@ class Setting:
 
 
 MORE = (
+    Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 1.0, woven=12),
     Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
     Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
     Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
     Setting(0.003, 0.45, waits=0.5), Setting(0.003, 1.2, waits=0.3),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
-LARGE = (Setting(0.003), Setting(0.003, 0.8), Setting(0.003, 1.2, waits=0.3))
+LARGE = (
+    Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 0.5, woven=16), Setting(0.003, 0.8),
+)  # fmt: skip
 """Settings for latency of networks with many layers: what suits them differs most in these."""
 SHORT = (
     Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
@@ -233,8 +242,7 @@ class Candidates:
         placed = segments.allocate(chosen, options, self.grids, self.network, self.architecture)
         if placed is None:
             return None
-        grids, allocations, _ = placed
-        return Plan("steady", grids, [replace(allocation, pace=0) for allocation in allocations], span=0)
+        return Plan("steady", placed.grids, [replace(own, pace=0) for own in placed.allocations], span=0)
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
@@ -261,13 +269,14 @@ class Candidates:
         fast = self.objective in ("latency", "throughput")  # exchanged shapes may move more data
         placed = segments.allocate(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            self._lanes(setting) if fast else (0,), exchange=fast,
+            self._lanes(setting) if fast else (0,), setting.woven, exchange=fast,
         )  # fmt: skip
         if placed is None:
             return None
-        chosen, allocations, cycles = placed
         regions = segments.regions(cuts, self.architecture)
-        return Plan("segments", chosen, allocations, regions=regions, estimate=cycles)
+        return Plan(
+            "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
+        )
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""

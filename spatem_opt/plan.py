@@ -64,7 +64,8 @@ class Plan:
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
         parts = [(a.shape, a.position.tobytes(), a.split.first.tobytes(), a.segment, a.lanes) for a in self.allocations]
-        key = repr([(grid.option, *part) for grid, part in zip(self.grids, parts, strict=True)])
+        moves = None if self.moves is None else self.moves.tobytes()
+        key = repr([moves, *((grid.option, *part) for grid, part in zip(self.grids, parts, strict=True))])
         return hashlib.sha256(f"{self.serial} {self.across} {key}".encode()).digest()
 
     @property
@@ -122,12 +123,13 @@ def relieved(plan: Plan, problem: Problem) -> Plan:
     return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
 
 
-def calmed(plan: Plan, problem: Problem) -> Plan:
+def calmed(plan: Plan, network: Network, architecture: Architecture) -> Plan:
     """The same plan with tiles of a segment exchanged that hold the same layers, so that its routers are less busy.
 
     When which tile is free, and needed, does not change by that, hence hardly what segments wait for each other.
     """
-    chip, segment = problem.architecture, plan.segment
+    problem = problem_of(replace(plan, moves=None), network, architecture)
+    chip, segment = architecture, plan.segment
     shape = int(segment.max()) + 1, chip.tiles
     lasts, held = np.zeros(shape[0]), np.zeros((len(segment), chip.tiles), dtype=np.bool_)
     for layer, (placed, own) in enumerate(zip(problem.placed, plan.allocations, strict=True)):

@@ -17,7 +17,7 @@ from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, dealt, improved, problem_of, relieved
+from spatem_opt.plan import Plan, assemble, calmed, dealt, improved, problem_of, relieved
 from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
@@ -288,7 +288,10 @@ class _Search:
         certain = self.goal is not None and not self.candidates.effort
         most = (BESIDE if setting.side_by_side else HOPELESS) * (self.goal or 0) if certain else None
         late = plan is not None and most is not None and (plan.estimate or 0) > most
-        return None if self._known(plan) or late else plan
+        if plan is None or self._known(plan) or late:
+            return None
+        turns = self.objective == "latency" and not setting.side_by_side
+        return calmed(plan, self.network, self.architecture) if turns else plan
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""
@@ -332,6 +335,7 @@ def _name(setting: Setting) -> str:
     more += f", fill {setting.fill:.3g}" if setting.fill < 1 else ""
     more += f", corner {setting.corner:.2g}" if setting.corner != CORNER else ""
     more += f", lanes {setting.lanes}" if setting.lanes else ""
+    more += f", woven {setting.woven}" if setting.woven else ""
     more += ", layers weighted" if any(setting.weights) else ""
     return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"
 

@@ -17,7 +17,7 @@ POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
 ROUNDS, IDLE = 40, 3
 """Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
-LOOKED, TRIED, TAKEN = 96, 48, 6
+LOOKED, TRIED, TAKEN = 48, 32, 6
 """Tiles of a round that look for a partner; exchanges whose loads are computed; exchanges made, at most."""
 
 
@@ -66,7 +66,8 @@ class _Crowd:
         self.routers = architecture.mesh_rows * architecture.mesh_cols
         self.random = np.random.default_rng(segment)
         self.tile = place[segment].copy()
-        self.inner = flows.blocks.get((segment, segment), np.zeros((flows.places, flows.places))).copy()
+        inner = flows.blocks.get((segment, segment), np.zeros((flows.places, flows.places)))
+        self.inner = inner.astype(np.float32)
         np.fill_diagonal(self.inner, 0.0)
         self.to, self.by = self._at_routers(self.inner, self.tile), self._at_routers(self.inner.T, self.tile)
         fixed = np.zeros_like(self.to)
@@ -91,7 +92,7 @@ class _Crowd:
         """Columns, which lie at tiles, added up by router."""
         order = np.argsort(tile, kind="stable")
         router, first = np.unique(tile[order] // self.per_router, return_index=True)
-        found = np.zeros((len(bits), self.routers))
+        found = np.zeros((len(bits), self.routers), dtype=np.float32)
         found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
         return found
 
@@ -113,12 +114,14 @@ class _Crowd:
         """Exchanges that seem to gain most, with some chance, as columns."""
         router = self.router
         way = self.mesh.ways((self.load / budget) ** (power - 1)).astype(np.float32)
-        cost = self.to.astype(np.float32) @ way.T + self.by.astype(np.float32) @ way  # [content, router]
-        own = cost[np.arange(len(router)), router]
+        own = (self.to * way[router] + self.by * way.T[router]).sum(axis=1)
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
-        gain = own[looked, None] + own - cost[looked][:, router] - cost[:, router[looked]].T
-        gain[(kind[looked, None] != kind) | (router[looked, None] == router)] = -np.inf
+        here = router[looked]
+        there = self.to[looked] @ way.T + self.by[looked] @ way  # their cost at every router
+        back = way[here] @ self.to.T + way.T[here] @ self.by.T  # that of all others where they are
+        gain = own[looked, None] + own - there[:, router] - back
+        gain[(kind[looked, None] != kind) | (router[looked, None] == router)] = 0.0
         gain *= self.random.random(gain.shape, dtype=np.float32)
         partner = gain.argmax(axis=1)
         best = gain[np.arange(len(looked)), partner]

@@ -98,12 +98,23 @@ def serve(passed: FloatArray, cycles: FloatArray, architecture: Architecture) ->
     return max(total, float(passed.sum(axis=0).max()))
 
 
+CALMER = 0.45
+"""Share of what the busiest routers pass above the mean that exchanges of tiles leave there. Fitted to exchanges."""
+
+
+def calmed(passed: FloatArray) -> FloatArray:
+    """What routers will pass once tiles have been exchanged (:func:`~spatem_opt.placement.calm.calm`), about."""
+    mean = passed.mean(axis=1, keepdims=True)
+    return np.asarray(mean + CALMER * (passed - mean))
+
+
 def loads(
     network: Network,
     architecture: Architecture,
     grids: Sequence[Grid],
     counts: Sequence[tuple[int, int]],
     allocations: Sequence[Allocation],
+    moves: IntArray | None = None,
 ) -> FloatArray:
     """Cycles that every router needs for what it passes of each segment's traffic; shape (segments, routers).
 
@@ -113,8 +124,10 @@ def loads(
     architecture : Architecture
     grids, counts, allocations
         Per layer: its grid, column blocks and interleaved rows of its copies, and where these lie.
+    moves : int64 array, shape (segments, tiles), optional
+        New tile of what a segment has at each tile.
     """
-    traffic = _Traffic(network, architecture, grids, counts, allocations)
+    traffic = _Traffic(network, architecture, grids, counts, allocations, moves)
     mesh = Mesh(architecture)
     return np.stack([mesh.loads(bits) for bits in traffic.bits]) / architecture.router_bits_per_cycle
 
@@ -129,8 +142,10 @@ class _Traffic:
         grids: Sequence[Grid],
         counts: Sequence[tuple[int, int]],
         allocations: Sequence[Allocation],
+        moves: IntArray | None,
     ) -> None:
         self.network, self.architecture, self.grids, self.counts = network, architecture, grids, counts
+        self.moves = moves
         self.segment = [own.segment for own in allocations]
         self.routers = architecture.mesh_rows * architecture.mesh_cols
         self.bits = np.zeros((max(self.segment) + 1, self.routers, self.routers))
@@ -162,6 +177,7 @@ class _Traffic:
         blocks, rows = self.counts[layer]
         per_tile = chip.crossbars_per_tile
         tile = order[::per_tile] // per_tile
+        tile = tile if self.moves is None else self.moves[allocation.segment, tile]
         first, begin = np.divmod(allocation.position, per_tile)
         begin *= shape.crossbars > per_tile  # small copies hardly ever straddle tiles
         block = np.arange(blocks * rows) // rows

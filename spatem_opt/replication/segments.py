@@ -18,11 +18,12 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
-from spatem_opt.replication.congestion import loads, serve
+from spatem_opt.replication.congestion import calmed, loads, serve
 from spatem_opt.replication.layout import Allocation, column_blocks
 from spatem_opt.replication.shapes import Shape, menu, nearer_shape, shape_for_serial
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.replication.ways import Ways, windows_in_turn
+from spatem_opt.replication.weave import weave
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -72,6 +73,8 @@ class Cuts:
         Empty: all of them have the whole chip.
     cycles : float array, shape (segments,)
         How long each lasts, at paces refined, with all of its trail. Empty: not known.
+    trail : float array, shape (segments,)
+        Cycles that the last layer of each trails the first one.
     """
 
     segment: IntArray
@@ -79,6 +82,7 @@ class Cuts:
     cost: float
     cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
+    trail: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 class Runs:
@@ -279,8 +283,9 @@ def _trace(runs: Runs, shelves: Shelves | None, parent: IntArray, fill: float, u
     picked = [_refined(runs, s, first, stop, fill, WIDTHS.index(cells)) for s, first, stop, _, cells in found]
     way = np.array([k for _, ways in picked for k in ways])
     segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
-    cycles = [pace * (1 + runs.lags_behind(run[1], run[2])) for (pace, _), run in zip(picked, found, strict=True)]
-    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), np.array(cycles))
+    paces = np.array([pace for pace, _ in picked])
+    trail = paces * [runs.lags_behind(run[1], run[2]) for run in found]
+    return Cuts(segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), paces + trail, trail)
 
 
 def _refined(runs: Runs, s: int, first: int, stop: int, fill: float, width: int) -> tuple[float, list[int]]:
@@ -311,6 +316,26 @@ def regions(cuts: Cuts, architecture: Architecture) -> IntArray:
     return np.asarray(np.round(cells * (architecture.crossbars // per_router) / CELLS).astype(np.int64) * per_router)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid:
+    """Copies on the chip.
+
+    Parameters
+    ----------
+    grids : tuple of Grid
+    allocations : list of Allocation
+    cycles : float
+        That they are expected to take.
+    moves : int64 array, shape (segments, tiles), or None
+        New tile of what a segment has at each tile.
+    """
+
+    grids: tuple[Grid, ...]
+    allocations: list[Allocation]
+    cycles: float
+    moves: IntArray | None = None
+
+
 def allocate(
     plan: Cuts,
     options: list[Ways],
@@ -319,9 +344,10 @@ def allocate(
     architecture: Architecture,
     number: int = 0,
     lanes: Sequence[int] = (0,),
+    woven: int = 0,
     *,
     exchange: bool = True,
-) -> tuple[tuple[Grid, ...], list[Allocation], float] | None:
+) -> Laid | None:
     """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
 
     The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
@@ -329,6 +355,8 @@ def allocate(
     takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
     segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
     Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
+    With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
+    (:func:`~spatem_opt.replication.weave.weave`).
 
     With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
     (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
@@ -340,21 +368,41 @@ def allocate(
     counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
     splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
-    best, least = None, np.inf
+    best: Laid | None = None
     for number_of_lanes in lanes:
-        laid = _laid_down(plan, chosen, shapes, counts, network, architecture, number, number_of_lanes, exchange)
+        laid = _laid_down(
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, exchange
+        )
         if laid is None:
             continue
         found = [
             Allocation(shape, place, split, int(segment), pace, number_of_lanes)
             for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
         ]
+        moves = weave(found, woven, architecture) if woven else None
         cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
         if exchange and len(plan.cycles):
-            cycles = serve(loads(network, architecture, chosen, counts, found), plan.cycles, architecture)
-        if cycles < least:
-            best, least = found, cycles
-    return None if best is None else (chosen, best, least)
+            busy = loads(network, architecture, chosen, counts, found, moves)
+            if woven:
+                busy = calmed(busy)
+            cycles = serve(busy, overlapped(plan) if woven else plan.cycles, architecture)
+        if best is None or cycles < best.cycles:
+            best = Laid(chosen, found, cycles, moves)
+    return best
+
+
+def overlapped(plan: Cuts) -> FloatArray:
+    """How much later each segment ends than the one before, if it begins where that one's layers are done.
+
+    A segment's first layers begin a pace after those of the one before, or when its last outputs are there.
+    """
+    first = end = 0.0
+    ends = []
+    for lasts, trail in zip(plan.cycles.tolist(), plan.trail.tolist(), strict=True):
+        first = max(first + lasts - trail, end)
+        end = first + trail
+        ends.append(end)
+    return np.diff(ends, prepend=0.0)
 
 
 def _laid_down(

@@ -1,0 +1,56 @@
+"""Segments laid over each other: what is needed first lies where tiles are free first, near all that it talks to.
+
+Along the walk a segment's layers follow each other, so that two segments in turn have their first layers on the same
+tiles, and wait for each other as little as can be. But then a layer lies far from the next one. The walk is therefore
+cut into strips, and its tiles are dealt out to them in turn: the same way in all segments, which changes nothing about
+who waits for whom. Every layer has a share of each strip, and its copies take what it has in the order of the walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.replication.layout import Allocation, walk
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def weave(allocations: Sequence[Allocation], strips: int, architecture: Architecture) -> IntArray:
+    """New tile of what every segment has at each tile; shape (segments, tiles).
+
+    Parameters
+    ----------
+    allocations : sequence of Allocation
+        Of all layers, on one walk; the layers of a segment one after the other.
+    strips : int
+    architecture : Architecture
+    """
+    per_tile, number = architecture.crossbars_per_tile, np.arange(architecture.tiles)
+    order = walk(architecture, allocations[0].lanes)[::per_tile] // per_tile
+    dealt = np.empty_like(number)
+    dealt[np.lexsort((number, number % strips))] = number
+    segment = np.array([own.segment for own in allocations])
+    moves = np.empty((int(segment.max()) + 1, len(number)), dtype=np.int64)
+    for s in range(len(moves)):
+        held = np.array([_tiles(own, architecture) for own in allocations if own.segment == s])
+        kind = np.unique(held, axis=1, return_inverse=True)[1].ravel()
+        target = dealt.copy()
+        for alike in range(int(kind.max()) + 1):
+            mine = np.flatnonzero(kind == alike)
+            target[mine] = np.sort(dealt[mine])
+        moves[s, order] = order[target]
+    return moves
+
+
+def _tiles(own: Allocation, architecture: Architecture) -> BoolArray:
+    """Tiles along the walk that a layer's copies lie on."""
+    per_tile = architecture.crossbars_per_tile
+    change = np.zeros(architecture.tiles + 1, dtype=np.int64)
+    np.add.at(change, own.position // per_tile, 1)
+    np.subtract.at(change, (own.position + own.shape.crossbars - 1) // per_tile + 1, 1)
+    return np.asarray(np.cumsum(change)[:-1] > 0)
