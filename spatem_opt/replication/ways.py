@@ -18,8 +18,8 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
-"""Mean hops of an input, and how they grow with the side of the consuming copy [routers]; those of a partial sum, with
-the side of its strip: fitted to evaluated plans."""
+"""Mean hops of an input, and how they grow with the side of the consuming copy [routers], up to those between any two
+routers; those of a partial sum, with the side of its strip: fitted to evaluated plans."""
 BLOCK = 256
 """Ways compared at once."""
 RAGGED = 0.6
@@ -214,7 +214,8 @@ class _Estimate:
         doors = np.where(spread, routers, np.minimum(routers, 1 + (across - 1) * np.minimum(1.0, strip)))
         within = HOME[0] + HOME[1] * np.minimum(routers, np.maximum(1.0, strip)) ** 0.5
         outside = _to_outside(chip) * np.ones_like(routers)
-        return np.floor(doors), within, outside if self.outside else BESIDE[0] + BESIDE[1] * routers**0.5
+        beside = np.minimum(BESIDE[0] + BESIDE[1] * routers**0.5, 1 + (chip.mesh_rows + chip.mesh_cols) / 3)
+        return np.floor(doors), within, outside if self.outside else beside
 
 
 def _to_outside(architecture: Architecture) -> float:
