@@ -36,7 +36,7 @@ SLACK_PERCENT = 15
 ALIGNED = MappingOption("channel-split")
 """Tried where it costs operations but no more than that: it reads as much from tiles' buffers, which is all that the
 mapping step knows of, but cuts between channels send fewer inputs to two tiles."""
-SMALL_NETWORK, SMALL_EFFORT = 5_000, 60
+SMALL_NETWORK, SMALL_EFFORT = 5_000, 40
 """Windows up to which a network is so quick to try that this many variations belong to the first answer."""
 SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""

@@ -39,6 +39,8 @@ HOPELESS, BESIDE = 1.2, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
 too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
 be twice too high: none is dropped."""
+FEW = 2
+"""Plans that are scheduled for the first answer of a network with many layers, if the first one has a solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
 NEARBY = 10
@@ -190,8 +192,7 @@ class _Search:
                 yield from self._baseline(name)
         self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
-        if len(self.network.layers) <= FEW_LAYERS:
-            yield from self._deals()
+        yield from self._deals()
         if endless and self.latency_limit is None:
             for setting in self.candidates.more_settings():
                 yield _name(setting), partial(self._fresh, setting), setting
@@ -211,11 +212,16 @@ class _Search:
         return self.objective == "latency" and self.latency_limit is None
 
     def _promising(self, settings: list[Setting], endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """Plans in the order of their estimates; for a first answer no more than it takes, if there are many layers."""
+        """The first plan at once, then the others in the order of their estimates.
+
+        For a first answer no more than a few, if there are many layers.
+        """
+        yield _name(settings[0]), partial(self._fresh, settings[0]), settings[0]
         plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
         every = endless or self.candidates.burst > 0 or len(self.network.layers) <= FEW_LAYERS
-        for setting, plan in sorted(plans, key=lambda item: _estimate(item[1])):
-            if plan is not None and (every or self.best is None):
+        number = len(plans) if every else FEW
+        for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
+            if plan is not None and (k < number or self.best is None):
                 yield _name(setting), partial(self._fresh, setting, plan), setting
 
     def _likeliest(self, settings: list[Setting]) -> tuple[Setting, Plan | None]:

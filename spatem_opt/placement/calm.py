@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
-ROUNDS, IDLE = 40, 3
+ROUNDS, IDLE = 25, 3
 """Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
 LOOKED, TRIED, TAKEN = 48, 32, 6
 """Tiles of a round that look for a partner; exchanges whose loads are computed; exchanges made, at most."""
