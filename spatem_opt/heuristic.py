@@ -96,7 +96,7 @@ class Setting:
     lanes : int
         Of the walk that copies lie along; 0: as many as keep routers least busy.
     woven : int
-        Strips that the walk is dealt out to, alike in all segments; 0: a segment's layers lie near those that they read.
+        Strips that the walk is dealt out to, alike in all segments; 0: layers lie near those that they read.
     """
 
     price: float

@@ -41,7 +41,8 @@ class Mesh:
         y, x = np.divmod(router, self.cols)
         source = bits.reshape(-1, self.rows, self.cols)
         load = np.matmul(source, self._along_x[:, x].transpose(1, 0, 2))
-        load[np.arange(len(y)), :, x] += np.matmul(source.sum(axis=2)[:, None], self._along_y[:, y].transpose(1, 0, 2))[:, 0]
+        along_y = self._along_y[:, y].transpose(1, 0, 2)
+        load[np.arange(len(y)), :, x] += np.matmul(source.sum(axis=2)[:, None], along_y)[:, 0]
         return np.asarray(load.reshape(len(y), -1))
 
     def ways(self, weight: FloatArray) -> FloatArray:
@@ -49,7 +50,7 @@ class Mesh:
         table = weight.reshape(self.rows, self.cols)
         along_x = self._along_x @ table.T  # [from x, to x, y]
         along_y = self._along_y @ table  # [from y, to y, x]
-        found = along_x.transpose(2, 0, 1)[:, :, None, :] + along_y.transpose(0, 1, 2)[:, None, :, :]
+        found = along_x.transpose(2, 0, 1)[:, :, None, :] + along_y[:, None, :, :]
         return np.asarray(found.reshape(len(weight), -1))
 
     def loads(self, bits: FloatArray) -> FloatArray:

@@ -169,8 +169,8 @@ def add_home(model: cp_model.CpModel, y: Variables) -> None:
     .. math:: \sum_t m_{lvcjt} = z_{lvc}, \quad m_{lvcjt} = 1 \Rightarrow
         n_{lvcjt} \ge n_{lvcjt'} + [t' < t] \quad \forall t' \ne t, \quad m_{lvcj(K)t} \le \mu_{lKct}
 
-    with n the number of OUs of the column on the tile, times one more than what all of them are off the middle row, less
-    what those on the tile are (M4); :math:`K` columns of channels under all options.
+    with n the number of OUs of the column on the tile, times one more than what all of them are off the middle row,
+    less what those on the tile are (M4); :math:`K` columns of channels under all options.
     """
     for layer, v, way in _ways(y):
         for c in range(y.problem.copies[layer]):

@@ -225,7 +225,7 @@ def _load(arch: Architecture, weights: Weights, bits: IntArray, pair_tile: IntAr
 def _column_homes(
     arch: Architecture, column_ous: IntArray, offset: IntArray, pair_tile: IntArray, by_copy: IntArray
 ) -> IntArray:
-    """Home tile of each OU column, shape (copies, G * C): most OUs of the column, then least offset, then lowest tile."""
+    """Home tile of each OU column, shape (copies, G * C): most OUs of the column, least offset, then lowest tile."""
     most = int(offset.max(initial=0))
     rank = column_ous * (most + 1) + most - offset
     rank = rank * arch.tiles + (arch.tiles - 1 - pair_tile)[:, None]

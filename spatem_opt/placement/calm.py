@@ -12,6 +12,7 @@ from spatem_opt.placement.traffic import Flows
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+HalfArray = NDArray[np.float32]
 
 POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
@@ -86,9 +87,9 @@ class _Crowd:
     @property
     def router(self) -> IntArray:
         """Router of every content."""
-        return self.tile // self.per_router
+        return np.asarray(self.tile // self.per_router)
 
-    def _at_routers(self, bits: FloatArray, tile: IntArray) -> FloatArray:
+    def _at_routers(self, bits: FloatArray | HalfArray, tile: IntArray) -> HalfArray:
         """Columns, which lie at tiles, added up by router."""
         order = np.argsort(tile, kind="stable")
         router, first = np.unique(tile[order] // self.per_router, return_index=True)
@@ -96,24 +97,24 @@ class _Crowd:
         found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
         return found
 
-    def _total(self, bits: FloatArray, *, received: bool = False) -> FloatArray:
+    def _total(self, bits: HalfArray, *, received: bool = False) -> FloatArray:
         table = self._at_routers(bits.T, self.tile)  # [other router, router of the content]
-        return self.mesh.loads(table if received else table.T)
+        return self.mesh.loads((table if received else table.T).astype(np.float64))
 
     def relieve(self, kind: IntArray, budget: float) -> None:
         """Exchange contents until no more is gained."""
         for power in POWERS:
-            idle = 0
+            idle, scale = 0, float(self.load.max())
             for _ in range(ROUNDS):
                 if self.load.max() <= budget or idle == IDLE:
                     break
-                one, other = self._promising(kind, power, budget)
-                idle = 0 if len(one) and self._take(one, other, power, budget) else idle + 1
+                one, other = self._promising(kind, power, scale)
+                idle = 0 if len(one) and self._take(one, other, power, scale) else idle + 1
 
-    def _promising(self, kind: IntArray, power: int, budget: float) -> tuple[IntArray, IntArray]:
+    def _promising(self, kind: IntArray, power: int, scale: float) -> tuple[IntArray, IntArray]:
         """Exchanges that seem to gain most, with some chance, as columns."""
         router = self.router
-        way = self.mesh.ways((self.load / budget) ** (power - 1)).astype(np.float32)
+        way = self.mesh.ways((self.load / scale) ** (power - 1)).astype(np.float32)
         own = (self.to * way[router] + self.by * way.T[router]).sum(axis=1)
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
@@ -129,11 +130,11 @@ class _Crowd:
         order = order[best[order] > 0]
         return looked[order], partner[order]
 
-    def _take(self, one: IntArray, other: IntArray, power: int, budget: float) -> bool:
+    def _take(self, one: IntArray, other: IntArray, power: int, scale: float) -> bool:
         """Make the best of some exchanges, each if it still gains; whether any was made."""
         made: set[int] = set()
-        cost = ((self.load / budget) ** power).sum()
-        after = (((self.load + self._change(one, other)) / budget) ** power).sum(axis=1)
+        cost = ((self.load / scale) ** power).sum()
+        after = (((self.load + self._change(one, other)) / scale) ** power).sum(axis=1)
         for best in np.argsort(after, kind="stable").tolist():
             pair = int(one[best]), int(other[best])
             if after[best] >= cost or len(made) == 2 * TAKEN:
@@ -141,7 +142,7 @@ class _Crowd:
             if made.intersection(pair):
                 continue
             load = self.load + self._change(one[[best]], other[[best]])[0]
-            least = ((load / budget) ** power).sum()
+            least = ((load / scale) ** power).sum()
             if least < cost:
                 self._exchange(*pair)
                 self.load, cost = np.maximum(load, 0.0), least

@@ -43,7 +43,7 @@ class Flows:
         (begin, sender), (end, receiver) = source, target
         shape = (1 if begin == OUTSIDE else self.places, 1 if end == OUTSIDE else self.places)
         key = np.broadcast_to(sender * shape[1] + receiver, bits.shape)
-        sent = np.bincount(key.ravel(), bits.ravel(), shape[0] * shape[1]).reshape(shape)
+        sent = np.bincount(key.ravel(), bits.ravel(), shape[0] * shape[1]).reshape(shape).astype(np.float64)
         self.blocks[begin, end] = self.blocks[begin, end] + sent if (begin, end) in self.blocks else sent
 
     def table(self) -> FloatArray:

@@ -1,0 +1,82 @@
+"""Segments laid over each other: the same crossbars meet, and layers have a share of every strip."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spatem_opt import load_architecture, load_network
+from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.plan import Plan, problem_of
+from spatem_opt.replication.segments import Cuts, overlapped
+from spatem_opt.replication.weave import weave
+from spatem_opt.scheduling import list_schedule
+
+CHIP = load_architecture("ou-isaac-7x7", {"adc_bits": 5})
+
+
+def plan_of(name: str) -> Plan:
+    plan = Candidates(load_network(name), CHIP, "latency").segmented(Setting(0.003, strips=1, lanes=2))
+    assert plan is not None
+    assert plan.moves is None
+    return plan
+
+
+@pytest.mark.parametrize("strips", [1, 3, 8])
+def test_every_segment_keeps_all_tiles_apart(strips: int) -> None:
+    plan = plan_of("squeezenet")
+    moves = weave(plan.allocations, strips, CHIP)
+    assert moves.shape == (int(plan.segment.max()) + 1, CHIP.tiles)
+    assert (np.sort(moves, axis=1) == np.arange(CHIP.tiles)).all()
+
+
+def test_one_strip_moves_nothing() -> None:
+    plan = plan_of("squeezenet")
+    assert (weave(plan.allocations, 1, CHIP) == np.arange(CHIP.tiles)).all()
+
+
+@pytest.mark.parametrize("strips", [3, 8])
+def test_layers_of_different_segments_meet_on_as_many_tiles_as_before(strips: int) -> None:
+    """All segments are dealt out alike, so that who waits for whom does not change."""
+    plan = plan_of("squeezenet")
+    moves = weave(plan.allocations, strips, CHIP)
+    problem = problem_of(plan, load_network("squeezenet"), CHIP)
+    held = [np.unique(placed.pair_tile) for placed in problem.placed]
+    moved = [moves[s][tiles] for s, tiles in zip(plan.segment.tolist(), held, strict=True)]
+    for i in range(len(held)):
+        for k in range(i):
+            if plan.segment[i] != plan.segment[k]:
+                assert len(np.intersect1d(held[i], held[k])) == len(np.intersect1d(moved[i], moved[k]))
+
+
+def test_a_layer_has_a_share_of_every_strip() -> None:
+    """Tiles of a layer, as places on the walk: of 7 strips each has a seventh, to one tile."""
+    plan = plan_of("squeezenet")
+    moves = weave(plan.allocations, 7, CHIP)
+    order = weave(plan.allocations, 1, CHIP)[0]  # tile by tile
+    walk = np.argsort(np.argsort(order))
+    assert len(walk) == CHIP.tiles
+    for layer, own in enumerate(plan.allocations):
+        tiles = np.unique(problem_of(plan, load_network("squeezenet"), CHIP).placed[layer].pair_tile)
+        assert len(np.unique(moves[own.segment][tiles])) == len(tiles)
+
+
+def test_the_schedule_takes_about_as_long_wherever_tiles_lie() -> None:
+    """But for a few cycles of transfers; laid out for short ways instead it takes longer."""
+    network = load_network("squeezenet")
+    made = Candidates(network, CHIP, "latency")
+    latency = {}
+    for name, setting in {
+        "in a row": Setting(0.003, strips=1, lanes=2), "woven": Setting(0.003, woven=8, lanes=2)
+    }.items():  # fmt: skip
+        plan = made.segmented(setting)
+        assert plan is not None
+        latency[name] = list_schedule.solve(problem_of(plan, network, CHIP)).latency
+    assert latency["woven"] == pytest.approx(latency["in a row"], rel=0.05)
+
+
+def test_segments_overlap_as_far_as_outputs_and_layers_allow() -> None:
+    """Paces 10, 10, 2 with trails 4, 6, 1: the second ends at 10 + 10 + 6; the third starts at 26, not at 20."""
+    cuts = Cuts(np.arange(3), np.zeros(3, dtype=np.int64), 0.0, cycles=np.array([14.0, 16.0, 3.0]),
+                trail=np.array([4.0, 6.0, 1.0]))  # fmt: skip
+    assert overlapped(cuts).tolist() == [14.0, 12.0, 1.0]
