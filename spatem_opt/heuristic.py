@@ -14,7 +14,7 @@ from spatem_opt.bounds import communication, latency
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.plan import Plan
+from spatem_opt.plan import Plan, calmed
 from spatem_opt.replication import pipeline, segments
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.steady import Layers, steady
@@ -277,6 +277,11 @@ class Candidates:
         return Plan(
             "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
         )
+
+    def quiet(self, plan: Plan, setting: Setting) -> Plan:
+        """The plan as it is to be scheduled: for latency with its routers relieved, if segments take turns."""
+        turns = self.objective == "latency" and not setting.side_by_side
+        return calmed(plan, self.network, self.architecture) if turns else plan
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""

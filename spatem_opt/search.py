@@ -17,7 +17,7 @@ from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, calmed, dealt, improved, problem_of, relieved
+from spatem_opt.plan import Plan, assemble, dealt, improved, problem_of, relieved
 from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
@@ -296,8 +296,7 @@ class _Search:
         late = plan is not None and most is not None and (plan.estimate or 0) > most
         if plan is None or self._known(plan) or late:
             return None
-        turns = self.objective == "latency" and not setting.side_by_side
-        return calmed(plan, self.network, self.architecture) if turns else plan
+        return self.candidates.quiet(plan, setting)
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""

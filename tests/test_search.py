@@ -28,21 +28,21 @@ def recorded(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> Made:
     return made
 
 
-def test_plans_come_in_the_order_of_their_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_the_first_plan_others_come_in_the_order_of_their_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recorded(monkeypatch, fails=True)
     network, chip = load("squeezenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
     assert list(module.search(network, chip, "latency", "heuristic")) == []
     estimates = [plan.estimate for plan, _ in made if plan.name == "segments"]
     assert len(estimates) > 5
-    assert estimates == sorted(estimates)
+    assert estimates[1:] == sorted(estimates[1:])
 
 
-def test_of_many_layers_the_first_answer_takes_one_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_layers_the_first_answer_takes_few_plans(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recorded(monkeypatch)
     network, chip = load("googlenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
-    (found,) = module.search(network, chip, "latency", "heuristic")
-    assert [plan for plan, _ in made] == [found.plan]
-    assert found.plan.estimate == pytest.approx(found.value, rel=0.2)
+    *_, best = module.search(network, chip, "latency", "heuristic")
+    assert 1 <= len(made) <= module.FEW + 2  # the first one before there are estimates, windows dealt out after all
+    assert best.plan.estimate == pytest.approx(best.value, rel=0.2)
 
 
 def test_with_time_left_other_plans_follow_and_must_be_better(monkeypatch: pytest.MonkeyPatch) -> None:

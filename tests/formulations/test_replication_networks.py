@@ -63,7 +63,7 @@ def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
         cuts, candidates.ways(candidates.best), candidates.grids, candidates.network, candidates.architecture
     )
     assert placed is not None
-    plan = Plan("segments", *placed[:2])
+    plan = Plan("segments", placed.grids, placed.allocations)
     scheduling = problem_of(plan, candidates.network, candidates.architecture)
     result = evaluate(assemble(plan, scheduling, list_schedule.solve(scheduling)))
     assert {violation.family for violation in result.violations} <= {"router", "port"}
