@@ -67,8 +67,8 @@ class _Crowd:
         self.routers = architecture.mesh_rows * architecture.mesh_cols
         self.random = np.random.default_rng(segment)
         self.tile = place[segment].copy()
-        inner = flows.blocks.get((segment, segment), np.zeros((flows.places, flows.places)))
-        self.inner = inner.astype(np.float32)
+        none = np.zeros((flows.places, flows.places), dtype=np.float32)
+        self.inner = flows.blocks.get((segment, segment), none).astype(np.float32)
         np.fill_diagonal(self.inner, 0.0)
         self.to, self.by = self._at_routers(self.inner, self.tile), self._at_routers(self.inner.T, self.tile)
         fixed = np.zeros_like(self.to)

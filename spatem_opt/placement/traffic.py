@@ -30,20 +30,20 @@ class Flows:
     segments, places : int
         Items are numbered segment by segment, ``places`` in each.
     blocks : dict
-        From one segment to another: float array, shape (places, places). The outside is a segment of one place,
+        From one segment to another: float32 array, shape (places, places). The outside is a segment of one place,
         :data:`OUTSIDE`. Pairs between which nothing is sent are absent.
     """
 
     segments: int
     places: int
-    blocks: dict[tuple[int, int], FloatArray] = field(default_factory=dict)
+    blocks: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)
 
     def add(self, source: tuple[int, IntArray], target: tuple[int, IntArray], bits: FloatArray) -> None:
         """Add bits between places of two segments, elementwise with broadcasting; pairs may repeat."""
         (begin, sender), (end, receiver) = source, target
         shape = (1 if begin == OUTSIDE else self.places, 1 if end == OUTSIDE else self.places)
         key = np.broadcast_to(sender * shape[1] + receiver, bits.shape)
-        sent = np.bincount(key.ravel(), bits.ravel(), shape[0] * shape[1]).reshape(shape).astype(np.float64)
+        sent = np.bincount(key.ravel(), bits.ravel(), shape[0] * shape[1]).reshape(shape).astype(np.float32)
         self.blocks[begin, end] = self.blocks[begin, end] + sent if (begin, end) in self.blocks else sent
 
     def table(self) -> FloatArray:

@@ -32,7 +32,7 @@ def drawn(seed: int) -> tuple[Architecture, Flows, np.ndarray]:
     for begin in range(OUTSIDE, segments):
         for end in range(segments):
             shape = 1 if begin == OUTSIDE else chip.tiles, chip.tiles
-            found.blocks[begin, end] = rng.integers(0, 100, shape) * (rng.random(shape) < 0.4).astype(float)
+            found.blocks[begin, end] = rng.integers(0, 100, shape) * (rng.random(shape) < 0.4).astype(np.float32)
     return chip, found, np.array([rng.permutation(chip.tiles) for _ in range(segments)])
 
 
@@ -99,7 +99,7 @@ def test_two_busy_pairs_leave_the_router_they_share() -> None:
     """Four routers in a row, two tiles each; tiles 0-1 and 2-3 talk, but lie crosswise, so all pass routers 0 and 1."""
     chip = Architecture(name="row", mesh_rows=1, mesh_cols=4, tiles_per_router=2)
     bits = Flows(1, 8)
-    bits.blocks[0, 0] = np.zeros((8, 8))
+    bits.blocks[0, 0] = np.zeros((8, 8), dtype=np.float32)
     bits.blocks[0, 0][0, 2] = bits.blocks[0, 0][1, 3] = 100.0
     place = calm(bits, np.zeros((1, 8), dtype=np.int64), np.array([100.0]), chip)
     assert passed(chip, bits, 0, place).max() == 100.0
