@@ -64,7 +64,7 @@ BURST = 0.5
 FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
 MANY_LAYERS = 400
-"""Layers beyond which a single setting makes the first answer."""
+"""Layers beyond which a single setting makes the first answer, and routers are not relieved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,9 +279,12 @@ class Candidates:
         )
 
     def quiet(self, plan: Plan, setting: Setting) -> Plan:
-        """The plan as it is to be scheduled: for latency with its routers relieved, if segments take turns."""
+        """The plan as it is to be scheduled: for latency with its routers relieved, if segments take turns.
+
+        Not with very many layers, whose segments would take longer to relieve than to plan.
+        """
         turns = self.objective == "latency" and not setting.side_by_side
-        return calmed(plan, self.network, self.architecture) if turns else plan
+        return calmed(plan, self.network, self.architecture) if turns and len(self.nodes) <= MANY_LAYERS else plan
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""
