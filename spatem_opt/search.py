@@ -15,7 +15,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, MANY_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, dealt, improved, problem_of, relieved
 from spatem_opt.replication.ways import CORNER
@@ -216,8 +216,9 @@ class _Search:
 
         For a first answer no more than a few, if there are many layers.
         """
-        yield _name(settings[0]), partial(self._fresh, settings[0]), settings[0]
-        plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
+        plans = [(settings[0], self.candidates.segmented(settings[0]))]
+        yield _name(settings[0]), partial(self._fresh, *plans[0]), settings[0]
+        plans += [(setting, self.candidates.segmented(setting)) for setting in settings[1:]]
         every = endless or self.candidates.burst > 0 or len(self.network.layers) <= FEW_LAYERS
         number = len(plans) if every else FEW
         for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
@@ -233,8 +234,8 @@ class _Search:
         return min(new, key=lambda item: _estimate(item[1])) if new else plans[0]
 
     def _deals(self) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """The best plan with its windows dealt out anew, as long as that makes it better."""
-        while self.undealt is not None and self.objective == "latency":
+        """The best plan with its windows dealt out anew, as long as that makes it better; not with very many layers."""
+        while self.undealt is not None and self.objective == "latency" and len(self.network.layers) <= MANY_LAYERS:
             plan, self.undealt = self.undealt, None
             yield "windows dealt out", partial(self._plain, partial(self._dealt, plan)), self.candidates.best
 
