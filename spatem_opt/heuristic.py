@@ -15,7 +15,7 @@ from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan, calmed
-from spatem_opt.replication import pipeline, segments
+from spatem_opt.replication import pipeline, places, segments
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import CORNER, Ways, ways
@@ -239,7 +239,7 @@ class Candidates:
         chosen = steady(Layers(options, self.architecture, setting.router_share, setting.steady))
         if chosen is None:
             return None
-        placed = segments.allocate(chosen, options, self.grids, self.network, self.architecture)
+        placed = places.allocate(chosen, options, self.grids, self.network, self.architecture)
         if placed is None:
             return None
         return Plan("steady", placed.grids, [replace(own, pace=0) for own in placed.allocations], span=0)
@@ -267,13 +267,13 @@ class Candidates:
     def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
         fast = self.objective in ("latency", "throughput")  # exchanged shapes may move more data
-        placed = segments.allocate(
+        placed = places.allocate(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
             self._lanes(setting) if fast else (0,), setting.woven, exchange=fast,
         )  # fmt: skip
         if placed is None:
             return None
-        regions = segments.regions(cuts, self.architecture)
+        regions = places.regions(cuts, self.architecture)
         return Plan(
             "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
         )

@@ -143,7 +143,7 @@ class Solution:
     way: IntArray
 
     def cuts(self, problem: Problem) -> Cuts:
-        """The same decisions for :func:`spatem_opt.replication.segments.allocate`."""
+        """The same decisions for :func:`spatem_opt.replication.places.allocate`."""
         segment = np.searchsorted(self.first, np.arange(len(self.way)), side="right") - 1
         return Cuts(segment, self.way, objective(problem, self) / UNIT)
 

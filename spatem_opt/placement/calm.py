@@ -12,7 +12,7 @@ from spatem_opt.placement.traffic import Flows
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
-HalfArray = NDArray[np.float32]
+SingleArray = NDArray[np.float32]
 
 POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
@@ -89,7 +89,7 @@ class _Crowd:
         """Router of every content."""
         return np.asarray(self.tile // self.per_router)
 
-    def _at_routers(self, bits: FloatArray | HalfArray, tile: IntArray) -> HalfArray:
+    def _at_routers(self, bits: FloatArray | SingleArray, tile: IntArray) -> SingleArray:
         """Columns, which lie at tiles, added up by router."""
         order = np.argsort(tile, kind="stable")
         router, first = np.unique(tile[order] // self.per_router, return_index=True)
@@ -97,7 +97,7 @@ class _Crowd:
         found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
         return found
 
-    def _total(self, bits: HalfArray, *, received: bool = False) -> FloatArray:
+    def _total(self, bits: SingleArray, *, received: bool = False) -> FloatArray:
         table = self._at_routers(bits.T, self.tile)  # [other router, router of the content]
         return self.mesh.loads((table if received else table.T).astype(np.float64))
 

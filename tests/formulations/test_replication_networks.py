@@ -14,7 +14,7 @@ from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.presets import load_architecture
-from spatem_opt.replication import segments
+from spatem_opt.replication import places, segments
 from spatem_opt.scheduling import list_schedule
 
 
@@ -59,7 +59,7 @@ def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
     assert found.objective is not None
     cuts = found.solution.cuts(problem)
     assert cuts.cost == pytest.approx(found.objective / UNIT)
-    placed = segments.allocate(
+    placed = places.allocate(
         cuts, candidates.ways(candidates.best), candidates.grids, candidates.network, candidates.architecture
     )
     assert placed is not None

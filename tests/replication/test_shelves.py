@@ -10,7 +10,7 @@ import pytest
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.plan import assemble, problem_of
-from spatem_opt.replication import referee, segments
+from spatem_opt.replication import places, referee, segments
 from spatem_opt.replication.problem import Problem, solution_of
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.scheduling import list_schedule
@@ -83,7 +83,7 @@ def test_plans_with_runs_side_by_side_are_valid(name: str, price: float) -> None
     scheduling = problem_of(plan, made.network, made.architecture)
     found = evaluate(assemble(plan, scheduling, list_schedule.solve(scheduling)))
     assert {v.family for v in found.violations} <= {"router"}
-    first, last = segments.regions(cuts, made.architecture)[cuts.segment].T
+    first, last = places.regions(cuts, made.architecture)[cuts.segment].T
     for allocation, low, high in zip(plan.allocations, first, last, strict=True):
         assert (allocation.position >= low).all()
         assert (allocation.position + allocation.shape.crossbars <= high).all()

@@ -8,7 +8,8 @@ import pytest
 from spatem_opt import load_architecture, load_network
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.plan import Plan, problem_of
-from spatem_opt.replication.segments import Cuts, overlapped
+from spatem_opt.replication.places import overlapped
+from spatem_opt.replication.segments import Cuts
 from spatem_opt.replication.weave import weave
 from spatem_opt.scheduling import list_schedule
 

@@ -1,0 +1,165 @@
+"""Where the copies of all segments lie: along the walk over the chip, in strips of the image or woven (SPEC 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.mapping.grid import Grid
+from spatem_opt.network.layers import Network
+from spatem_opt.replication import strips
+from spatem_opt.replication.congestion import calmed, loads, serve
+from spatem_opt.replication.layout import Allocation, column_blocks
+from spatem_opt.replication.segments import Cuts
+from spatem_opt.replication.shapes import Shape, nearer_shape
+from spatem_opt.replication.shelves import CELLS
+from spatem_opt.replication.ways import Ways, windows_in_turn
+from spatem_opt.replication.weave import weave
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+PACED = 1.1
+"""A layer is held back from the start if routers make its windows so many times longer than they compute."""
+
+
+def regions(cuts: Cuts, architecture: Architecture) -> IntArray:
+    """First and last place on the walk of every segment's crossbars, shape (segments, 2)."""
+    cells = cuts.cells if len(cuts.cells) else np.tile([0, CELLS], (int(cuts.segment.max()) + 1, 1))
+    per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.asarray(np.round(cells * (architecture.crossbars // per_router) / CELLS).astype(np.int64) * per_router)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Laid:
+    """Copies on the chip.
+
+    Parameters
+    ----------
+    grids : tuple of Grid
+    allocations : list of Allocation
+    cycles : float
+        That they are expected to take.
+    moves : int64 array, shape (segments, tiles), or None
+        New tile of what a segment has at each tile.
+    """
+
+    grids: tuple[Grid, ...]
+    allocations: list[Allocation]
+    cycles: float
+    moves: IntArray | None = None
+
+
+def allocate(
+    plan: Cuts,
+    options: list[Ways],
+    grids: list[tuple[Grid, ...]],
+    network: Network,
+    architecture: Architecture,
+    number: int = 0,
+    lanes: Sequence[int] = (0,),
+    woven: int = 0,
+    *,
+    exchange: bool = True,
+) -> Laid | None:
+    """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
+
+    The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
+    each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
+    takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
+    segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
+    Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
+    With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
+    (:func:`~spatem_opt.replication.weave.weave`).
+
+    With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
+    (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
+    """
+    chosen = tuple(
+        grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
+    )
+    shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
+    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
+    splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
+    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
+    best: Laid | None = None
+    for number_of_lanes in lanes:
+        laid = _laid_down(
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, exchange
+        )
+        if laid is None:
+            continue
+        found = [
+            Allocation(shape, place, split, int(segment), pace, number_of_lanes)
+            for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
+        ]
+        moves = weave(found, woven, architecture) if woven else None
+        cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
+        if exchange and len(plan.cycles):
+            busy = loads(network, architecture, chosen, counts, found, moves)
+            if woven:
+                busy = calmed(busy)
+            cycles = serve(busy, overlapped(plan) if woven else plan.cycles, architecture)
+        if best is None or cycles < best.cycles:
+            best = Laid(chosen, found, cycles, moves)
+    return best
+
+
+def overlapped(plan: Cuts) -> FloatArray:
+    """How much later each segment ends than the one before, if it begins where that one's layers are done.
+
+    A segment's first layers begin a pace after those of the one before, or when its last outputs are there.
+    """
+    first = end = 0.0
+    ends = []
+    for lasts, trail in zip(plan.cycles.tolist(), plan.trail.tolist(), strict=True):
+        first = max(first + lasts - trail, end)
+        end = first + trail
+        ends.append(end)
+    return np.diff(ends, prepend=0.0)
+
+
+def _laid_down(
+    plan: Cuts, grids: Sequence[Grid], shapes: Sequence[Shape], counts: Sequence[tuple[int, int]],
+    network: Network, architecture: Architecture, number: int, lanes: int, exchange: bool,
+) -> tuple[list[Shape], list[IntArray]] | None:  # fmt: skip
+    """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
+    per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
+    pairs = zip(grids, shapes, strict=True)
+    nearer = [nearer_shape(grid, shape, per_tile) if exchange else shape for grid, shape in pairs]
+    no_larger = [new if new.crossbars <= old.crossbars else old for new, old in zip(nearer, shapes, strict=True)]
+    feeds, parts = strips.feeds(network), regions(plan, architecture)
+    positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
+    for segment in np.unique(plan.segment):
+        layers = np.flatnonzero(plan.segment == segment)
+        free = _corner_free(layers, feeds, parts[segment], architecture)
+        for region, wanted in product((free, parts[segment]), (nearer, no_larger)):
+            for own in layers.tolist():  # those laid down before keep the shapes they have
+                shapes[own] = wanted[own]
+            places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number, lanes)
+            if places is not None:
+                break
+        else:
+            return None
+        for layer, place in zip(layers, places, strict=True):
+            positions[layer] = place
+    return shapes, positions
+
+
+def _pace(option: Ways, way: int, grid: Grid) -> int:
+    """Cycles from window to window of a copy, where routers allow no more than a way's compute time would."""
+    pace = int(option.cycles[way]) // int(windows_in_turn(grid, option.col_blocks[way], option.row_blocks[way]))
+    return pace if pace > PACED * grid.phases * int(option.serial[way]) else 0
+
+
+def _corner_free(layers: IntArray, feeds: list[strips.Feed], region: IntArray, architecture: Architecture) -> IntArray:
+    """The region without the corner's router while network inputs come in there: it has enough to do with them."""
+    inside = set(layers.tolist())
+    reads = any(feed.source == strips.OUTSIDE and feed.target in inside for feed in feeds)
+    corner = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.maximum(region, [corner if reads else 0, 0])
