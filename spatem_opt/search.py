@@ -25,8 +25,8 @@ from spatem_opt.scheduling.stretch import longer, stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
-STRETCHES = 7
-"""Times a schedule is slowed down before its plan is given up."""
+STRETCHES, BURSTS = 9, 4
+"""Times a schedule is slowed down before its plan is given up; from which on copies that send at once begin apart."""
 QUEUE, SHORTER = 0.95, 0.05
 """Queue that the first time may leave, of a full bin, and by how much less each further time."""
 CONTENTION = {"port", "router"}
@@ -392,7 +392,9 @@ def finish(
         bins, queue = found.arrays.bins, found.arrays.bin_queue
         if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
             return None
-        problem = stretch(problem, times, bins, queue, allowed, factor, stagger=attempt == 0)
+        problem = stretch(
+            problem, times, bins, queue, allowed, factor, stagger=attempt == 0, apart=float(attempt >= BURSTS)
+        )
     return None
 
 

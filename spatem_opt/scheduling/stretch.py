@@ -22,6 +22,7 @@ def stretch(
     factor: float = 1.0,
     *,
     stagger: bool = False,
+    apart: float = 0.0,
 ) -> Problem:
     """The same problem with starts and paces that give routers and ports the time that they need.
 
@@ -41,11 +42,15 @@ def stretch(
     stagger : bool
         Also let the copies of a layer begin one after the other within one window's time: in step, they would all send
         in the same bin, and no slower pace could spread that.
+    apart : float
+        Bins over which copies of a layer are spread that begin while a queue is too long: what they send at one time is
+        more than a router takes in, however slow they are.
     """
     width = problem.architecture.contention_cycles
     edges = np.arange(int(bins.max(initial=0)) + 2, dtype=np.float64) * width
     slope = np.ones(len(edges) - 1)
-    slope[bins] += longer(too_long(queue, allowed), allowed)
+    crowded = too_long(queue, allowed)
+    slope[bins] += longer(crowded, allowed)
     slope *= factor
     warped = np.concatenate([[0.0], np.cumsum(slope * width)])
 
@@ -64,9 +69,14 @@ def stretch(
     windows = (piece.last - piece.first) // piece.step + 1
     pace = (warp(final) - first) // np.maximum(windows - 1, 1)
     pace = np.where(pace > interval, pace, 0)
+    copies = np.array([placed.copies for placed in problem.placed])[piece.layer]
     if stagger:
-        copies = np.array([placed.copies for placed in problem.placed])[piece.layer]
         first = first + interval * piece.copy // copies
+    if apart > 0:
+        hot = np.zeros(len(edges) + 1, dtype=np.bool_)
+        hot[bins[crowded > allowed]] = True
+        here = hot[np.minimum(begin // width, len(edges)).astype(np.int64)]
+        first = first + here * (apart * width * piece.copy // copies).astype(np.int64)
     return problem.at_other_times(replace(piece, pace=pace, not_before=first))
 
 
