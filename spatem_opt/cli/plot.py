@@ -26,7 +26,7 @@ def plot(
 
     NAME-gantt: one bar per layer, darker the more of its copies compute, a colour per segment; above it how many
     crossbars work, and the load of the fullest port or router. NAME-floorplan: heat maps of the chip. Needs matplotlib:
-    pip install 'spatem-opt[plot]'. Exit code 3 if the solution violates constraints.
+    pip install 'spatem-opt\\[plot]'. Exit code 3 if the solution violates constraints.
 
     \b
     spatem solve resnet50 -o resnet50.json
