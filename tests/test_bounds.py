@@ -169,3 +169,14 @@ def test_more_crossbars_never_raise_the_bound(seed: int) -> None:
 def test_the_binding_term_is_the_largest() -> None:
     bound = bounds.Bound({"work": 3, "path": 7})
     assert (bound.value, bound.binding) == (7, "path")
+
+
+def test_a_bitline_takes_whole_operations() -> None:
+    """10 weights of a bitline on 4 wordlines take 3 operations, not 2.5; 3 filters of one cell, 4 windows, 2 bitlines.
+
+    4 x 3 bitlines x 3 uses / 2 bitlines an operation = 18, in 16 phases.
+    """
+    chip = Architecture(name="hand", ou_rows=4, ou_cols=2, weight_bits=2, cell_bits=2)
+    b = Builder("one")
+    b.conv(b.input(10, 2, 2), 3, 1)
+    assert bounds.operations(b.build().nodes[1], chip) == 18 * 16

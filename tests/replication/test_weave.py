@@ -8,6 +8,7 @@ import pytest
 from spatem_opt import load_architecture, load_network
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.plan import Plan, problem_of
+from spatem_opt.replication.layout import walk
 from spatem_opt.replication.places import overlapped
 from spatem_opt.replication.segments import Cuts
 from spatem_opt.replication.weave import weave
@@ -51,15 +52,15 @@ def test_layers_of_different_segments_meet_on_as_many_tiles_as_before(strips: in
 
 
 def test_a_layer_has_a_share_of_every_strip() -> None:
-    """Tiles of a layer, as places on the walk: of 7 strips each has a seventh, to one tile."""
+    """Of the 7 strips that the walk's 196 tiles make, each has a seventh of a layer's tiles, to one."""
     plan = plan_of("squeezenet")
     moves = weave(plan.allocations, 7, CHIP)
-    order = weave(plan.allocations, 1, CHIP)[0]  # tile by tile
-    walk = np.argsort(np.argsort(order))
-    assert len(walk) == CHIP.tiles
-    for layer, own in enumerate(plan.allocations):
-        tiles = np.unique(problem_of(plan, load_network("squeezenet"), CHIP).placed[layer].pair_tile)
-        assert len(np.unique(moves[own.segment][tiles])) == len(tiles)
+    tile = walk(CHIP, 2)[:: CHIP.crossbars_per_tile] // CHIP.crossbars_per_tile
+    strip = np.argsort(tile) // (CHIP.tiles // 7)
+    problem = problem_of(plan, load_network("squeezenet"), CHIP)
+    for placed, own in zip(problem.placed, plan.allocations, strict=True):
+        share = np.bincount(strip[moves[own.segment][np.unique(placed.pair_tile)]], minlength=7)
+        assert share.max() - share.min() <= 1
 
 
 def test_the_schedule_takes_about_as_long_wherever_tiles_lie() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -124,6 +125,31 @@ def test_a_chunk_pushed_back_by_the_pace_of_the_one_before_keeps_its_own() -> No
     times = list_schedule.solve(paced)
     assert times.end.tolist() == [167, 332]
     assert referee.check(paced, times).violations == ()
+
+
+@settings(max_examples=50, deadline=None)
+@given(SEEDS)
+def test_copies_begin_apart_only_while_queues_are_too_long(seed: int) -> None:
+    """Evenly over a bin, in the order of their numbers."""
+    problem, times, _ = stretched(seed)
+    width = problem.architecture.contention_cycles
+    bins = np.arange(times.latency // width + 1)
+    for queue, crowded in ((2.0, True), (0.5, False)):
+        together, apart = (stretch(problem, times, bins, np.full(len(bins), queue), apart=a).chunks for a in (0.0, 1.0))
+        copies = np.array([placed.copies for placed in problem.placed])[apart.layer]
+        later = width * apart.copy // copies if crowded else np.zeros_like(copies)
+        assert (apart.not_before - together.not_before == later).all()
+
+
+@pytest.mark.slow
+def test_copies_that_send_at_one_time_find_a_schedule() -> None:
+    """Those of AlexNet's last convolution: its fully connected layer is sent all their outputs."""
+    network, chip = load_network("alexnet"), load_architecture("ou-isaac", {"adc_bits": 5})
+    plan = dense_pipeline(network, chip)
+    assert plan is not None
+    found = finish(replace(plan, across=True), network, chip)
+    assert found is not None
+    assert found[1].valid
 
 
 def test_finish_resolves_contention() -> None:
