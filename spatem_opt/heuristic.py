@@ -14,7 +14,7 @@ from spatem_opt.bounds import communication, latency
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.plan import Plan, calmed
+from spatem_opt.plan import Plan, calmed, dealt, problem_of
 from spatem_opt.replication import pipeline, places, segments
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.steady import Layers, steady
@@ -63,6 +63,8 @@ BURST = 0.5
 """Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
+EARLY = 0.7
+"""Share of a bin's burst that network inputs count on in longer inferences: no queue awaits those that come first."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer, and routers are not relieved."""
 
@@ -147,7 +149,8 @@ MORE = (
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 LARGE = (
-    Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 0.5, woven=16), Setting(0.003, 0.8),
+    Setting(0.003, 0.8, woven=16, waits=0.8), Setting(0.003, 0.65, woven=16, waits=0.8),
+    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 1.0, woven=12, waits=0.8),
 )  # fmt: skip
 """Settings for latency of networks with many layers: what suits them differs most in these."""
 SHORT = (
@@ -278,13 +281,16 @@ class Candidates:
             "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
         )
 
-    def quiet(self, plan: Plan, setting: Setting) -> Plan:
-        """The plan as it is to be scheduled: for latency with its routers relieved, if segments take turns.
+    def ready(self, plan: Plan, setting: Setting) -> Plan:
+        """The plan as it is to be scheduled: for latency, if segments take turns, with its routers relieved and its
+        windows dealt out.
 
         Not with very many layers, whose segments would take longer to relieve than to plan.
         """
-        turns = self.objective == "latency" and not setting.side_by_side
-        return calmed(plan, self.network, self.architecture) if turns and len(self.nodes) <= MANY_LAYERS else plan
+        if self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
+            return plan
+        plan = calmed(plan, self.network, self.architecture)
+        return dealt(plan, problem_of(plan, self.network, self.architecture))
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""
@@ -337,9 +343,11 @@ class Candidates:
     def _make_ways(self, slots: segments.IntArray, burst: float, corner: float) -> list[Ways]:
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
+        width = self.architecture.contention_cycles
+        early = EARLY * width if latency(self.network, self.architecture).value > FEW_BINS * width else burst
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
-            more = (outside, gathered.get(index, 0), burst, corner if outside else CORNER)
+            more = (outside, gathered.get(index, 0), *((early, corner) if outside else (burst, CORNER)))
             key = (_kind(node), slots.tobytes(), *more)
             if key not in self._made:
                 self._made[key] = ways(grids, node, self.architecture, slots, *more)

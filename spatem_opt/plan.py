@@ -126,7 +126,7 @@ def relieved(plan: Plan, problem: Problem) -> Plan:
 def calmed(plan: Plan, network: Network, architecture: Architecture) -> Plan:
     """The same plan with tiles of a segment exchanged that hold the same layers, so that its routers are less busy.
 
-    When which tile is free, and needed, does not change by that, hence hardly what segments wait for each other.
+    The segment before has the same layers on both as well: which tile is free when, and needed, hardly changes.
     """
     problem = problem_of(replace(plan, moves=None), network, architecture)
     chip, segment = architecture, plan.segment
@@ -135,7 +135,8 @@ def calmed(plan: Plan, network: Network, architecture: Architecture) -> Plan:
     for layer, (placed, own) in enumerate(zip(problem.placed, plan.allocations, strict=True)):
         held[layer, placed.pair_tile] = True
         lasts[segment[layer]] = max(lasts[segment[layer]], int(placed.interval.max()) * own.split.most)
-    kinds = [np.unique(held[segment == s], axis=1, return_inverse=True)[1].ravel() for s in range(shape[0])]
+    near = [held[(segment == s) | (segment == s - 1)] for s in range(shape[0])]
+    kinds = [np.unique(own, axis=1, return_inverse=True)[1].ravel() for own in near]
     budget = QUIET * chip.router_bits_per_cycle * lasts
     return replace(plan, moves=calm(flows(problem, segment, by_tile=True), np.array(kinds), budget, chip, plan.moves))
 

@@ -15,9 +15,9 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.heuristic import FEW_LAYERS, MANY_LAYERS, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
-from spatem_opt.plan import Plan, assemble, dealt, improved, problem_of, relieved
+from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
 from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
@@ -125,9 +125,8 @@ Planner = Callable[[], Plan | None]
 class _Search:
     """What is to be tried next, and what is known so far.
 
-    ``best`` is the best value so far, ``rank`` what must be beaten; ``undealt`` the best plan, unless its windows were
-    dealt out; ``fits`` whether the last plan led to a solution (within the latency limit); ``varied`` whether the first
-    candidates are all tried.
+    ``best`` is the best value so far, ``rank`` what must be beaten; ``fits`` whether the last plan led to a solution
+    (within the latency limit); ``varied`` whether the first candidates are all tried.
     """
 
     def __init__(
@@ -141,7 +140,6 @@ class _Search:
         self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
         self.lost: IntArray | None = None
-        self.undealt: Plan | None = None
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
 
@@ -169,7 +167,6 @@ class _Search:
         if setting is not None:
             self.candidates.best = setting
             turns = plan is not None and not setting.side_by_side and not setting.steady
-            self.undealt = plan if turns else None
             self.lost = lost_cycles(plan, made[0]) if plan is not None and turns else None
         return True
 
@@ -192,13 +189,11 @@ class _Search:
                 yield from self._baseline(name)
         self.varied = True
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
-        yield from self._deals()
         if endless and self.latency_limit is None:
             for setting in self.candidates.more_settings():
                 yield _name(setting), partial(self._fresh, setting), setting
         while endless or effort > 0:
             effort -= 1
-            yield from self._deals()
             spread = SPREAD if self.latency_limit is None else CLOSE
             setting, plan = self._likeliest([
                 self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
@@ -232,15 +227,6 @@ class _Search:
         plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
         new = [(setting, plan) for setting, plan in plans if plan is not None and plan.digest() not in self._verdicts]
         return min(new, key=lambda item: _estimate(item[1])) if new else plans[0]
-
-    def _deals(self) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """The best plan with its windows dealt out anew, as long as that makes it better; not with very many layers."""
-        while self.undealt is not None and self.objective == "latency" and len(self.network.layers) <= MANY_LAYERS:
-            plan, self.undealt = self.undealt, None
-            yield "windows dealt out", partial(self._plain, partial(self._dealt, plan)), self.candidates.best
-
-    def _dealt(self, plan: Plan) -> Plan:
-        return dealt(plan, problem_of(plan, self.network, self.architecture))
 
     def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
         """A baseline laid out both ways: what suits it better counts."""
@@ -297,7 +283,7 @@ class _Search:
         late = plan is not None and most is not None and (plan.estimate or 0) > most
         if plan is None or self._known(plan) or late:
             return None
-        return self.candidates.quiet(plan, setting)
+        return self.candidates.ready(plan, setting)
 
     def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""

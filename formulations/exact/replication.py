@@ -104,7 +104,7 @@ def _use(
     plan = candidates.place(cuts, setting)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
-    plan = candidates.quiet(plan, setting)
+    plan = candidates.ready(plan, setting)
     limit = found.value if candidates.objective == "latency" else None
     done = finish(plan, candidates.network, candidates.architecture, limit, stop=limits.stop)
     if done is None and limits.stopped:

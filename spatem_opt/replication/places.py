@@ -87,6 +87,8 @@ def allocate(
     counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
     splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
+    reading = {feed.target for feed in strips.feeds(network) if feed.source == strips.OUTSIDE}
+    inward = {int(plan.segment[layer]) for layer in reading}
     best: Laid | None = None
     for number_of_lanes in lanes:
         laid = _laid_down(
@@ -98,7 +100,7 @@ def allocate(
             Allocation(shape, place, split, int(segment), pace, number_of_lanes)
             for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
         ]
-        moves = weave(found, woven, architecture) if woven else None
+        moves = weave(found, woven, architecture, inward) if woven else None
         cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
         if exchange and len(plan.cycles):
             busy = loads(network, architecture, chosen, counts, found, moves)

@@ -258,6 +258,21 @@ def window_traffic(grid: Grid, shapes: Sequence[Shape], per_tile: int) -> tuple[
     return (strips * repeats).sum(axis=1), column * (bundles * share * (tiles - 1)).sum(axis=1)
 
 
+def fullest_part(grid: Grid, shapes: Sequence[Shape]) -> FloatArray:
+    """Share of a copy's inputs that its part with most rows reads: the last strip may be narrow, its parts high."""
+    rows, cols = len(grid.rows) // row_sections(grid), len(grid.cols)
+    table = np.array([(s.parts, s.width, s.deep, s.bundles, CUTS.index(s.cut)) for s in shapes])
+    parts, width, deep, bundles, cut = table.T
+    last = parts - cols // width * deep
+    home = np.where(cut == CUTS.index("homes"), HOME_ROWS, 0)
+    most = np.zeros(len(shapes))
+    for high in (deep, last):
+        run = (rows - home) / np.maximum(high, 1)
+        touched = np.where(cut == 0, np.ceil(run), np.floor(run) + 1 + home)  # runs begin within a row
+        most = np.maximum(most, np.where(high > 0, np.minimum(np.where(high == 1, rows, touched), rows), 0))
+    return np.asarray(most / (rows * np.maximum(bundles, 1)))
+
+
 def _at_cuts(shared: IntArray, deep: IntArray) -> FloatArray:
     """Mean of what rows share with the next at the cuts of strips into parts of whole rows; 0 if there is no cut."""
     counts, which = np.unique(deep, return_inverse=True)

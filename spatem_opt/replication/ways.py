@@ -11,7 +11,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Node
 from spatem_opt.replication.layout import Unit, unit
-from spatem_opt.replication.shapes import Shape, shapes_for_serial, window_traffic
+from spatem_opt.replication.shapes import Shape, fullest_part, shapes_for_serial, window_traffic
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -181,7 +181,9 @@ class _Estimate:
 
         inputs = pixels / grid.windows * input_bits * repeats
         busy = np.maximum(inputs, sums + outputs) / (doors * DOOR * chip.router_bits_per_cycle)
-        load = np.ceil(grid.window_input_bits * together * repeats / tiles / chip.buffer_bits_per_cycle)
+        parts = np.array([shape.parts for shape in self.shapes])[:, None]
+        fullest = np.maximum(repeats / tiles, np.where(parts > 1, fullest_part(grid, self.shapes)[:, None], 0.0))
+        load = np.ceil(grid.window_input_bits * together * fullest / chip.buffer_bits_per_cycle)
         compute = grid.phases * serial
         interval = np.maximum(compute, load) if chip.overlap_input else compute + load
         interval = np.where(size > per_tile, np.maximum(interval, np.ceil(busy)), interval)

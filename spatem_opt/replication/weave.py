@@ -8,7 +8,7 @@ who waits for whom. Every layer has a share of each strip, and its copies take w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
-def weave(allocations: Sequence[Allocation], strips: int, architecture: Architecture) -> IntArray:
+def weave(
+    allocations: Sequence[Allocation], strips: int, architecture: Architecture, corner: Collection[int] = ()
+) -> IntArray:
     """New tile of what every segment has at each tile; shape (segments, tiles).
 
     Parameters
@@ -29,6 +31,8 @@ def weave(allocations: Sequence[Allocation], strips: int, architecture: Architec
         Of all layers, on one walk; the layers of a segment one after the other.
     strips : int
     architecture : Architecture
+    corner : collection of int
+        Segments that network inputs come in for: what tiles they leave free is at the corner's router if possible.
     """
     per_tile, number = architecture.crossbars_per_tile, np.arange(architecture.tiles)
     order = walk(architecture, allocations[0].lanes)[::per_tile] // per_tile
@@ -43,8 +47,18 @@ def weave(allocations: Sequence[Allocation], strips: int, architecture: Architec
         for alike in range(int(kind.max()) + 1):
             mine = np.flatnonzero(kind == alike)
             target[mine] = np.sort(dealt[mine])
+        if s in corner:
+            _free_corner(target, held.any(axis=0), architecture)
         moves[s, order] = order[target]
     return moves
+
+
+def _free_corner(target: IntArray, held: BoolArray, architecture: Architecture) -> None:
+    """Exchange what comes to the corner's router, where the walk begins, with tiles that nothing lies on."""
+    there = target < architecture.tiles_per_router
+    taken, free = np.flatnonzero(there & held), np.flatnonzero(~there & ~held)
+    number = min(len(taken), len(free))
+    target[taken[:number]], target[free[:number]] = target[free[:number]], target[taken[:number]]
 
 
 def _tiles(own: Allocation, architecture: Architecture) -> BoolArray:
