@@ -149,7 +149,7 @@ MORE = (
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 LARGE = (
-    Setting(0.003, 0.8, woven=16, waits=0.8), Setting(0.003, 0.65, woven=16, waits=0.8),
+    Setting(0.003, 0.65, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.8),
     Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 1.0, woven=12, waits=0.8),
 )  # fmt: skip
 """Settings for latency of networks with many layers: what suits them differs most in these."""

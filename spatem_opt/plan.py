@@ -22,8 +22,6 @@ IntArray = NDArray[np.int64]
 
 CALM = 0.95
 """Share of a router that its traffic may take before tiles are exchanged to relieve it, for throughput."""
-QUIET = 0.85
-"""The same of a segment's traffic while its busiest layer computes, for latency."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,8 +135,7 @@ def calmed(plan: Plan, network: Network, architecture: Architecture) -> Plan:
         lasts[segment[layer]] = max(lasts[segment[layer]], int(placed.interval.max()) * own.split.most)
     near = [held[(segment == s) | (segment == s - 1)] for s in range(shape[0])]
     kinds = [np.unique(own, axis=1, return_inverse=True)[1].ravel() for own in near]
-    budget = QUIET * chip.router_bits_per_cycle * lasts
-    return replace(plan, moves=calm(flows(problem, segment, by_tile=True), np.array(kinds), budget, chip, plan.moves))
+    return replace(plan, moves=calm(flows(problem, segment, by_tile=True), np.array(kinds), lasts, chip, plan.moves))
 
 
 def dealt(plan: Plan, problem: Problem) -> Plan:

@@ -18,17 +18,21 @@ POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
 ROUNDS, IDLE = 25, 3
 """Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
+QUIET = 0.85
+"""Share of what routers pass within a segment's time that loads may take: where all are below nothing is to be gained.
+"""
 LOOKED, TRIED, TAKEN = 48, 32, 6
 """Tiles of a round that look for a partner; exchanges whose loads are computed; exchanges made, at most."""
 
 
 def calm(
-    flows: Flows, kinds: IntArray, budget: FloatArray, architecture: Architecture, place: IntArray | None = None
+    flows: Flows, kinds: IntArray, lasts: FloatArray, architecture: Architecture, place: IntArray | None = None
 ) -> IntArray:
     """New tile of what each segment keeps at each tile, so that no router passes much more than others.
 
     Segment by segment, tiles of one kind change places while the sum of powers of the routers' loads falls, loads being
-    all that a segment sends or receives. What exchanges may gain is a product of matrices, in which the way
+    all that a segment sends or receives, and what others send that meets it in a queue: within half a bin (M8) of its
+    own time. What exchanges may gain is a product of matrices, in which the way
     from router to router is as long as the powers' slopes say; the most promising ones are then computed exactly.
 
     Parameters
@@ -37,8 +41,8 @@ def calm(
         From tile to tile.
     kinds : int64 array, shape (segments, tiles)
         Tiles of a segment change places with others of their kind only.
-    budget : float array, shape (segments,)
-        Load [bits] that routers can pass while the segment lasts; where all loads are below it nothing is to be gained.
+    lasts : float array, shape (segments,)
+        Cycles that each segment computes, one after the other.
     architecture : Architecture
     place : int64 array, shape (segments, tiles), optional
         Where contents lie at first; where they are by default.
@@ -48,11 +52,43 @@ def calm(
     int64 array, shape (segments, tiles)
     """
     place = np.tile(np.arange(flows.places), (flows.segments, 1)) if place is None else place.copy()
+    meets = _meetings(lasts, architecture.contention_cycles)
+    budget = QUIET * architecture.router_bits_per_cycle * (meets @ lasts)
+    passed = {pair: _passed(flows, pair, place, architecture) for pair in flows.blocks}
     for segment in range(flows.segments):
         crowd = _Crowd(flows, segment, place, architecture)
+        for pair, load in passed.items():
+            if segment not in pair and pair[0] != OUTSIDE:
+                crowd.load += meets[segment, pair[0]] * load
         crowd.relieve(kinds[segment], float(budget[segment]))
         place[segment] = crowd.tile
+        passed |= {pair: _passed(flows, pair, place, architecture) for pair in passed if segment in pair}
     return place
+
+
+def _meetings(lasts: FloatArray, width: int) -> FloatArray:
+    """Share of a segment's time that lies within half a bin of another one's; shape (segments, segments)."""
+    end = np.cumsum(lasts)
+    begin = end - lasts
+    low = np.maximum(begin[:, None] - width / 2, begin)
+    high = np.minimum(end[:, None] + width / 2, end)
+    return np.asarray(np.maximum(high - low, 0.0) / np.maximum(lasts, 1.0))
+
+
+def _passed(flows: Flows, pair: tuple[int, int], place: IntArray, architecture: Architecture) -> FloatArray:
+    """Load of every router by what one segment sends another."""
+    begin, end = (np.zeros(1, dtype=np.int64) if s == OUTSIDE else place[s] for s in pair)
+    received = _by_router(flows.blocks[pair], end, architecture)
+    return Mesh(architecture).loads(_by_router(received.T, begin, architecture).T.astype(np.float64))
+
+
+def _by_router(bits: FloatArray | SingleArray, tile: IntArray, architecture: Architecture) -> SingleArray:
+    """Columns, which lie at tiles, added up by router."""
+    order = np.argsort(tile, kind="stable")
+    router, first = np.unique(tile[order] // architecture.tiles_per_router, return_index=True)
+    found = np.zeros((len(bits), architecture.mesh_rows * architecture.mesh_cols), dtype=np.float32)
+    found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
+    return found
 
 
 class _Crowd:
@@ -63,8 +99,7 @@ class _Crowd:
     """
 
     def __init__(self, flows: Flows, segment: int, place: IntArray, architecture: Architecture) -> None:
-        self.mesh, self.per_router = Mesh(architecture), architecture.tiles_per_router
-        self.routers = architecture.mesh_rows * architecture.mesh_cols
+        self.architecture, self.mesh, self.per_router = architecture, Mesh(architecture), architecture.tiles_per_router
         self.random = np.random.default_rng(segment)
         self.tile = place[segment].copy()
         none = np.zeros((flows.places, flows.places), dtype=np.float32)
@@ -90,12 +125,7 @@ class _Crowd:
         return np.asarray(self.tile // self.per_router)
 
     def _at_routers(self, bits: FloatArray | SingleArray, tile: IntArray) -> SingleArray:
-        """Columns, which lie at tiles, added up by router."""
-        order = np.argsort(tile, kind="stable")
-        router, first = np.unique(tile[order] // self.per_router, return_index=True)
-        found = np.zeros((len(bits), self.routers), dtype=np.float32)
-        found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
-        return found
+        return _by_router(bits, tile, self.architecture)
 
     def _total(self, bits: SingleArray, *, received: bool = False) -> FloatArray:
         table = self._at_routers(bits.T, self.tile)  # [other router, router of the content]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -24,6 +24,8 @@ from spatem_opt.replication.weave import weave
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
+LONG = 0.03
+"""Of a plan's time, a trail from which on the next segment's copies may be ordered by when tiles are free."""
 PACED = 1.1
 """A layer is held back from the start if routers make its windows so many times longer than they compute."""
 
@@ -75,7 +77,7 @@ def allocate(
     segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
     Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
     With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
-    (:func:`~spatem_opt.replication.weave.weave`).
+    (:func:`~spatem_opt.replication.weave.weave`), with copies ordered by when tiles are free, or not.
 
     With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
     (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
@@ -89,6 +91,9 @@ def allocate(
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     reading = {feed.target for feed in strips.feeds(network) if feed.source == strips.OUTSIDE}
     inward = {int(plan.segment[layer]) for layer in reading}
+    orders = _orders(plan) if woven else [frozenset[int]()]
+    used = np.array([int(option.crossbars[way]) for option, way in zip(options, plan.way, strict=True)])
+    narrow = set(plan.segment.tolist()) - set(plan.segment[2 * used > architecture.crossbars].tolist())
     best: Laid | None = None
     for number_of_lanes in lanes:
         laid = _laid_down(
@@ -100,28 +105,38 @@ def allocate(
             Allocation(shape, place, split, int(segment), pace, number_of_lanes)
             for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
         ]
-        moves = weave(found, woven, architecture, inward) if woven else None
-        cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
-        if exchange and len(plan.cycles):
-            busy = loads(network, architecture, chosen, counts, found, moves)
-            if woven:
-                busy = calmed(busy)
-            cycles = serve(busy, overlapped(plan) if woven else plan.cycles, architecture)
-        if best is None or cycles < best.cycles:
-            best = Laid(chosen, found, cycles, moves)
+        for ordered in orders:
+            moves = weave(found, woven, architecture, inward, ordered) if woven else None
+            cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
+            if exchange and len(plan.cycles):
+                busy = loads(network, architecture, chosen, counts, found, moves)
+                lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
+                cycles = serve(calmed(busy) if woven else busy, lasts, architecture)
+            if best is None or cycles < best.cycles:
+                best = Laid(chosen, found, cycles, moves)
     return best
 
 
-def overlapped(plan: Cuts) -> FloatArray:
+def _orders(plan: Cuts) -> list[frozenset[int]]:
+    """Segments whose copies lie in the order in which tiles are free (:func:`weave`): none, or those that would
+    wait for a long trail, which moves more data."""
+    long = np.flatnonzero(plan.trail[:-1] > LONG * plan.cycles.sum()) + 1
+    return list(dict.fromkeys([frozenset[int](), frozenset(long.tolist())]))
+
+
+def overlapped(plan: Cuts, swift: Collection[int]) -> FloatArray:
     """How much later each segment ends than the one before, if it begins where that one's layers are done.
 
-    A segment's first layers begin a pace after those of the one before, or when its last outputs are there.
+    A segment's first layers begin a pace after those of the one before, or when its last outputs are there. If that one
+    has a long trail they also wait for it, but for ``swift`` segments: whose copies are ordered by when tiles are free,
+    or lie on less than half of the chip each layer; others have tiles that are free late in every copy.
     """
-    first = end = 0.0
+    long = LONG * plan.cycles.sum()
+    first = end = before = 0.0
     ends = []
-    for lasts, trail in zip(plan.cycles.tolist(), plan.trail.tolist(), strict=True):
-        first = max(first + lasts - trail, end)
-        end = first + trail
+    for s, (lasts, trail) in enumerate(zip(plan.cycles.tolist(), plan.trail.tolist(), strict=True)):
+        first = max((first if before <= long or s in swift else end) + lasts - trail, end)
+        end, before = first + trail, trail
         ends.append(end)
     return np.diff(ends, prepend=0.0)
 

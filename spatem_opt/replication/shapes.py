@@ -268,7 +268,8 @@ def fullest_part(grid: Grid, shapes: Sequence[Shape]) -> FloatArray:
     most = np.zeros(len(shapes))
     for high in (deep, last):
         run = (rows - home) / np.maximum(high, 1)
-        touched = np.where(cut == 0, np.ceil(run), np.floor(run) + 1 + home)  # runs begin within a row
+        within = (cut > 0) & (run % 1 > 0)  # runs begin and end within rows
+        touched = np.ceil(run) + within + home
         most = np.maximum(most, np.where(high > 0, np.minimum(np.where(high == 1, rows, touched), rows), 0))
     return np.asarray(most / (rows * np.maximum(bundles, 1)))
 

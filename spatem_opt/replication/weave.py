@@ -21,7 +21,11 @@ BoolArray = NDArray[np.bool_]
 
 
 def weave(
-    allocations: Sequence[Allocation], strips: int, architecture: Architecture, corner: Collection[int] = ()
+    allocations: Sequence[Allocation],
+    strips: int,
+    architecture: Architecture,
+    corner: Collection[int] = (),
+    ordered: Collection[int] = (),
 ) -> IntArray:
     """New tile of what every segment has at each tile; shape (segments, tiles).
 
@@ -33,6 +37,9 @@ def weave(
     architecture : Architecture
     corner : collection of int
         Segments that network inputs come in for: what tiles they leave free is at the corner's router if possible.
+    ordered : collection of int
+        Segments whose copies first take tiles that are free first: tiles change places only where the segment before
+        has the same layers, too. Copies then lie apart, and move more data.
     """
     per_tile, number = architecture.crossbars_per_tile, np.arange(architecture.tiles)
     order = walk(architecture, allocations[0].lanes)[::per_tile] // per_tile
@@ -40,15 +47,18 @@ def weave(
     dealt[np.lexsort((number, number % strips))] = number
     segment = np.array([own.segment for own in allocations])
     moves = np.empty((int(segment.max()) + 1, len(number)), dtype=np.int64)
+    before = np.zeros((0, len(number)), dtype=np.bool_)
     for s in range(len(moves)):
         held = np.array([_tiles(own, architecture) for own in allocations if own.segment == s])
-        kind = np.unique(held, axis=1, return_inverse=True)[1].ravel()
+        alike = np.concatenate([before, held]) if s in ordered else held
+        kind = np.unique(alike, axis=1, return_inverse=True)[1].ravel()
+        before = held
         target = dealt.copy()
-        for alike in range(int(kind.max()) + 1):
-            mine = np.flatnonzero(kind == alike)
+        for number_of_kind in range(int(kind.max()) + 1):
+            mine = np.flatnonzero(kind == number_of_kind)
             target[mine] = np.sort(dealt[mine])
         if s in corner:
-            _free_corner(target, held.any(axis=0), architecture)
+            _free_corner(target, np.logical_or.reduce(held), architecture)
         moves[s, order] = order[target]
     return moves
 

@@ -15,7 +15,7 @@ from spatem_opt.cost_model import OUTSIDE
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.mesh import Mesh
 from spatem_opt.placement import calm, flows, traffic
-from spatem_opt.placement.calm import _Crowd
+from spatem_opt.placement.calm import _Crowd, _meetings
 from spatem_opt.placement.traffic import Flows
 from spatem_opt.plan import assemble, calmed, problem_of
 from spatem_opt.scheduling import list_schedule
@@ -101,8 +101,24 @@ def test_two_busy_pairs_leave_the_router_they_share() -> None:
     bits = Flows(1, 8)
     bits.blocks[0, 0] = np.zeros((8, 8), dtype=np.float32)
     bits.blocks[0, 0][0, 2] = bits.blocks[0, 0][1, 3] = 100.0
-    place = calm(bits, np.zeros((1, 8), dtype=np.int64), np.array([100.0]), chip)
+    place = calm(bits, np.zeros((1, 8), dtype=np.int64), np.array([0.1]), chip)
     assert passed(chip, bits, 0, place).max() == 100.0
+
+
+def test_segments_keep_clear_of_routers_that_others_need_soon() -> None:
+    """What the first segment sends passes routers 0 and 1, and cannot move: the second one's pair leaves these."""
+    chip = Architecture(name="row", mesh_rows=1, mesh_cols=4, tiles_per_router=1)
+    bits = Flows(2, 4)
+    for segment in range(2):
+        bits.blocks[segment, segment] = np.zeros((4, 4), dtype=np.float32)
+        bits.blocks[segment, segment][0, 1] = 100.0
+    place = calm(bits, np.array([np.arange(4), np.zeros(4)], dtype=np.int64), np.array([0.1, 0.1]), chip)
+    assert (place[0] == np.arange(4)).all()
+    assert (passed(chip, bits, 0, place) + passed(chip, bits, 1, place)).max() == 100.0
+
+
+def test_segments_meet_within_half_a_bin() -> None:
+    assert _meetings(np.full(3, 10.0), 10).tolist() == [[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]]
 
 
 def test_blocks_are_the_table_cut_by_segments() -> None:

@@ -13,7 +13,13 @@ from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.network.builder import Builder
 from spatem_opt.replication.layout import column_blocks
 from spatem_opt.replication.parts import rectangles
-from spatem_opt.replication.shapes import Shape, shape_for_serial, shapes_for_serial, window_traffic
+from spatem_opt.replication.shapes import (
+    Shape,
+    fullest_part,
+    shape_for_serial,
+    shapes_for_serial,
+    window_traffic,
+)  # fmt: skip
 from spatem_opt.replication.ways import _block_pixels, blocks, column_counts, ways, windows_in_turn
 from spatem_opt.solution import MappingOption
 
@@ -56,6 +62,21 @@ def test_traffic_inside_a_copy(scheme: str, serial: int) -> None:
             assert inputs == pytest.approx(found[0])
         if shape.size == CHIP.crossbars_per_tile:
             assert bits == pytest.approx(found[1], rel=0.05)
+
+
+@pytest.mark.parametrize("scheme", ["im2col", "channel-split"])
+@pytest.mark.parametrize("serial", SERIAL)
+def test_the_fullest_part_reads_what_its_rows_need(scheme: str, serial: int) -> None:
+    """Also where the last strip is narrow and its parts are high: exact if cut between rows, else to two rows."""
+    grid = grid_of(scheme)
+    shapes = [s for s in shapes_for_serial(grid, serial, 8) if s.parts > 1 and s.size == 8]
+    for shape, share in zip(shapes, fullest_part(grid, shapes), strict=True):
+        rect = rectangles(grid, shape)
+        rows = np.zeros((shape.parts, len(grid.rows)), dtype=np.bool_)
+        for crossbar, top, bottom, _, _ in rect.tolist():
+            rows[crossbar // shape.size, top:bottom] = True
+        most = int(rows.sum(axis=1).max())
+        assert most <= round(share * len(grid.rows)) <= most + (0 if shape.cut == "rows" else 2)
 
 
 def test_more_strips_need_inputs_more_often_and_add_up_less() -> None:

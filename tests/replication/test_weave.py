@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.heuristic import Candidates, Setting
 from spatem_opt.plan import Plan, problem_of
-from spatem_opt.replication.layout import walk
+from spatem_opt.replication.layout import Allocation, interleaved, walk
 from spatem_opt.replication.places import overlapped
 from spatem_opt.replication.segments import Cuts
+from spatem_opt.replication.shapes import Shape
 from spatem_opt.replication.weave import weave
 from spatem_opt.scheduling import list_schedule
 
@@ -77,8 +80,43 @@ def test_the_schedule_takes_about_as_long_wherever_tiles_lie() -> None:
     assert latency["woven"] == pytest.approx(latency["in a row"], rel=0.05)
 
 
+CUTS = Cuts(np.arange(3), np.zeros(3, dtype=np.int64), 0.0, cycles=np.array([14.0, 16.0, 3.0]),
+            trail=np.array([4.0, 6.0, 1.0]))  # fmt: skip
+"""Paces 10, 10 and 2."""
+
+
 def test_segments_overlap_as_far_as_outputs_and_layers_allow() -> None:
-    """Paces 10, 10, 2 with trails 4, 6, 1: the second ends at 10 + 10 + 6; the third starts at 26, not at 20."""
-    cuts = Cuts(np.arange(3), np.zeros(3, dtype=np.int64), 0.0, cycles=np.array([14.0, 16.0, 3.0]),
-                trail=np.array([4.0, 6.0, 1.0]))  # fmt: skip
-    assert overlapped(cuts).tolist() == [14.0, 12.0, 1.0]
+    """The second ends at 10 + 10 + 6; the third starts at 26, not at 20."""
+    assert overlapped(CUTS, {1, 2}).tolist() == [14.0, 12.0, 1.0]
+
+
+def test_segments_with_copies_everywhere_wait_for_a_long_trail() -> None:
+    """The second starts at 14 and ends at 14 + 10 + 6, unless it is swift, or the trail is short."""
+    assert overlapped(CUTS, ()).tolist() == [14.0, 16.0, 3.0]
+    assert overlapped(CUTS, {1}).tolist() == [14.0, 12.0, 3.0]
+    short = replace(CUTS, cycles=CUTS.cycles + 1000)
+    assert overlapped(short, ()).tolist() == overlapped(short, {1, 2}).tolist()
+
+
+def test_ordered_copies_lie_on_tiles_of_the_same_layers_before() -> None:
+    """Two layers on a half of the tiles each, then one layer in four copies: the first two lie where the first was."""
+    free = np.arange(4) * CHIP.tiles // 4 * CHIP.crossbars_per_tile
+    quarter = Shape(1, 1, 1, 1, CHIP.tiles // 4 * CHIP.crossbars_per_tile, 1)
+    own = [Allocation(quarter, at, interleaved(4, len(at)), segment, lanes=2)
+           for at, segment in ((free[:2], 0), (free[2:], 0), (free, 1))]  # fmt: skip
+    half = CHIP.tiles // 2
+    moves = weave(own, 7, CHIP, ordered={1})
+    assert set(moves[1][:half].tolist()) == set(moves[0][:half].tolist())
+    assert set(weave(own, 7, CHIP)[1][:half].tolist()) != set(moves[0][:half].tolist())
+
+
+def test_the_corner_is_left_to_inputs_if_tiles_are_free() -> None:
+    """Of a layer on all tiles but six, the four of the corner's router are among these; nothing else changes."""
+    per_tile, used = CHIP.crossbars_per_tile, CHIP.tiles - 6
+    shape = Shape(1, 1, 1, 1, per_tile, 1)
+    own = [Allocation(shape, np.arange(used) * per_tile, interleaved(used, used), 0, lanes=2)]
+    tile = walk(CHIP, 2)[::per_tile] // per_tile
+    plain, moves = weave(own, 7, CHIP), weave(own, 7, CHIP, corner={0})
+    assert not set(range(CHIP.tiles_per_router)) & set(moves[0][tile[:used]].tolist())
+    assert sorted(moves[0].tolist()) == list(range(CHIP.tiles))
+    assert (plain != moves).sum() <= 2 * CHIP.tiles_per_router
