@@ -142,6 +142,7 @@ class Setting:
 
 MORE = (
     Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 1.0, woven=12),
+    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.6),
     Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
     Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
     Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
@@ -179,10 +180,10 @@ class Candidates:
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
-        if len(self.nodes) <= FEW_LAYERS:
+        if self.objective == "latency":
+            found = [*MORE, *found] if len(self.nodes) <= FEW_LAYERS else list(LARGE)
+        elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
-        elif self.objective == "latency":
-            found = list(LARGE)
         if self.objective == "latency":
             found += SHORT if self.burst else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []

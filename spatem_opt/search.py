@@ -39,8 +39,9 @@ HOPELESS, BESIDE = 1.2, 1.6
 """A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
 too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
 be twice too high: none is dropped."""
-FEW = 2
-"""Plans that are scheduled for the first answer of a network with many layers, if the first one has a solution."""
+FEW, SOME = 2, 5
+"""Plans that are scheduled for the first answer of a network with many layers, and with few, if the first one has a
+solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
 NEARBY = 10
@@ -207,15 +208,15 @@ class _Search:
         return self.objective == "latency" and self.latency_limit is None
 
     def _promising(self, settings: list[Setting], endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """The first plan at once, then the others in the order of their estimates.
+        """The first plan at once, then the others in the order of their estimates; for a first answer no more than a few.
 
-        For a first answer no more than a few, if there are many layers.
+        Of short inferences all: their estimates are the least certain.
         """
         plans = [(settings[0], self.candidates.segmented(settings[0]))]
         yield _name(settings[0]), partial(self._fresh, *plans[0]), settings[0]
         plans += [(setting, self.candidates.segmented(setting)) for setting in settings[1:]]
-        every = endless or self.candidates.burst > 0 or len(self.network.layers) <= FEW_LAYERS
-        number = len(plans) if every else FEW
+        number = FEW if len(self.network.layers) > FEW_LAYERS else SOME
+        number = len(plans) if endless or self.candidates.burst > 0 else number
         for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
             if plan is not None and (k < number or self.best is None):
                 yield _name(setting), partial(self._fresh, setting, plan), setting

@@ -83,11 +83,14 @@ def _passed(flows: Flows, pair: tuple[int, int], place: IntArray, architecture: 
 
 
 def _by_router(bits: FloatArray | SingleArray, tile: IntArray, architecture: Architecture) -> SingleArray:
-    """Columns, which lie at tiles, added up by router."""
-    order = np.argsort(tile, kind="stable")
-    router, first = np.unique(tile[order] // architecture.tiles_per_router, return_index=True)
+    """Columns, which lie at all tiles, or at one, added up by router."""
+    per_router = architecture.tiles_per_router
+    if len(tile) == architecture.tiles:
+        order = np.argsort(tile)
+        parts = [np.take(bits, order[k::per_router], axis=1) for k in range(per_router)]
+        return np.asarray(sum(parts[1:], start=parts[0]), dtype=np.float32)
     found = np.zeros((len(bits), architecture.mesh_rows * architecture.mesh_cols), dtype=np.float32)
-    found[:, router] = np.add.reduceat(bits[:, order], first, axis=1)
+    found[:, tile // per_router] = bits
     return found
 
 
@@ -145,12 +148,13 @@ class _Crowd:
         """Exchanges that seem to gain most, with some chance, as columns."""
         router = self.router
         way = self.mesh.ways((self.load / scale) ** (power - 1)).astype(np.float32)
-        own = (self.to * way[router] + self.by * way.T[router]).sum(axis=1)
+        back_way = np.ascontiguousarray(way.T)
+        own = np.einsum("ij,ij->i", self.to, way[router]) + np.einsum("ij,ij->i", self.by, back_way[router])
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
         here = router[looked]
-        there = self.to[looked] @ way.T + self.by[looked] @ way  # their cost at every router
-        back = way[here] @ self.to.T + way.T[here] @ self.by.T  # that of all others where they are
+        there = self.to[looked] @ back_way + self.by[looked] @ way  # their cost at every router
+        back = way[here] @ self.to.T + back_way[here] @ self.by.T  # that of all others where they are
         gain = own[looked, None] + own - there[:, router] - back
         gain[(kind[looked, None] != kind) | (router[looked, None] == router)] = 0.0
         gain *= self.random.random(gain.shape, dtype=np.float32)
