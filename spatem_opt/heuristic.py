@@ -218,6 +218,14 @@ class Candidates:
         width = self.architecture.contention_cycles
         return float(width) if width <= latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
 
+    @cached_property
+    def early(self) -> float:
+        """Cycles of traffic that network inputs may count on in inferences longer than those; 0 for throughput, where
+        inputs of one follow those of another."""
+        width = self.architecture.contention_cycles
+        long = latency(self.network, self.architecture).value > FEW_BINS * width
+        return EARLY * width if long and self.objective != "throughput" else 0.0
+
     @property
     def effort(self) -> int:
         """Variations that belong to the first answer."""
@@ -344,8 +352,7 @@ class Candidates:
     def _make_ways(self, slots: segments.IntArray, burst: float, corner: float) -> list[Ways]:
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
-        width = self.architecture.contention_cycles
-        early = EARLY * width if latency(self.network, self.architecture).value > FEW_BINS * width else burst
+        early = max(burst, self.early)
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
             more = (outside, gathered.get(index, 0), *((early, corner) if outside else (burst, CORNER)))
