@@ -208,9 +208,9 @@ class _Search:
         return self.objective == "latency" and self.latency_limit is None
 
     def _promising(self, settings: list[Setting], endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """The first plan at once, then the others in the order of their estimates; for a first answer no more than a few.
+        """The first plan at once, then the others in the order of their estimates.
 
-        Of short inferences all: their estimates are the least certain.
+        For a first answer no more than a few; of short inferences all, whose estimates are the least certain.
         """
         plans = [(settings[0], self.candidates.segmented(settings[0]))]
         yield _name(settings[0]), partial(self._fresh, *plans[0]), settings[0]

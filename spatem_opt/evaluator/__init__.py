@@ -20,6 +20,7 @@ from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, U
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Run, replay
 from spatem_opt.evaluator.reservations import (
     Reserved,
@@ -187,6 +188,7 @@ def _replayed(
     found += check_load("router", routers, arch.router_bits_per_cycle, arch.contention_cycles, latency)
     buffers = buffer_use(arch, network, runs)
     found += check_buffers(arch, buffers)
+    found += check_transfers(solution.transfers, runs, arch)
     facts = Facts(mesh, network, placed, runs, layer_runs, held, through.bits, ports, routers, buffers)
     result = summarize(facts, tuple(found))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))

@@ -21,6 +21,7 @@ FAMILIES: dict[str, str] = {
     "port": "buffer ports serve their bits with at most one bin waiting (M8)",
     "router": "routers serve their bits with at most one bin waiting (M8)",
     "buffer": "data produced and not yet consumed fits the buffers (M8)",
+    "transfers": "recorded transfers, if any, are what tiles subscribe to (M6)",
     "claims": "claimed values are the evaluated ones and claimed bounds do not exceed them",
 }
 

@@ -39,6 +39,8 @@ class Delivery:
     ----------
     tiles : int64 array, shape (tiles,)
         Subscribers, ascending; the outside is one more tile.
+    channels : int64 array, shape (tiles,)
+        How many each subscribes to.
     row_bits : int64 array, shape (tiles, rows)
         Subscribed bits of every row of pixels.
     first_use, arrival, last_use : int64 arrays, shape (tiles, rows)
@@ -48,6 +50,7 @@ class Delivery:
     """
 
     tiles: IntArray
+    channels: IntArray
     row_bits: IntArray
     first_use: IntArray
     arrival: IntArray
@@ -105,7 +108,7 @@ def replay(
     for index in range(len(network.nodes)):
         _add_host(state, index, layer_of.get(index))
     runs: list[Run] = []
-    unused: list[tuple[IntArray, IntArray, IntArray, IntArray] | None] = []
+    unused: list[Delivery | None] = []
     for index in range(len(network.nodes)):
         run = _run(state, index, layer_of.get(index))
         runs.append(run)
@@ -175,8 +178,8 @@ def _begins(order: IntArray, copy: IntArray, earliest: IntArray, ready: IntArray
     return found
 
 
-def _publish(state: Replay, index: int, run: Run) -> tuple[IntArray, IntArray, IntArray, IntArray] | None:
-    """Send a node's output: readers learn when it reaches them. Returns tiles, row bits, arrivals and traffic."""
+def _publish(state: Replay, index: int, run: Run) -> Delivery | None:
+    """Send a node's output: readers learn when it reaches them. Returns what is sent, as if never used."""
     node, read_by = state.network.nodes[index], state.read_by[index]
     if not read_by:
         return None
@@ -187,28 +190,24 @@ def _publish(state: Replay, index: int, run: Run) -> tuple[IntArray, IntArray, I
         ready = ready_times(node, reader, done, copy, copy_delay(reader, wanted, sent))
         state.ready[reader.node] = np.maximum(state.ready.get(reader.node, ready), ready)
     pixels = wanted.pixels.reshape(-1, node.height, node.width).sum(2)[wanted.kind]
-    row_bits = pixels * wanted.channels.sum(1)[:, None] * state.mesh.arch.activation_bits
-    return wanted.tiles, row_bits, first_arrivals(node, run.at, wanted, sent, done), sent.bits
+    channels = wanted.channels.sum(1)
+    row_bits = pixels * channels[:, None] * state.mesh.arch.activation_bits
+    arrival = first_arrivals(node, run.at, wanted, sent, done)
+    first, last = np.full(arrival.shape, NEVER), np.full(arrival.shape, -NEVER)
+    return Delivery(wanted.tiles, channels, row_bits, first, arrival, last, sent.bits)
 
 
-def _deliver(
-    state: Replay,
-    index: int,
-    run: Run,
-    sent: tuple[IntArray, IntArray, IntArray, IntArray] | None,
-    runs: list[Run],
-) -> Run:
+def _deliver(state: Replay, index: int, run: Run, sent: Delivery | None, runs: list[Run]) -> Run:
     """Add when rows are first and last used; all nodes have run by now."""
     if sent is None:
         return run
-    tiles, row_bits, arrival, bits = sent
-    first, last = np.full(arrival.shape, NEVER), np.full(arrival.shape, -NEVER)
+    first, last = sent.first_use, sent.last_use
     for reader in state.read_by[index]:
         where, begin, end = _uses(reader, runs[reader.node], state.network.nodes[index].height)
-        place = np.searchsorted(tiles, where)
+        place = np.searchsorted(sent.tiles, where)
         first[place] = np.minimum(first[place], begin)
         last[place] = np.maximum(last[place], end)
-    return Run(run.at, run.begin, run.end, run.done, Delivery(tiles, row_bits, first, arrival, last, bits))
+    return Run(run.at, run.begin, run.end, run.done, sent)
 
 
 def _uses(reader: Reader, run: Run, height: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.solution import Placement, Solution
-from tests.evaluator.brute import Brute
+from tests.evaluator.brute import OUTSIDE, Brute
 from tests.evaluator.generate import solution
 
 seeds = st.integers(0, 10**9)
@@ -35,6 +35,28 @@ def test_times(seed: int) -> None:
     assert fast.nodes is not None
     assert fast.nodes.start.tolist() == [min(s.begin for s in spans.values()) for spans in slow.spans]
     assert fast.nodes.end.tolist() == [max(s.done for s in spans.values()) for spans in slow.spans]
+
+
+@few
+@given(seeds)
+def test_recorded_transfers(seed: int) -> None:
+    """The right table is found right; a row less, or a pixel more, is not."""
+    generated, fast, _, slow = both(seed)
+    rows = sorted(
+        (p, tile, len(slow.pixels[p, tile]), len(channels))
+        for (p, tile), channels in slow.channels.items()
+        if tile != OUTSIDE and channels and slow.pixels[p, tile]
+    )
+    names = ("producer", "tile", "pixels", "channels")
+
+    def families(table: np.ndarray[Any, Any]) -> set[str]:
+        sent = dict(zip(names, table.T, strict=True))
+        return set(evaluate(replace(generated, transfers=sent)).families)
+
+    table, known = np.array(rows, dtype=np.int64), set(fast.families)
+    assert families(table) == known
+    assert families(table[1:]) == families(table + np.array([0, 0, 1, 0])) == known | {"transfers"}
+    assert families(np.concatenate([table, table[:1]])) == known | {"transfers"}
 
 
 @few

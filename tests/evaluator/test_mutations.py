@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,8 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("router", "narrow", unclaimed(lambda s: with_chip(relaxed(s), router_bits_per_cycle=3, contention_cycles=3))),
     ("buffer", "chip", lambda s: with_chip(s, buffer_bits=31)),
     ("buffer", "tile", lambda s: with_chip(s, buffer_bits=63, buffer_scope="tile")),
+    ("transfers", "nothing recorded", lambda s: replace(s, transfers=recorded())),
+    ("transfers", "to a tile that reads nothing", lambda s: replace(s, transfers=recorded((0, 1, 1, 1)))),
     ("claims", "latency", claim(latency=42)),
     ("claims", "period", claim(period=20)),
     ("claims", "communication", claim(communication=111)),
@@ -85,6 +88,12 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("claims", "bound that is no number", claim(bound="43")),
     ("claims", "unknown objective", claim(objective="beauty")),
 ]
+
+
+def recorded(*rows: tuple[int, int, int, int]) -> dict[str, np.ndarray[Any, Any]]:
+    """A table of transfers."""
+    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return dict(zip(("producer", "tile", "pixels", "channels"), table.T, strict=True))
 
 
 def relaxed(solution: Solution) -> Solution:
