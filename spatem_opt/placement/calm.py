@@ -16,7 +16,7 @@ SingleArray = NDArray[np.float32]
 
 POWERS = (4, 8, 16)
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
-ROUNDS, IDLE = 25, 3
+ROUNDS, IDLE = 40, 3
 """Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
 QUIET = 0.85
 """Share of what routers pass within a segment's time that loads may take: where all are below nothing is to be gained.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -14,7 +14,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.congestion import calmed, loads, serve
-from spatem_opt.replication.layout import Allocation, column_blocks
+from spatem_opt.replication.layout import Allocation, column_blocks, unit
 from spatem_opt.replication.segments import Cuts
 from spatem_opt.replication.shapes import Shape, nearer_shape
 from spatem_opt.replication.shelves import CELLS
@@ -147,17 +147,22 @@ def _laid_down(
 ) -> tuple[list[Shape], list[IntArray]] | None:  # fmt: skip
     """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
     per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
-    pairs = zip(grids, shapes, strict=True)
-    nearer = [nearer_shape(grid, shape, per_tile) if exchange else shape for grid, shape in pairs]
-    no_larger = [new if new.crossbars <= old.crossbars else old for new, old in zip(nearer, shapes, strict=True)]
+    nearer, no_larger = (
+        [
+            nearer_shape(grid, own, per_tile, larger=larger) if exchange else own
+            for grid, own in zip(grids, shapes, strict=True)
+        ]
+        for larger in (True, False)
+    )
     feeds, parts = strips.feeds(network), regions(plan, architecture)
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
         free = _corner_free(layers, feeds, parts[segment], architecture)
-        for region, wanted in product((free, parts[segment]), (nearer, no_larger)):
-            for own in layers.tolist():  # those laid down before keep the shapes they have
-                shapes[own] = wanted[own]
+        for region, more in product((free, parts[segment]), (True, False)):
+            spare = int(np.diff(region)[0]) if more else 0
+            for own, shape in _wanted(layers, nearer, no_larger, counts, per_tile, spare):
+                shapes[own] = shape  # those laid down before keep the shapes they have
             places = strips.arrange(layers, counts, shapes, positions, feeds, region, architecture, number, lanes)
             if places is not None:
                 break
@@ -166,6 +171,24 @@ def _laid_down(
         for layer, place in zip(layers, places, strict=True):
             positions[layer] = place
     return shapes, positions
+
+
+def _wanted(
+    layers: IntArray, nearer: Sequence[Shape], no_larger: Sequence[Shape], counts: Sequence[tuple[int, int]],
+    per_tile: int, room: int,
+) -> Iterator[tuple[int, Shape]]:  # fmt: skip
+    """Shape of every layer of a segment: the nearer one of as many as there are crossbars for, least growth first."""
+
+    def need(shape: Shape, layer: int) -> int:
+        own, copies = unit(shape.crossbars, per_tile), counts[layer][0] * counts[layer][1]
+        return copies // own.copies * own.room + copies % own.copies * shape.crossbars
+
+    growth = {layer: need(nearer[layer], layer) - need(no_larger[layer], layer) for layer in layers.tolist()}
+    left = room - sum(need(no_larger[layer], layer) for layer in growth)
+    for layer, more in sorted(growth.items(), key=lambda item: item[1]):
+        fits = more <= left
+        left -= more if fits else 0
+        yield layer, nearer[layer] if fits else no_larger[layer]
 
 
 def _pace(option: Ways, way: int, grid: Grid) -> int:

@@ -59,9 +59,10 @@ ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128]
 """Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
 MORE_PARTS = 1.12
 """Times the fewest parts that other widths may lead to."""
-MORE, MORE_TRAFFIC = 1 / 16, 1.15
-"""Crossbars that a copy in one part may take more for better groups, and times the inputs and partial sums that it may
-move in several: up to there the latency of plans is the same to a tenth of a percent."""
+MORE, MORE_TRAFFIC = 1 / 16, (1.15, 1.4)
+"""Crossbars that a copy may take more for better groups, and times the inputs and partial sums that it may move in
+several parts: if possible no more than the first, up to where the latency of plans is the same to a tenth of a percent.
+"""
 TIGHT = 0.005
 """Excess that too few free slots may cost a grid in one part: its bound is often so low that nothing comes near it."""
 HOMES = {"rows": -1, "runs": 0, "homes": HOME_ROWS}
@@ -115,33 +116,38 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
 
 
 @lru_cache(maxsize=4096)
-def nearer_shape(grid: Grid, shape: Shape, per_tile: int) -> Shape:
+def nearer_shape(grid: Grid, shape: Shape, per_tile: int, *, larger: bool = True) -> Shape:
     """A shape whose groups can be near their bound: ``shape`` itself if it is one, or if there is none like it.
 
-    A grid in one part takes a few crossbars more, one in several is cut into strips of another width. That takes no
-    more parts or slots and moves hardly more data: of all such shapes the one that moves most like ``shape`` is taken,
-    if possible with the same cut.
+    A grid in several parts is cut into strips of another width, which takes no more slots and hardly moves more data:
+    of all such shapes the one that moves most like ``shape`` is taken, if possible with as few crossbars and the same
+    cut. A few crossbars more help as well, a grid in one part only these; but none are taken without ``larger``.
     """
     if grid.option.storage == "filled" or grid.exists is not None or shape.crossbars == shape.bundles:
         return shape
-    if near_bound(grid, [shape])[0]:
+    own_distance = int(distance(grid, [shape])[0])
+    if own_distance == 0:
         return shape
     if shape.parts == 1:
-        most = min(per_tile, shape.serial * shape.size, shape.size + max(1, int(MORE * shape.size)))
+        most = min(per_tile, shape.serial * shape.size, shape.size + larger * max(1, int(MORE * shape.size)))
         found = [replace(shape, size=size) for size in range(shape.size + 1, most + 1)]
     else:
+        most = shape.parts + larger * int(MORE * shape.parts)
         found = [
             own
             for cut in CUTS
             for cuts in [_cuts(grid, shape.serial, shape.size, cut)]
-            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[0] <= shape.parts))
+            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[0] <= most))
         ]
-    found = [own for own, near in zip(found, near_bound(grid, found), strict=True) if near]
-    traffic = np.stack(window_traffic(grid, [shape, *found], per_tile))
+    far, traffic = distance(grid, found), np.stack(window_traffic(grid, [shape, *found], per_tile))
     more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
-    ranked = [(own.cut != shape.cut, times, own) for own, times in zip(found, more.tolist(), strict=True)]
-    allowed = [item for item in ranked if item[1] <= MORE_TRAFFIC]
-    return min(allowed, key=lambda item: item[:2])[2] if allowed else shape
+    little, most_traffic = MORE_TRAFFIC
+    ranked = [
+        ((times > little, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
+        for own, way_off, times in zip(found, far.tolist(), more.tolist(), strict=True)
+        if way_off < own_distance and times <= (most_traffic if own_distance > 1 else little)
+    ]
+    return min(ranked, key=lambda item: item[0])[1] if ranked else shape
 
 
 def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
@@ -180,14 +186,18 @@ def _shapes(grid: Grid, size: int, cut: str, cuts: Cuts, which: IntArray) -> lis
     return [Shape(grid.weights.groups, n, w, g, size, m, cut) for n, w, g, m in zip(*columns, strict=True)]
 
 
-def near_bound(grid: Grid, shapes: Sequence[Shape]) -> NDArray[np.bool_]:
-    """Whether groups can be about as near their bound as is asked for, or in one part, as near as they ever can."""
+def distance(grid: Grid, shapes: Sequence[Shape]) -> IntArray:
+    """How far from their bound groups must be: 0 or 1 if within the values of ``CLOSE``, else 2.
+
+    In one part, as near as they ever can be is near enough.
+    """
     table = np.array([(s.size, s.width, s.deep, s.parts, s.serial) for s in shapes], dtype=np.int64).reshape(-1, 5)
     home = np.array([HOMES[shape.cut] for shape in shapes], dtype=np.int64)
     size, width, deep, parts, slots = table.T
     extent = len(grid.rows), len(grid.cols), row_sections(grid)
     over, loose = excess(extent, unit_costs(grid), (size, width, deep, parts, slots), home)
-    return np.asarray(over <= np.where(parts == 1, np.maximum(CLOSE, loose + TIGHT), CLOSE))
+    ever = np.where(parts == 1, loose + TIGHT, 0.0)
+    return np.asarray(sum((over > np.maximum(close, ever)).astype(np.int64) for close in CLOSE))
 
 
 def unit_costs(grid: Grid) -> tuple[int, int]:

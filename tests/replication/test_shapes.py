@@ -200,9 +200,18 @@ def test_shapes_far_from_their_bound_are_exchanged(shape: Shape, rows: int, cols
     other = nearer_shape(grid, shape, 96)
     assert chosen_gap(grid, other) <= 0.03 < chosen_gap(grid, shape)
     assert other.serial <= shape.serial
-    assert other.parts <= shape.parts
-    assert other.crossbars <= (shape.crossbars if shape.parts > 1 else shape.crossbars + 2)
+    assert other.parts <= shape.parts + shape.parts // 16
+    assert other.crossbars <= shape.crossbars + max(2, shape.crossbars // 16)
     assert nearer_shape(grid, other, 96) == other
+
+
+@pytest.mark.parametrize("shape", [Shape(1, 98, 131, 25, 96, 28, "runs"), Shape(1, 1, 16, 1, 32, 11)])
+def test_without_a_crossbar_to_spare_only_parts_are_cut_otherwise(shape: Shape) -> None:
+    grid = big_grid(512, 512) if shape.parts > 1 else big_grid(22, 16)
+    other = nearer_shape(grid, shape, 96, larger=False)
+    assert other.crossbars <= shape.crossbars
+    assert (other == shape) == (shape.parts == 1)
+    assert (chosen_gap(grid, other) < chosen_gap(grid, shape)) == (shape.parts > 1)
 
 
 @settings(max_examples=80, deadline=None)
@@ -212,16 +221,16 @@ def test_exchanged_shapes_cover_the_grid_and_take_hardly_more(seed: int) -> None
     shape = random_shape(rng, grid, chip)
     assume(shape is not None)
     assert shape is not None
-    other = nearer_shape(grid, shape, chip.crossbars_per_tile)
+    larger = bool(rng.integers(2))
+    other = nearer_shape(grid, shape, chip.crossbars_per_tile, larger=larger)
     crossbar = crossbar_of(grid, other)[existing(grid)]
     assert crossbar.min() >= 0
     assert crossbar.max() < other.crossbars
     assert np.bincount(crossbar).max() <= max(other.serial, shape.serial)
     assert other.bundles == shape.bundles
     assert other.serial <= shape.serial
-    assert other.size <= shape.size + max(1, shape.size // 16)
-    if shape.parts > 1:
-        assert other.crossbars <= shape.crossbars
+    assert other.size <= shape.size + larger * max(1, shape.size // 16)
+    assert other.parts <= shape.parts + larger * (shape.parts // 16)
 
 
 @pytest.mark.parametrize(
