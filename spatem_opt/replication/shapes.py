@@ -142,11 +142,13 @@ def nearer_shape(grid: Grid, shape: Shape, per_tile: int, *, larger: bool = True
     far, traffic = distance(grid, found), np.stack(window_traffic(grid, [shape, *found], per_tile))
     more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
     little, most_traffic = MORE_TRAFFIC
+    apart = [per_tile // own.crossbars < per_tile // shape.crossbars for own in found]  # fewer copies share a tile
     ranked = [
-        ((times > little, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
-        for own, way_off, times in zip(found, far.tolist(), more.tolist(), strict=True)
-        if way_off < own_distance and times <= (most_traffic if own_distance > 1 else little)
+        ((times > little or alone, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
+        for own, alone, way_off, times in zip(found, apart, far.tolist(), more.tolist(), strict=True)
+        if way_off < own_distance and times <= most_traffic
     ]
+    ranked = [item for item in ranked if own_distance > 1 or not item[0][0]]
     return min(ranked, key=lambda item: item[0])[1] if ranked else shape
 
 
