@@ -12,14 +12,12 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
+from shipped import SHIPPED
+
 from spatem_opt import load_architecture, load_network, solve
 from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.bounds import latency
 
-NETWORKS = (
-    "lenet5", "cifar10", "alexnet", "vgg13", "vgg16", "squeezenet", "googlenet", "inception_v3", "resnet18", "resnet34",
-    "resnet50", "resnet101", "resnet152", "densenet121", "mobilenet_v2",
-)  # fmt: skip
 CHIPS = ("ou-isaac", "ou-isaac-7x7")
 
 
@@ -48,7 +46,7 @@ def main() -> None:
         gaps = []
         with ProcessPoolExecutor(args.workers) as pool:
             run = partial(improvement, chip=chip, seconds=args.time_limit)
-            for name, found in zip(NETWORKS, pool.map(run, NETWORKS), strict=True):
+            for name, found in zip(SHIPPED, pool.map(run, SHIPPED), strict=True):
                 if found is None:
                     continue
                 first, later, bound, term = found

@@ -15,7 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from shipped import SHIPPED
+
 SPATEM = [str(Path(sys.executable).parent / "spatem")]
+FIRST = ["--method", "heuristic", "--time-limit", "0"]
 LONG_CHAIN = """
 from spatem_opt import load_architecture, solve
 from spatem_opt.network.builder import chain
@@ -45,6 +48,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], str]]:
         "evaluate resnet50 (call)": ([*run, EVALUATE, solution], "<= 1 s"),
         "solve vgg16": ([*SPATEM, "solve", "vgg16", "-o", str(folder / "vgg16.json")], "<= 10 s"),
         "chain of 2000 layers": ([*run, LONG_CHAIN], "<= 60 s"),
+        **{f"first solution of {name}": ([*SPATEM, "solve", name, *FIRST], "<= 10 s, <= 1 GB") for name in SHIPPED},
     }
 
 
