@@ -101,8 +101,14 @@ def search(
     """
     begun = time.monotonic()
     run = _Search(network, architecture, objective, method, seed, latency_limit)
-    for name, make, setting in run.planners(endless=stop is not None):
-        if stop is not None and (run.best is not None or run.varied) and stop():
+    planners = run.planners(endless=stop is not None)
+
+    def ended() -> bool:
+        return stop is not None and (run.best is not None or run.varied) and stop()
+
+    while not ended():  # also before others are planned, to tell which is next
+        name, make, setting = next(planners, ("", None, None))
+        if make is None or ended():
             return
         if progress is not None:
             progress(name + (f", best so far {run.best}" if run.best is not None else ""))
