@@ -17,6 +17,7 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan, calmed, dealt, problem_of
 from spatem_opt.replication import pipeline, places, segments
 from spatem_opt.replication.layout import lane_counts
+from spatem_opt.replication.shapes import LITTLE_MORE, MUCH_MORE
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import CORNER, Ways, ways
 from spatem_opt.solution import MappingOption
@@ -31,6 +32,8 @@ PRICES = {
     "balanced": (0.3, 0.1, 1.0, 3.0),
 }
 """Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
+TRAFFIC = {"latency": MUCH_MORE, "throughput": LITTLE_MORE}
+"""Times the traffic that shapes may take for better groups; none where communication counts."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 ALIGNED = MappingOption("channel-split")
@@ -278,10 +281,10 @@ class Candidates:
 
     def place(self, cuts: segments.Cuts, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
-        fast = self.objective in ("latency", "throughput")  # exchanged shapes may move more data
+        fast = self.objective in ("latency", "throughput")
         placed = places.allocate(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            self._lanes(setting) if fast else (0,), setting.woven, exchange=fast,
+            self._lanes(setting) if fast else (0,), setting.woven, TRAFFIC.get(self.objective, 0.0),
         )  # fmt: skip
         if placed is None:
             return None

@@ -16,7 +16,7 @@ from spatem_opt.replication import strips
 from spatem_opt.replication.congestion import calmed, loads, serve
 from spatem_opt.replication.layout import Allocation, column_blocks, unit
 from spatem_opt.replication.segments import Cuts
-from spatem_opt.replication.shapes import Shape, nearer_shape
+from spatem_opt.replication.shapes import LITTLE_MORE, Shape, nearer_shape
 from spatem_opt.replication.shelves import CELLS
 from spatem_opt.replication.ways import Ways, windows_in_turn
 from spatem_opt.replication.weave import weave
@@ -66,8 +66,7 @@ def allocate(
     number: int = 0,
     lanes: Sequence[int] = (0,),
     woven: int = 0,
-    *,
-    exchange: bool = True,
+    traffic: float = LITTLE_MORE,
 ) -> Laid | None:
     """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
 
@@ -79,8 +78,8 @@ def allocate(
     With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
     (:func:`~spatem_opt.replication.weave.weave`), with copies ordered by when tiles are free, or not.
 
-    With ``exchange``, shapes whose groups could not be near their bound are exchanged for others like them
-    (:func:`nearer_shape`), those that are larger only where a segment's crossbars suffice.
+    Shapes whose groups could not be near their bound are exchanged for others like them that move up to ``traffic``
+    times as much (:func:`nearer_shape`; 0: none are), larger ones only where a segment's crossbars suffice.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
@@ -97,7 +96,7 @@ def allocate(
     best: Laid | None = None
     for number_of_lanes in lanes:
         laid = _laid_down(
-            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, exchange
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, traffic
         )
         if laid is None:
             continue
@@ -108,7 +107,7 @@ def allocate(
         for ordered in orders:
             moves = weave(found, woven, architecture, inward, ordered) if woven else None
             cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
-            if exchange and len(plan.cycles):
+            if traffic and len(plan.cycles):
                 busy = loads(network, architecture, chosen, counts, found, moves)
                 lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
                 cycles = serve(calmed(busy) if woven else busy, lasts, architecture)
@@ -143,13 +142,13 @@ def overlapped(plan: Cuts, swift: Collection[int]) -> FloatArray:
 
 def _laid_down(
     plan: Cuts, grids: Sequence[Grid], shapes: Sequence[Shape], counts: Sequence[tuple[int, int]],
-    network: Network, architecture: Architecture, number: int, lanes: int, exchange: bool,
+    network: Network, architecture: Architecture, number: int, lanes: int, traffic: float,
 ) -> tuple[list[Shape], list[IntArray]] | None:  # fmt: skip
     """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
     per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
     nearer, no_larger = (
         [
-            nearer_shape(grid, own, per_tile, larger=larger) if exchange else own
+            nearer_shape(grid, own, per_tile, traffic, larger=larger) if traffic else own
             for grid, own in zip(grids, shapes, strict=True)
         ]
         for larger in (True, False)

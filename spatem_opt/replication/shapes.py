@@ -59,10 +59,11 @@ ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128]
 """Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
 MORE_PARTS = 1.12
 """Times the fewest parts that other widths may lead to."""
-MORE, MORE_TRAFFIC = 1 / 16, (1.15, 1.4)
-"""Crossbars that a copy may take more for better groups, and times the inputs and partial sums that it may move in
-several parts: if possible no more than the first, up to where the latency of plans is the same to a tenth of a percent.
-"""
+MORE = 1 / 16
+"""Crossbars that a copy may take more for better groups."""
+LITTLE_MORE, MUCH_MORE = 1.15, 1.4
+"""Times the inputs and partial sums that it may move in several parts: up to the first, the latency of plans stays the
+same, to a tenth of a percent; up to the second for latency alone, where nothing less helps."""
 TIGHT = 0.005
 """Excess that too few free slots may cost a grid in one part: its bound is often so low that nothing comes near it."""
 HOMES = {"rows": -1, "runs": 0, "homes": HOME_ROWS}
@@ -116,7 +117,9 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
 
 
 @lru_cache(maxsize=4096)
-def nearer_shape(grid: Grid, shape: Shape, per_tile: int, *, larger: bool = True) -> Shape:
+def nearer_shape(
+    grid: Grid, shape: Shape, per_tile: int, most_traffic: float = MUCH_MORE, *, larger: bool = True
+) -> Shape:
     """A shape whose groups can be near their bound: ``shape`` itself if it is one, or if there is none like it.
 
     A grid in several parts is cut into strips of another width, which takes no more slots and hardly moves more data:
@@ -141,10 +144,9 @@ def nearer_shape(grid: Grid, shape: Shape, per_tile: int, *, larger: bool = True
         ]
     far, traffic = distance(grid, found), np.stack(window_traffic(grid, [shape, *found], per_tile))
     more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
-    little, most_traffic = MORE_TRAFFIC
     apart = [per_tile // own.crossbars < per_tile // shape.crossbars for own in found]  # fewer copies share a tile
     ranked = [
-        ((times > little or alone, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
+        ((times > LITTLE_MORE or alone, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
         for own, alone, way_off, times in zip(found, apart, far.tolist(), more.tolist(), strict=True)
         if way_off < own_distance and times <= most_traffic
     ]
