@@ -20,6 +20,7 @@ from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.shapes import LITTLE_MORE, MUCH_MORE
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import CORNER, Ways, ways
+from spatem_opt.scheduling.problem import Problem
 from spatem_opt.solution import MappingOption
 
 IntArray = NDArray[np.int64]
@@ -293,14 +294,14 @@ class Candidates:
             "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
         )
 
-    def ready(self, plan: Plan, setting: Setting) -> Plan:
-        """The plan as it is to be scheduled: for latency, if segments take turns, with its routers relieved and its
-        windows dealt out.
+    def ready(self, plan: Plan, setting: Setting) -> tuple[Plan, Problem]:
+        """The plan as it is to be scheduled, and its problem: for latency, if segments take turns, with its routers
+        relieved and its windows dealt out.
 
         Not with very many layers, whose segments would take longer to relieve than to plan.
         """
         if self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
-            return plan
+            return plan, problem_of(plan, self.network, self.architecture)
         plan = calmed(plan, self.network, self.architecture)
         return dealt(plan, problem_of(plan, self.network, self.architecture))
 

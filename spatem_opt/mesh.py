@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from spatem_opt.architecture import Architecture
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+Float = TypeVar("Float", NDArray[np.float32], NDArray[np.float64])
 
 
 class Mesh:
@@ -45,13 +48,13 @@ class Mesh:
         load[np.arange(len(y)), :, x] += np.matmul(source.sum(axis=2)[:, None], along_y)[:, 0]
         return np.asarray(load.reshape(len(y), -1))
 
-    def ways(self, weight: FloatArray) -> FloatArray:
+    def ways(self, weight: Float) -> Float:
         """Sum of the routers' weights on the way from each to each; shape (routers, routers)."""
         table = weight.reshape(self.rows, self.cols)
-        along_x = self._along_x @ table.T  # [from x, to x, y]
-        along_y = self._along_y @ table  # [from y, to y, x]
+        along_x = self._along_x.astype(weight.dtype) @ table.T  # [from x, to x, y]
+        along_y = self._along_y.astype(weight.dtype) @ table  # [from y, to y, x]
         found = along_x.transpose(2, 0, 1)[:, :, None, :] + along_y[:, None, :, :]
-        return np.asarray(found.reshape(len(weight), -1))
+        return np.ascontiguousarray(found).reshape(len(weight), -1)
 
     def loads(self, bits: FloatArray) -> FloatArray:
         """Load of every router; ``bits`` by sending and receiving router."""

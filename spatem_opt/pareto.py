@@ -144,11 +144,12 @@ def front(
             if progress is not None:
                 progress(f"{name}, {len(undominated(found, _values))} points so far")
             plan = make()
-            made = None if plan is None else finish(plan, network, architecture)
-            if plan is not None and made is not None:
+            problem = None if plan is None else problem_of(plan, network, architecture)
+            made = None if plan is None else finish(plan, network, architecture, problem=problem)
+            if plan is not None and problem is not None and made is not None:
                 found = _pruned([*found, _point(name, *made)])
                 if found[-1].solution is not None:
-                    made = finish(improved(plan, problem_of(plan, network, architecture)), network, architecture)
+                    made = finish(improved(plan, problem), network, architecture)
                     found = found if made is None else _pruned([*found, _point(f"{name}, moved", *made)])
             late = time_limit is not None and time.monotonic() - begun > time_limit
             if interrupted(0) or (late and found):

@@ -138,14 +138,15 @@ def calmed(plan: Plan, network: Network, architecture: Architecture) -> Plan:
     return replace(plan, moves=calm(flows(problem, segment, by_tile=True), np.array(kinds), lasts, chip, plan.moves))
 
 
-def dealt(plan: Plan, problem: Problem) -> Plan:
-    """The same plan with windows dealt out by when copies' crossbars are free; the same object if none moves."""
+def dealt(plan: Plan, problem: Problem) -> tuple[Plan, Problem]:
+    """The same plan with windows dealt out by when copies' crossbars are free; the same objects if none moves."""
     before = [allocation.split for allocation in plan.allocations]
     splits = deal(problem, before, plan.segment)
     if all(split is old for split, old in zip(splits, before, strict=True)):
-        return plan
+        return plan, problem
     pairs = zip(plan.allocations, splits, strict=True)
-    return replace(plan, allocations=[replace(allocation, split=split) for allocation, split in pairs])
+    allocations = [replace(allocation, split=split) for allocation, split in pairs]
+    return replace(plan, allocations=allocations), problem.at_other_times(chunks(plan.grids, allocations))
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:

@@ -112,21 +112,21 @@ def search(
             return
         if progress is not None:
             progress(name + (f", best so far {run.best}" if run.best is not None else ""))
-        plan = make()
-        made = None if plan is None else finish(plan, network, architecture, run.limit)
+        plan, problem = make() or (None, None)
+        made = None if plan is None else finish(plan, network, architecture, run.limit, problem)
         better = run.tell(setting, made, plan)
-        if plan is None or made is None:
+        if plan is None or problem is None or made is None:
             continue
         yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, plan, setting)
         if better and objective in PRICED and method not in BASELINES:
-            moved = improved(plan, problem_of(plan, network, architecture))
+            moved = improved(plan, problem)
             made = finish(moved, network, architecture, run.limit)
             if run.tell(setting, made, moved) and made is not None:
                 name = f"{name}, moved"
                 yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, moved, setting)
 
 
-Planner = Callable[[], Plan | None]
+Planner = Callable[[], tuple[Plan, Problem] | None]
 
 
 class _Search:
@@ -277,13 +277,15 @@ class _Search:
             yield replace(setting, price=fast, weights=weights)
             few, many = (first, many) if self.fits else (few, first)
 
-    def _fresh(self, setting: Setting, plan: Plan | None = None) -> Plan | None:
+    def _fresh(self, setting: Setting, plan: Plan | None = None) -> tuple[Plan, Problem] | None:
         """The plan of a setting, made now or before; None if another setting led to it before (or none does)."""
         if setting.steady:
-            plan = self._plain(partial(self.candidates.steady, setting))
-            plan = None if plan is None else relieved(plan, problem_of(plan, self.network, self.architecture))
-            crowded = plan is not None and self.goal is not None and (plan.span or 0) >= self.goal
-            return None if crowded else plan
+            made = self._plain(partial(self.candidates.steady, setting))
+            if made is None:
+                return None
+            plan = relieved(*made)
+            crowded = self.goal is not None and (plan.span or 0) >= self.goal
+            return None if crowded else (plan, problem_of(plan, self.network, self.architecture))
         plan = self.candidates.segmented(setting) if plan is None else plan
         certain = self.goal is not None and not self.candidates.effort
         most = (BESIDE if setting.side_by_side else HOPELESS) * (self.goal or 0) if certain else None
@@ -292,11 +294,12 @@ class _Search:
             return None
         return self.candidates.ready(plan, setting)
 
-    def _plain(self, make: Callable[[], Plan | None]) -> Plan | None:
+    def _plain(self, make: Callable[[], Plan | None]) -> tuple[Plan, Problem] | None:
         """A plan of another maker, None if it was made before or cannot be fast enough."""
         plan = make()
         late = plan is not None and self.goal is not None and plan.busiest >= self.goal
-        return None if self._known(plan) or late else plan
+        unfit = self._known(plan) or late
+        return None if plan is None or unfit else (plan, problem_of(plan, self.network, self.architecture))
 
     def _known(self, plan: Plan | None) -> bool:
         """Whether a plan was made before, or is none; what is told next is about it."""

@@ -20,9 +20,9 @@ def recorded(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> Made:
     made: Made = []
     finish = module.finish
 
-    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, **more: Any) -> Any:
+    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, *more: Any) -> Any:
         made.append((plan, limit))
-        return None if fails else finish(plan, network, chip, limit, **more)
+        return None if fails else finish(plan, network, chip, limit, *more)
 
     monkeypatch.setattr(module, "finish", noted)
     return made

@@ -104,9 +104,9 @@ def _use(
     plan = candidates.place(cuts, setting)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
-    plan = candidates.ready(plan, setting)
+    plan, problem = candidates.ready(plan, setting)
     limit = found.value if candidates.objective == "latency" else None
-    done = finish(plan, candidates.network, candidates.architecture, limit, stop=limits.stop)
+    done = finish(plan, candidates.network, candidates.architecture, limit, problem, limits.stop)
     if done is None and limits.stopped:
         return found, interrupted
     if done is None or measure(done[1], candidates.objective) >= found.value:

@@ -14,15 +14,15 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 SingleArray = NDArray[np.float32]
 
-POWERS = (4, 8, 16)
-"""What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest."""
-ROUNDS, IDLE = 40, 3
-"""Rounds of exchanges for each power, at most; rounds without one after which the next power's turn comes."""
+POWERS, ROUNDS, IDLE = (4, 8, 16), (20, 40, 40), 3
+"""What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest;
+rounds of exchanges for each at most; rounds without one after which the next power's turn comes."""
 QUIET = 0.85
 """Share of what routers pass within a segment's time that loads may take: where all are below nothing is to be gained.
 """
-LOOKED, TRIED, TAKEN = 48, 32, 6
-"""Tiles of a round that look for a partner; exchanges whose loads are computed; exchanges made, at most."""
+LOOKED, MET, TRIED, TAKEN = 64, 0.2, 32, 6
+"""Tiles of a round that look for a partner; share of all tiles among which they do; exchanges whose loads are computed;
+exchanges made, at most."""
 
 
 def calm(
@@ -54,15 +54,17 @@ def calm(
     place = np.tile(np.arange(flows.places), (flows.segments, 1)) if place is None else place.copy()
     meets = _meetings(lasts, architecture.contention_cycles)
     budget = QUIET * architecture.router_bits_per_cycle * (meets @ lasts)
-    passed = {pair: _passed(flows, pair, place, architecture) for pair in flows.blocks}
+    passed: dict[tuple[int, int], FloatArray] = {}
     for segment in range(flows.segments):
         crowd = _Crowd(flows, segment, place, architecture)
-        for pair, load in passed.items():
-            if segment not in pair and pair[0] != OUTSIDE:
-                crowd.load += meets[segment, pair[0]] * load
+        for pair in flows.blocks:
+            if segment not in pair and pair[0] != OUTSIDE and meets[segment, pair[0]] > 0:
+                if pair not in passed:
+                    passed[pair] = _passed(flows, pair, place, architecture)
+                crowd.load += meets[segment, pair[0]] * passed[pair]
         crowd.relieve(kinds[segment], float(budget[segment]))
         place[segment] = crowd.tile
-        passed |= {pair: _passed(flows, pair, place, architecture) for pair in passed if segment in pair}
+        passed = {pair: load for pair, load in passed.items() if segment not in pair}
     return place
 
 
@@ -136,9 +138,9 @@ class _Crowd:
 
     def relieve(self, kind: IntArray, budget: float) -> None:
         """Exchange contents until no more is gained."""
-        for power in POWERS:
+        for power, rounds in zip(POWERS, ROUNDS, strict=True):
             idle, scale = 0, float(self.load.max())
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 if self.load.max() <= budget or idle == IDLE:
                     break
                 one, other = self._promising(kind, power, scale)
@@ -147,22 +149,23 @@ class _Crowd:
     def _promising(self, kind: IntArray, power: int, scale: float) -> tuple[IntArray, IntArray]:
         """Exchanges that seem to gain most, with some chance, as columns."""
         router = self.router
-        way = self.mesh.ways((self.load / scale) ** (power - 1)).astype(np.float32)
+        way = self.mesh.ways(((self.load / scale) ** (power - 1)).astype(np.float32))
         back_way = np.ascontiguousarray(way.T)
         own = np.einsum("ij,ij->i", self.to, way[router]) + np.einsum("ij,ij->i", self.by, back_way[router])
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
-        here = router[looked]
+        met = self.random.permutation(len(own))[: max(1, int(MET * len(own)))]
+        here, away = router[looked], router[met]
         there = self.to[looked] @ back_way + self.by[looked] @ way  # their cost at every router
-        back = way[here] @ self.to.T + back_way[here] @ self.by.T  # that of all others where they are
-        gain = own[looked, None] + own - there[:, router] - back
-        gain[(kind[looked, None] != kind) | (router[looked, None] == router)] = 0.0
+        back = way[here] @ self.to[met].T + back_way[here] @ self.by[met].T  # that of others where they are
+        gain = own[looked, None] + own[met] - there[:, away] - back
+        gain[(kind[looked, None] != kind[met]) | (here[:, None] == away)] = 0.0
         gain *= self.random.random(gain.shape, dtype=np.float32)
         partner = gain.argmax(axis=1)
         best = gain[np.arange(len(looked)), partner]
         order = np.argsort(-best, kind="stable")[:TRIED]
         order = order[best[order] > 0]
-        return looked[order], partner[order]
+        return looked[order], met[partner[order]]
 
     def _take(self, one: IntArray, other: IntArray, power: int, scale: float) -> bool:
         """Make the best of some exchanges, each if it still gains; whether any was made."""

@@ -82,25 +82,41 @@ def menu(capacity: int) -> IntArray:
 
 @lru_cache(maxsize=4096)
 def shapes_for_serial(grid: Grid, serial: int, per_tile: int) -> tuple[Shape, ...]:
-    """Shapes of at most ``serial`` OUs per crossbar with the fewest tiles; empty if none is that small.
+    """:func:`shapes_within` a single limit."""
+    return shapes_within(grid, np.array([serial]), per_tile)[0]
+
+
+def shapes_within(grid: Grid, serial: IntArray, per_tile: int) -> list[tuple[Shape, ...]]:
+    """For every limit on OUs per crossbar: shapes with the fewest tiles; empty if none is that small.
 
     Copies that fit in a tile take as few crossbars as they can, or so many that as many as fit take all of it; larger
     ones take whole tiles (small ones also half tiles). Whole groups stay together if they fit on a crossbar.
     """
+    ous = len(grid.rows) * len(grid.cols)
+    crossbars = -(-ous // serial)
+    found = [_untiled(grid, limit, per_tile) for limit in serial.tolist()]
+    large = np.array([own is None for own in found])
+    small = large & (crossbars <= HALVES * per_tile) & (per_tile > 1)
+    whole = dict(zip(np.flatnonzero(large).tolist(), _tiled(grid, serial[large], per_tile), strict=True))
+    halves = dict(zip(np.flatnonzero(small).tolist(), _tiled(grid, serial[small], per_tile // 2), strict=True))
+    for i, shapes in whole.items():
+        if halves.get(i) and (not shapes or halves[i][0].crossbars < shapes[0].crossbars):
+            shapes = shapes + halves[i]
+        found[i] = shapes
+    return [tuple(own or ()) for own in found]
+
+
+def _untiled(grid: Grid, serial: int, per_tile: int) -> list[Shape] | None:
+    """Shapes in bundles of whole groups, or within a tile; None where there are none."""
     groups, ous = grid.weights.groups, len(grid.rows) * len(grid.cols)
     if groups > 1 and serial >= ous:
         bundles = -(-groups // (serial // ous))
-        return (Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous),)
+        return [Shape(bundles, 1, len(grid.cols), 1, 1, -(-groups // bundles) * ous)]
     crossbars = -(-ous // serial)
-    if crossbars <= per_tile:
-        sizes = {crossbars, min(ous, per_tile // (per_tile // crossbars))}
-        return tuple(Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes))
-    found = _tiled(grid, serial, per_tile)
-    if crossbars <= HALVES * per_tile and per_tile > 1:
-        halves = _tiled(grid, serial, per_tile // 2)
-        if halves and (not found or halves[0].crossbars < found[0].crossbars):
-            found += halves
-    return tuple(found)
+    if crossbars > per_tile:
+        return None
+    sizes = {crossbars, min(ous, per_tile // (per_tile // crossbars))}
+    return [Shape(groups, 1, len(grid.cols), 1, size, -(-ous // size)) for size in sorted(sizes)]
 
 
 def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
@@ -139,8 +155,8 @@ def nearer_shape(
         found = [
             own
             for cut in CUTS
-            for cuts in [_cuts(grid, shape.serial, shape.size, cut)]
-            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[0] <= most))
+            for cuts in [_cuts(grid, np.array([shape.serial]), shape.size, cut)]
+            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[1] <= most))
         ]
     far, traffic = distance(grid, found), np.stack(window_traffic(grid, [shape, *found], per_tile))
     more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
@@ -154,39 +170,45 @@ def nearer_shape(
     return min(ranked, key=lambda item: item[0])[1] if ranked else shape
 
 
-def _tiled(grid: Grid, serial: int, size: int) -> list[Shape]:
-    """Shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of strips."""
-    found: list[Shape] = []
-    for cut in CUTS:
-        parts, width, *_ = cuts = _cuts(grid, serial, size, cut)
+def _tiled(grid: Grid, serial: IntArray, size: int) -> list[list[Shape]]:
+    """For every limit: shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of
+    strips."""
+    found: list[list[Shape]] = [[] for _ in serial]
+    for cut in CUTS if len(serial) else ():
+        cuts = _cuts(grid, serial, size, cut)
+        limit, parts, width = cuts[:3]
         across = np.searchsorted(ACROSS, -(-len(grid.cols) // width))
-        order = np.lexsort((parts, across))
-        best = order[np.unique(across[order], return_index=True)[1]]
-        best = best[parts[best] <= MORE_PARTS * parts.min(initial=IMPOSSIBLE)]
-        found += _shapes(grid, size, cut, cuts, best)
+        order = np.lexsort((parts, across, limit))
+        best = order[np.diff(limit[order] * (len(ACROSS) + 1) + across[order], prepend=-1) > 0]
+        least = np.full(len(serial), IMPOSSIBLE)
+        np.minimum.at(least, limit[best], parts[best])
+        best = best[parts[best] <= MORE_PARTS * least[limit[best]]]
+        for i, shape in zip(limit[best].tolist(), _shapes(grid, size, cut, cuts, best), strict=True):
+            found[i].append(shape)
     return found
 
 
-Cuts = tuple[IntArray, IntArray, IntArray, IntArray]
-"""Parts of a grid, columns of a strip, parts in it, and OUs on the fullest crossbar."""
+Cuts = tuple[IntArray, IntArray, IntArray, IntArray, IntArray]
+"""Which limit, parts of a grid, columns of a strip, parts in it, and OUs on the fullest crossbar."""
 
 
-def _cuts(grid: Grid, serial: int, size: int, cut: str) -> Cuts:
-    """For every width of a strip that can be cut so: the fewest parts of ``size`` crossbars with ``serial`` OUs."""
+def _cuts(grid: Grid, serial: IntArray, size: int, cut: str) -> Cuts:
+    """For every limit and width of a strip that can be cut so: the fewest parts of ``size`` crossbars."""
     sections = row_sections(grid)
     rows, cols = len(grid.rows) // sections, len(grid.cols)
-    room = size * serial // sections
-    width = np.arange(1, cols + 1)
+    limit, width = (axis.ravel() for axis in np.meshgrid(np.arange(len(serial)), np.arange(1, cols + 1), indexing="ij"))
+    room = size * serial[limit] // sections
     deep, last = _deep(rows, width, room, cut), _deep(rows, cols % width, room, cut)
     parts = deep * (cols // width) + last
-    parts, width, deep, last = (column[parts < IMPOSSIBLE] for column in (parts, width, deep, last))
+    fits = parts < IMPOSSIBLE
+    limit, parts, width, deep, last = (column[fits] for column in (limit, parts, width, deep, last))
     most = np.maximum(_largest(rows, width, deep, cut), _largest(rows, cols % width, last, cut))
-    return parts, width, deep, -(-sections * most // size)
+    return limit, parts, width, deep, -(-sections * most // size)
 
 
 def _shapes(grid: Grid, size: int, cut: str, cuts: Cuts, which: IntArray) -> list[Shape]:
     """Shapes of some of the widths."""
-    columns = (column[which].tolist() for column in cuts)
+    columns = (column[which].tolist() for column in cuts[1:])
     return [Shape(grid.weights.groups, n, w, g, size, m, cut) for n, w, g, m in zip(*columns, strict=True)]
 
 
@@ -215,7 +237,7 @@ def unit_costs(grid: Grid) -> tuple[int, int]:
 IMPOSSIBLE = 2**40
 
 
-def _deep(rows: int, width: IntArray, room: int, cut: str) -> IntArray:
+def _deep(rows: int, width: IntArray, room: IntArray, cut: str) -> IntArray:
     """Parts of at most ``room`` OUs that strips of given widths need; 0 for width 0, IMPOSSIBLE where none will do.
 
     In kernel-split grids an OU stands for those of all kernel positions.
@@ -225,7 +247,7 @@ def _deep(rows: int, width: IntArray, room: int, cut: str) -> IntArray:
         high = np.minimum(room // some, rows)
         deep = np.where(high > 0, -(-rows // np.maximum(high, 1)), IMPOSSIBLE)
     else:
-        deep = -(-rows * some // max(room, 1))
+        deep = -(-rows * some // np.maximum(room, 1))
         if cut == "homes":
             deep = np.maximum(deep, 2)
             for _ in range(2):

@@ -11,7 +11,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.network.layers import Node
 from spatem_opt.replication.layout import Unit, unit
-from spatem_opt.replication.shapes import Shape, fullest_part, shapes_for_serial, window_traffic
+from spatem_opt.replication.shapes import Shape, fullest_part, shapes_within, window_traffic
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -132,7 +132,7 @@ def ways(
 def _shapes(grid: Grid, architecture: Architecture, slots: IntArray) -> list[Shape]:
     """Shapes within any of the limits on serial OUs, in order of crossbars and serial OUs."""
     per_tile = architecture.crossbars_per_tile
-    found = {shape: None for limit in slots.tolist() for shape in shapes_for_serial(grid, limit, per_tile)}
+    found = {shape: None for shapes in shapes_within(grid, slots, per_tile) for shape in shapes}
     fits = [shape for shape in found if shape.crossbars <= architecture.crossbars]
     return sorted(fits, key=lambda shape: (shape.crossbars, shape.serial))
 
@@ -261,15 +261,19 @@ def _useful(table: FloatArray) -> IntArray:
     rest, limit = table[1:, order], 1.01 * table[1:, order]
     front, kept, count = np.empty_like(rest), np.empty(len(order), dtype=np.int64), 0
     for first in range(0, len(order), BLOCK):
-        beaten = _beaten(front[:, :count, None], limit[:, None, first : first + BLOCK])
-        before = count
-        for i in (first + np.flatnonzero(~beaten)).tolist():
-            if not _beaten(front[:, before:count], limit[:, i, None]):
-                front[:, count], kept[count] = rest[:, i], order[i]
-                count += 1
+        own = first + np.flatnonzero(~_beats(front[:, :count], limit[:, first : first + BLOCK]).any(axis=0))
+        beats = _beats(rest[:, own], limit[:, own])
+        beaten = np.zeros(len(own), dtype=np.bool_)
+        for i in range(len(own)):
+            if not beaten[i]:
+                beaten[i + 1 :] |= beats[i, i + 1 :]
+        own = own[~beaten]
+        front[:, count : count + len(own)], kept[count : count + len(own)] = rest[:, own], order[own]
+        count += len(own)
     return kept[:count]
 
 
-def _beaten(front: FloatArray, limit: FloatArray) -> BoolArray:
-    """Whether some column of a front is within all limits."""
-    return np.asarray(((front[0] <= limit[0]) & (front[1] <= limit[1]) & (front[2] <= limit[2])).any(axis=0))
+def _beats(columns: FloatArray, limit: FloatArray) -> BoolArray:
+    """Which columns are within which limits; shape (columns, limits)."""
+    first, second, third = (own[:, None] <= most for own, most in zip(columns, limit, strict=True))
+    return np.asarray(first & second & third)

@@ -77,7 +77,7 @@ class Problem:
         return found
 
     def at_other_times(self, chunks: Chunks) -> Problem:
-        """The same problem with other paces or earliest starts of its chunks; keeps what does not depend on them."""
+        """The same problem with other chunks; keeps what does not depend on them."""
         found = replace(self, chunks=chunks)
         found.__dict__["placed"] = self.placed
         return found
