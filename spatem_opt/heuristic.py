@@ -17,7 +17,7 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan, calmed, dealt, problem_of
 from spatem_opt.replication import pipeline, places, segments
 from spatem_opt.replication.layout import lane_counts
-from spatem_opt.replication.shapes import LITTLE_MORE, MUCH_MORE
+from spatem_opt.replication.nearer import LITTLE_MORE, MUCH_MORE
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import CORNER, Ways, ways
 from spatem_opt.scheduling.problem import Problem

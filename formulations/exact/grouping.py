@@ -76,7 +76,7 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     if left_out:
         note += f"; {left_out} layers whose storage leaves no choice"
     if value < start:
-        found, why = _use(known, proofs, found, objective, limits.left(begin))
+        found, why = use(known, proofs, found, objective, limits.left(begin))
         note += f"; {why}"
     engine = "cpsat" if any(proof.solved for proof in proofs) else "combinatorial"
     packages = versions("ortools" if engine == "cpsat" else "numpy")
@@ -161,34 +161,45 @@ def prove(kind: Kind, limits: Limits) -> Proof:
     return Proof(result.solution, result.objective, result.bound, True)
 
 
-def _use(
+def use(
     known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, limits: Limits
 ) -> tuple[Evaluated, str]:
-    """Exchange groupings kind by kind, most bits saved first, and keep what makes the whole better."""
+    """Exchange groupings for cheaper ones while the whole gets no worse.
+
+    Those inside tiles at once, which changes nothing but the groups; the others kind by kind, most bits saved first.
+    """
     saved = [k.times * (cost_of(k.problem, k.chosen) - p.cost) for k, p in zip(known, proofs, strict=True)]
     cheaper = [i for i in np.argsort(saved)[::-1].tolist() if saved[i] > 0 and known[i].blocks == 1]
-    better = [i for i in cheaper if spread(found.solution, known[i])]
+    across = [i for i in cheaper if spread(found.solution, known[i])]
+    inside = [i for i in cheaper if i not in across]
     before, used, tried, begin = found.value, 0, 0, time.monotonic()
-    for i in better:
+    for together in [inside] * bool(inside) + [[i] for i in across]:
         spent = time.monotonic() - begin
         late = spent + spent / max(1, tried) >= limits.time_limit  # the next one takes as long as those before
         if late or limits.stopped:
             break
         tried += 1
-        placement = exchange(found.solution.placement, known[i], proofs[i].best)
-        solution = found.solution
-        source = problem_of(found.plan, solution.network, solution.architecture)
-        limit = found.value if objective == "latency" else None
-        moved = replace(source, placement=placement)
-        done = finish(found.plan, solution.network, solution.architecture, limit, moved, stop=limits.stop)
-        if done is not None and measure(done[1], objective) < found.value:
-            value, used = measure(done[1], objective), used + 1
-            found = replace(found, solution=done[0], evaluation=done[1], value=value)
-    text = f"{len(cheaper)} cheaper groupings, {len(better)} where copies span tiles, so that it matters"
-    if not used:
-        why = ": the whole is no better" if tried and not limits.stopped else ""
-        return found, f"{text}; {tried} tried, none used{why}"
-    return found, f"{text}; {used} used: {objective} {before} -> {found.value}"
+        placement = found.solution.placement
+        for i in together:
+            placement = exchange(placement, known[i], proofs[i].best)
+        better = _exchanged(found, placement, objective, limits)
+        used += 0 if better is None else len(together)
+        found = better or found
+    text = f"{len(cheaper)} cheaper groupings, {len(across)} where copies span tiles, so that it matters"
+    change = f": {objective} {before} -> {found.value}" if found.value < before else ""
+    why = ": the whole is worse" if tried and not used and not limits.stopped else ""
+    return found, f"{text}; {used} used{change}{why}"
+
+
+def _exchanged(found: Evaluated, placement: Placement, objective: str, limits: Limits) -> Evaluated | None:
+    """The solution with another placement, scheduled anew; None if that is worse, or not done in time."""
+    source = problem_of(found.plan, found.solution.network, found.solution.architecture)
+    moved = replace(source, placement=placement)
+    limit = found.value + 1 if objective == "latency" else None
+    done = finish(found.plan, source.network, source.architecture, limit, moved, stop=limits.stop)
+    if done is None or measure(done[1], objective) > found.value:
+        return None
+    return replace(found, solution=done[0], evaluation=done[1], value=measure(done[1], objective))
 
 
 def spread(solution: FullSolution, kind: Kind) -> bool:

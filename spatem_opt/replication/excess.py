@@ -14,9 +14,6 @@ from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import IntArray, Problem
 from spatem_opt.grouping.widths import FloatArray, widths
 
-CLOSE = (0.018, 0.026)
-"""Excess up to which a shape is good enough, and up to which it is if no other is: less than the gap of 3 % that is
-asked for, as groups found cost a little more than this says."""
 LOST = 0.5
 """Of a group, the slots that every part leaves free in vain."""
 LARGEST = 256

@@ -130,7 +130,7 @@ def _numbered(rect: IntArray) -> IntArray:
     return np.column_stack([np.arange(len(rect)), rect])
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _of_group(rows: int, cols: int, sections: int, shape: Shape, cost: tuple[int, int], full: bool) -> IntArray:
     """Rectangles of one group's grid, of sections of ``rows`` x ``cols``; ``full``: it misses no OUs.
 

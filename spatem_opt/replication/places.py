@@ -15,8 +15,9 @@ from spatem_opt.network.layers import Network
 from spatem_opt.replication import strips
 from spatem_opt.replication.congestion import calmed, loads, serve
 from spatem_opt.replication.layout import Allocation, column_blocks, unit
+from spatem_opt.replication.nearer import LITTLE_MORE, nearer_shape
 from spatem_opt.replication.segments import Cuts
-from spatem_opt.replication.shapes import LITTLE_MORE, Shape, nearer_shape
+from spatem_opt.replication.shapes import Shape
 from spatem_opt.replication.shelves import CELLS
 from spatem_opt.replication.ways import Ways, windows_in_turn
 from spatem_opt.replication.weave import weave

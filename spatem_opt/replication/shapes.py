@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.excess import CLOSE, excess
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -59,15 +58,6 @@ ACROSS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128]
 """Of all widths of strips, one is tried for each of these numbers of strips, or between it and the one before."""
 MORE_PARTS = 1.12
 """Times the fewest parts that other widths may lead to."""
-MORE = 1 / 16
-"""Crossbars that a copy may take more for better groups."""
-LITTLE_MORE, MUCH_MORE = 1.15, 1.4
-"""Times the inputs and partial sums that it may move in several parts: up to the first, the latency of plans stays the
-same, to a tenth of a percent; up to the second for latency alone, where nothing less helps."""
-TIGHT = 0.005
-"""Excess that too few free slots may cost a grid in one part: its bound is often so low that nothing comes near it."""
-HOMES = {"rows": -1, "runs": 0, "homes": HOME_ROWS}
-"""Rows that are dealt out by columns; -1 where whole rows are."""
 HALVES = 3
 """Tiles up to which parts of half a tile are tried, too: whole ones would be too coarse a step."""
 
@@ -132,44 +122,6 @@ def shape_for_serial(grid: Grid, serial: int, per_tile: int) -> Shape | None:
     return found[int((repeats * fresh + sums).argmin())]
 
 
-@lru_cache(maxsize=4096)
-def nearer_shape(
-    grid: Grid, shape: Shape, per_tile: int, most_traffic: float = MUCH_MORE, *, larger: bool = True
-) -> Shape:
-    """A shape whose groups can be near their bound: ``shape`` itself if it is one, or if there is none like it.
-
-    A grid in several parts is cut into strips of another width, which takes no more slots and hardly moves more data:
-    of all such shapes the one that moves most like ``shape`` is taken, if possible with as few crossbars and the same
-    cut. A few crossbars more help as well, a grid in one part only these; but none are taken without ``larger``.
-    """
-    if grid.option.storage == "filled" or grid.exists is not None or shape.crossbars == shape.bundles:
-        return shape
-    own_distance = int(distance(grid, [shape])[0])
-    if own_distance == 0:
-        return shape
-    if shape.parts == 1:
-        most = min(per_tile, shape.serial * shape.size, shape.size + larger * max(1, int(MORE * shape.size)))
-        found = [replace(shape, size=size) for size in range(shape.size + 1, most + 1)]
-    else:
-        most = shape.parts + larger * int(MORE * shape.parts)
-        found = [
-            own
-            for cut in CUTS
-            for cuts in [_cuts(grid, np.array([shape.serial]), shape.size, cut)]
-            for own in _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[1] <= most))
-        ]
-    far, traffic = distance(grid, found), np.stack(window_traffic(grid, [shape, *found], per_tile))
-    more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
-    apart = [per_tile // own.crossbars < per_tile // shape.crossbars for own in found]  # fewer copies share a tile
-    ranked = [
-        ((times > LITTLE_MORE or alone, way_off, own.crossbars > shape.crossbars, own.cut != shape.cut, times), own)
-        for own, alone, way_off, times in zip(found, apart, far.tolist(), more.tolist(), strict=True)
-        if way_off < own_distance and times <= most_traffic
-    ]
-    ranked = [item for item in ranked if own_distance > 1 or not item[0][0]]
-    return min(ranked, key=lambda item: item[0])[1] if ranked else shape
-
-
 def _tiled(grid: Grid, serial: IntArray, size: int) -> list[list[Shape]]:
     """For every limit: shapes in parts of ``size`` crossbars, nearly as few as possible, for every cut and number of
     strips."""
@@ -185,6 +137,15 @@ def _tiled(grid: Grid, serial: IntArray, size: int) -> list[list[Shape]]:
         best = best[parts[best] <= MORE_PARTS * least[limit[best]]]
         for i, shape in zip(limit[best].tolist(), _shapes(grid, size, cut, cuts, best), strict=True):
             found[i].append(shape)
+    return found
+
+
+def shapes_like(grid: Grid, shape: Shape, most: int) -> list[Shape]:
+    """Shapes in at most so many parts of as many crossbars and serial OUs: all cuts and widths of strips."""
+    found: list[Shape] = []
+    for cut in CUTS:
+        cuts = _cuts(grid, np.array([shape.serial]), shape.size, cut)
+        found += _shapes(grid, shape.size, cut, cuts, np.flatnonzero(cuts[1] <= most))
     return found
 
 
@@ -210,20 +171,6 @@ def _shapes(grid: Grid, size: int, cut: str, cuts: Cuts, which: IntArray) -> lis
     """Shapes of some of the widths."""
     columns = (column[which].tolist() for column in cuts[1:])
     return [Shape(grid.weights.groups, n, w, g, size, m, cut) for n, w, g, m in zip(*columns, strict=True)]
-
-
-def distance(grid: Grid, shapes: Sequence[Shape]) -> IntArray:
-    """How far from their bound groups must be: 0 or 1 if within the values of ``CLOSE``, else 2.
-
-    In one part, as near as they ever can be is near enough.
-    """
-    table = np.array([(s.size, s.width, s.deep, s.parts, s.serial) for s in shapes], dtype=np.int64).reshape(-1, 5)
-    home = np.array([HOMES[shape.cut] for shape in shapes], dtype=np.int64)
-    size, width, deep, parts, slots = table.T
-    extent = len(grid.rows), len(grid.cols), row_sections(grid)
-    over, loose = excess(extent, unit_costs(grid), (size, width, deep, parts, slots), home)
-    ever = np.where(parts == 1, loose + TIGHT, 0.0)
-    return np.asarray(sum((over > np.maximum(close, ever)).astype(np.int64) for close in CLOSE))
 
 
 def unit_costs(grid: Grid) -> tuple[int, int]:
