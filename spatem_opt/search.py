@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import ModelError
-from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.evaluator import Evaluation, Evaluator
 from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, improved, problem_of, relieved
@@ -363,7 +363,7 @@ def finish(
     problem = problem_of(plan, network, architecture) if problem is None else problem
     if limit is not None and max(bounds.path(problem)[1]) >= limit:
         return None
-    known = routes(problem)
+    known, evaluate = routes(problem), Evaluator()
     for attempt in range(STRETCHES):
         if stop is not None and stop():
             return None

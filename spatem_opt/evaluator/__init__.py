@@ -43,7 +43,7 @@ from spatem_opt.evaluator.structure import (
 from spatem_opt.evaluator.summary import Facts, check_claims, summarize
 from spatem_opt.solution import Placement, Schedule, Solution
 
-__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Utilization", "Violation", "evaluate"]
+__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
 
 IntArray = NDArray[np.int64]
 
@@ -69,20 +69,48 @@ def evaluate(solution: Solution) -> Evaluation:
     InstanceError
         If the *network* is inconsistent: edges that do not fit their nodes.
     """
-    check_network(solution.network)
-    grids, unreadable = _read(solution)
-    if unreadable:
-        return Evaluation(tuple(unreadable))
-    placed, found, empty = _place_all(solution, grids)
-    turns, gaps = _expand_all(solution)
-    found += gaps + check_start(solution.schedule)
-    if empty:
-        return Evaluation(tuple(empty + found))
-    held = reserved(solution.schedule, placed)
-    found += check_exclusive(solution.schedule, held)
-    if gaps:
-        return Evaluation(tuple(found))
-    return _replayed(solution, placed, turns, held, found)
+    return Evaluator()(solution)
+
+
+class Evaluator:
+    """:func:`evaluate` for one solution after the other: those of the same placement have it derived only once.
+
+    The same means the same object; tables must not be changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._last: Solution | None = None
+        self._placed: tuple[list[Placed], list[Violation], list[Violation]] = [], [], []
+
+    def __call__(self, solution: Solution) -> Evaluation:
+        """Replay a solution."""
+        check_network(solution.network)
+        grids, unreadable = _read(solution)
+        if unreadable:
+            return Evaluation(tuple(unreadable))
+        if not self._knows(solution):
+            self._last, self._placed = solution, _place_all(solution, grids)
+        placed, known, empty = self._placed
+        turns, gaps = _expand_all(solution)
+        found = known + gaps + check_start(solution.schedule)
+        if empty:
+            return Evaluation(tuple(empty + found))
+        held = reserved(solution.schedule, placed)
+        found += check_exclusive(solution.schedule, held)
+        if gaps:
+            return Evaluation(tuple(found))
+        return _replayed(solution, placed, turns, held, found)
+
+    def _knows(self, solution: Solution) -> bool:
+        """Whether the last solution differs at most in its schedule."""
+        last = self._last
+        return (
+            last is not None
+            and last.placement is solution.placement
+            and last.network is solution.network
+            and last.architecture == solution.architecture
+            and last.mapping == solution.mapping
+        )
 
 
 def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:

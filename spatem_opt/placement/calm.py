@@ -171,14 +171,15 @@ class _Crowd:
         """Make the best of some exchanges, each if it still gains; whether any was made."""
         made: set[int] = set()
         cost = ((self.load / scale) ** power).sum()
-        after = (((self.load + self._change(one, other)) / scale) ** power).sum(axis=1)
+        loads = self.load + self._change(one, other)
+        after = ((loads / scale) ** power).sum(axis=1)
         for best in np.argsort(after, kind="stable").tolist():
             pair = int(one[best]), int(other[best])
             if after[best] >= cost or len(made) == 2 * TAKEN:
                 break
             if made.intersection(pair):
                 continue
-            load = self.load + self._change(one[[best]], other[[best]])[0]
+            load = self.load + self._change(one[[best]], other[[best]])[0] if made else loads[best]
             least = ((load / scale) ** power).sum()
             if least < cost:
                 self._exchange(*pair)

@@ -32,8 +32,8 @@ NEAR, WORTH = 0.03, 0.005
 SURE = 0.013
 """Estimated excess up to which groups need not be counted: of 625 shapes of nine networks those up to 0.014 were all
 found near."""
-LIKELY, COUNTED = 0.036, 12
-"""Estimated excess up to which other shapes are tried first, then more of them; how many are counted at most."""
+LIKELY, HARDLY, COUNTED = 0.036, 0.045, 12
+"""Estimated excess up to which other shapes are tried first, then up to which; how many are counted at most."""
 MORE, MORE_INSIDE, FEW = 1 / 12, 1 / 8, 3
 """Share of crossbars that a copy may take more for better groups: in several parts; in one, at least a few."""
 LITTLE_MORE, MUCH_MORE = 1.15, 1.4
@@ -72,7 +72,7 @@ def nearer_shape(
         for own, alone, estimate, times in zip(
             found, apart, estimates(grid, found).tolist(), more.tolist(), strict=True
         )
-        if times <= most_traffic
+        if times <= most_traffic and estimate <= HARDLY
     ]
     best, least = shape, own_gap - WORTH
     for (much, *_), own in sorted(ranked, key=lambda item: item[0])[:COUNTED]:

@@ -147,13 +147,12 @@ def _laid_down(
 ) -> tuple[list[Shape], list[IntArray]] | None:  # fmt: skip
     """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
     per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
-    nearer, no_larger = (
-        [
-            nearer_shape(grid, own, per_tile, traffic, larger=larger) if traffic else own
-            for grid, own in zip(grids, shapes, strict=True)
-        ]
-        for larger in (True, False)
-    )
+    pairs = list(zip(grids, shapes, strict=True))
+    nearer = [nearer_shape(grid, own, per_tile, traffic) if traffic else own for grid, own in pairs]
+    no_larger = [
+        nearer_shape(grid, own, per_tile, traffic, larger=False) if near.crossbars > own.crossbars else near
+        for (grid, own), near in zip(pairs, nearer, strict=True)
+    ]
     feeds, parts = strips.feeds(network), regions(plan, architecture)
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
     for segment in np.unique(plan.segment):
