@@ -15,10 +15,11 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.bounds import Bound
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.finish import measure
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import EXACT_SECONDS, decoupling, prove
 from spatem_opt.result import Decoupling, Shortage, Step, gap
-from spatem_opt.search import Evaluated, measure, search
+from spatem_opt.search import Evaluated, search
 from spatem_opt.shortage import shortage
 from spatem_opt.stop import MaxRuntime, catch_interrupt
 

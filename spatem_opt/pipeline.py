@@ -14,9 +14,10 @@ from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError
+from spatem_opt.finish import measure, rank
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
-from spatem_opt.search import Evaluated, Progress, measure, rank, search
+from spatem_opt.search import Evaluated, Progress, search
 from spatem_opt.shortage import shortage
 from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
 

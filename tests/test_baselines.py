@@ -11,9 +11,9 @@ from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.finish import finish
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan, problem_of
-from spatem_opt.search import finish
 
 CASES = [("lenet5", "ou-isaac-4x4"), ("cifar10", "ou-isaac-4x4"), ("squeezenet", "ou-isaac-7x7")]
 ALL = [(name, *case) for name in BASELINES for case in CASES]

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spatem_opt.finish import finish
 from spatem_opt.heuristic import FEW_LAYERS, LARGE, MORE, Candidates, Setting
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.segments import cut
-from spatem_opt.search import finish, lost_cycles
+from spatem_opt.search import lost_cycles
 
 CHIP = "ou-isaac-4x4"
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from spatem_opt import bounds, evaluate, load_architecture, load_network, solve
+from spatem_opt.finish import finish, rank
 from spatem_opt.heuristic import Candidates
-from spatem_opt.search import finish, rank, search
+from spatem_opt.search import search
 from spatem_opt.testing import tiny_instance
 
 

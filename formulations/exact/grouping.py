@@ -9,6 +9,7 @@ import numpy as np
 
 from formulations.grouping import cpsat
 from formulations.solver import Limits, concluded, versions
+from spatem_opt.finish import finish, measure
 from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import Problem, Solution, from_table
 from spatem_opt.grouping.referee import objective as cost_of
@@ -16,7 +17,7 @@ from spatem_opt.mapping.grid import Grid
 from spatem_opt.plan import problem_of
 from spatem_opt.result import Step
 from spatem_opt.scheduling.problem import rows_by_layer
-from spatem_opt.search import Evaluated, finish, measure
+from spatem_opt.search import Evaluated
 from spatem_opt.solution import IntArray, Placement
 from spatem_opt.solution import Solution as FullSolution
 

@@ -15,13 +15,14 @@ from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, Result, Stop
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.finish import CONTENTION, measure
 from spatem_opt.plan import assemble
 from spatem_opt.result import Status, Step
 from spatem_opt.scheduling import chunk_heuristic, chunks
 from spatem_opt.scheduling.expansion import Expansion, build
 from spatem_opt.scheduling.problem import Chunks, Problem
 from spatem_opt.scheduling.stretch import stretch
-from spatem_opt.search import CONTENTION, Evaluated, measure
+from spatem_opt.search import Evaluated
 from spatem_opt.solution import IntArray, Solution
 
 ROUNDS = 6

@@ -13,6 +13,7 @@ from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import dense_pipeline
 from spatem_opt.evaluator import evaluate
+from spatem_opt.finish import finish
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network.builder import Builder
 from spatem_opt.plan import Plan, assemble, problem_of
@@ -22,7 +23,6 @@ from spatem_opt.scheduling import list_schedule, referee
 from spatem_opt.scheduling.list_schedule import in_turn
 from spatem_opt.scheduling.problem import Chunks, Problem, Solution
 from spatem_opt.scheduling.stretch import longer, pieces, stretch, too_long
-from spatem_opt.search import finish
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_plan
 
