@@ -1,0 +1,94 @@
+"""From a plan to a solution that the evaluator accepts, and what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spatem_opt.architecture import Architecture
+from spatem_opt.errors import ModelError
+from spatem_opt.evaluator import Evaluation, Evaluator
+from spatem_opt.network import Network
+from spatem_opt.plan import Plan, assemble, problem_of
+from spatem_opt.scheduling import bounds, list_schedule
+from spatem_opt.scheduling.problem import Problem
+from spatem_opt.scheduling.stretch import longer, stretch
+from spatem_opt.scheduling.transport import routes
+from spatem_opt.solution import Solution
+
+STRETCHES, BURSTS = 9, 4
+"""Times a schedule is slowed down before its plan is given up; from which on copies that send at once begin apart."""
+QUEUE, SHORTER = 0.95, 0.05
+"""Queue that the first time may leave, of a full bin, and by how much less each further time."""
+CONTENTION = {"port", "router"}
+
+
+def finish(
+    plan: Plan,
+    network: Network,
+    architecture: Architecture,
+    limit: int | None = None,
+    problem: Problem | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> tuple[Solution, Evaluation] | None:
+    """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
+
+    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
+    replaces that of the plan, where the plan's copies are placed another way. None, too, once ``stop`` is true.
+
+    Raises
+    ------
+    ModelError
+        If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
+    """
+    problem = problem_of(plan, network, architecture) if problem is None else problem
+    if limit is not None and max(bounds.path(problem)[1]) >= limit:
+        return None
+    known, evaluate = routes(problem), Evaluator()
+    for attempt in range(STRETCHES):
+        if stop is not None and stop():
+            return None
+        times = list_schedule.solve(problem, known)
+        if limit is not None and times.latency >= limit:
+            return None
+        solution = assemble(plan, problem, times)
+        found = evaluate(solution)
+        families = {violation.family for violation in found.violations}
+        if not families:
+            return solution, found
+        if families - CONTENTION:
+            bad = next(v for v in found.violations if v.family not in CONTENTION)
+            if bad.family == "buffer":
+                return None
+            raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
+        if found.arrays is None:
+            raise ModelError(f"{plan.name} on {network.name!r}: no replay")
+        whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
+        allowed = QUEUE - SHORTER * attempt
+        factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
+        bins, queue = found.arrays.bins, found.arrays.bin_queue
+        if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
+            return None
+        problem = stretch(
+            problem, times, bins, queue, allowed, factor, stagger=attempt == 0, apart=float(attempt >= BURSTS)
+        )
+    return None
+
+
+def measure(found: Evaluation, objective: str) -> int:
+    """Objective value of an evaluated solution."""
+    if found.latency_cycles is None or found.communication is None or found.energy is None:
+        raise ModelError("a solution without violations could not be replayed")
+    values = {
+        "latency": found.latency_cycles,
+        "throughput": found.period_cycles or 0,
+        "communication": found.communication.total,
+        "energy": found.energy.total,
+        "balanced": found.latency_cycles * found.communication.total,
+    }
+    return values[objective]
+
+
+def rank(found: Evaluation, objective: str) -> tuple[int, int]:
+    """What is compared: the objective value; of equal periods the latency decides."""
+    value = measure(found, objective)
+    return value, measure(found, "latency") if objective == "throughput" else 0
