@@ -57,31 +57,37 @@ def nearer_shape(
     own_gap = gap(grid, shape)
     if own_gap <= NEAR:
         return shape
-    if shape.parts == 1:
-        most = min(per_tile, shape.serial * shape.size, shape.size + larger * max(FEW, int(MORE_INSIDE * shape.size)))
-        sizes = range(shape.size + 1, most + 1)
-        ous = len(grid.rows) * len(grid.cols)
-        found = [replace(shape, size=size, serial=m) for size in sizes for m in {shape.serial, -(-ous // size)}]
-    else:
-        found = shapes_like(grid, shape, shape.parts + larger * int(MORE * shape.parts))
-    traffic = np.stack(window_traffic(grid, [shape, *found], per_tile))
-    more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
-    apart = [per_tile // own.crossbars < per_tile // shape.crossbars for own in found]  # fewer copies share a tile
-    ranked = [
-        ((times > LITTLE_MORE or alone, estimate > LIKELY, own.crossbars, estimate), own)
-        for own, alone, estimate, times in zip(
-            found, apart, estimates(grid, found).tolist(), more.tolist(), strict=True
-        )
-        if times <= most_traffic and estimate <= HARDLY
-    ]
     best, least = shape, own_gap - WORTH
-    for (much, *_), own in sorted(ranked, key=lambda item: item[0])[:COUNTED]:
+    for much, own in _others(grid, shape, per_tile, most_traffic, larger=larger)[:COUNTED]:
         other = gap(grid, own)
         if other <= NEAR:
             return own
         if other < least and not much and shape.parts > 1:
             best, least = own, other
     return best
+
+
+def _others(grid: Grid, shape: Shape, per_tile: int, most_traffic: float, *, larger: bool) -> list[tuple[bool, Shape]]:
+    """Shapes that might be nearer, the first choice first, and whether each moves much more data."""
+    if shape.parts == 1:
+        ous = len(grid.rows) * len(grid.cols)
+        most = min(per_tile, shape.serial * shape.size, shape.size + larger * max(FEW, int(MORE_INSIDE * shape.size)))
+        found = [
+            replace(shape, size=size, serial=serial)
+            for size in range(shape.size + 1, most + 1)
+            for serial in {shape.serial, -(-ous // size)}
+        ]
+    else:
+        found = shapes_like(grid, shape, shape.parts + larger * int(MORE * shape.parts))
+    traffic = np.stack(window_traffic(grid, [shape, *found], per_tile))
+    more = (traffic[:, 1:] / np.maximum(traffic[:, :1], 1)).max(axis=0)
+    crossbars = np.array([own.crossbars for own in found], dtype=np.int64)
+    apart = per_tile // crossbars < per_tile // shape.crossbars  # fewer copies share a tile
+    much = ((more > LITTLE_MORE) | apart).tolist()
+    estimate = estimates(grid, found)
+    may = np.flatnonzero((more <= most_traffic) & (estimate <= HARDLY)).tolist()
+    rank = [(much[i], estimate[i] > LIKELY, crossbars[i], estimate[i]) for i in range(len(found))]
+    return [(much[i], found[i]) for i in sorted(may, key=rank.__getitem__)]
 
 
 def estimates(grid: Grid, shapes: Sequence[Shape]) -> FloatArray:

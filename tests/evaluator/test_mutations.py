@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spatem_opt.evaluator import FAMILIES, evaluate
+from spatem_opt.evaluator import FAMILIES, Evaluator, evaluate
 from spatem_opt.solution import MappingOption, Solution
 from tests.evaluator.hand import (
     pipeline,
@@ -131,6 +131,17 @@ def test_mutation_is_named(family: str, mutate: Mutation) -> None:
     assert family in named
     if family != "start":  # nothing can run in no time: "reservation" and "exclusive" break as well
         assert named == {family}
+
+
+def test_one_evaluator_after_the_other_says_what_a_new_one_would() -> None:
+    """Whatever it saw before; also of schedules, mappings and chips changed on the same placement."""
+    evaluator, good = Evaluator(), pipeline()
+    for _, _, mutate in MUTATIONS:
+        for solution in (mutate(good), good):
+            found, fresh = evaluator(solution), evaluate(solution)
+            assert repr(found.violations) == repr(fresh.violations)  # some amounts are no numbers
+            assert found.latency_cycles == fresh.latency_cycles
+            assert found.communication == fresh.communication
 
 
 def test_every_family_is_mutated() -> None:

@@ -212,7 +212,33 @@ def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str,
         assert all(again[layers] == value for layers in again if set(layers) & set(kind.layers))
 
 
-def test_copies_inside_a_tile_are_left_alone() -> None:
+@pytest.mark.parametrize(("network", "chip"), CASES)
+def test_inside_tiles_cheaper_groupings_are_used_and_nothing_gets_worse(network: str, chip: str) -> None:
+    found = first(network, chip)
+    known, _ = grouping.kinds(found)
+    proofs = [grouping.prove(kind, LIMITS) for kind in known]
+    after, note = grouping.use(known, proofs, found, "latency", LIMITS)
+    assert after.evaluation.valid
+    assert after.value == after.evaluation.latency_cycles <= found.value
+    assert (f"{found.value} -> {after.value}" in note) == (after.value < found.value)
+    left = {layer: kind for kind in grouping.kinds(after)[0] for layer in kind.layers}
+    for kind, proof in zip(known, proofs, strict=True):
+        cost = grouping_cost(left[kind.layers[0]].problem, left[kind.layers[0]].chosen)
+        assert proof.cost <= cost <= grouping_cost(kind.problem, kind.chosen)
+        if kind.blocks == 1 and not grouping.spread(found.solution, kind):
+            assert cost == proof.cost
+
+
+def test_what_would_be_worse_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = first(*CASES[0])
+    known, _ = grouping.kinds(found)
+    proofs = [grouping.prove(kind, LIMITS) for kind in known]
+    monkeypatch.setattr(grouping, "measure", lambda *_: found.value + 1)
+    after, _ = grouping.use(known, proofs, found, "latency", LIMITS)
+    assert after is found
+
+
+def test_some_copies_span_tiles_and_some_do_not() -> None:
     found = first("lenet5", "ou-isaac-2x2")
     spread = {kind.layers: grouping.spread(found.solution, kind) for kind in grouping.kinds(found)[0]}
     assert set(spread.values()) == {True, False}
