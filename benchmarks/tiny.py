@@ -138,6 +138,8 @@ def measure_step(name: str, found: Evaluated, args: argparse.Namespace) -> dict[
         pairs = PROBLEMS[name](found, args)
     except InstanceError as error:
         return {"problems": 0, "error": str(error)}
+    if not pairs:
+        return {"problems": 0}
     results = [(first(args.time_limit), second(args.time_limit)) for first, second in pairs]
     out: dict[str, Any] = {"problems": len(results)}
     for engine, column in zip(("cpsat", "ilp"), zip(*results, strict=True), strict=True):
