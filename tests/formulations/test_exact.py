@@ -194,13 +194,19 @@ def test_costs_of_the_solution_are_counted_right(network: str, chip: str) -> Non
         assert sum(found.plan.grids[i].windows for i in kind.layers) == kind.times
 
 
+@cache
+def proofs_of(network: str, chip: str) -> tuple[list[grouping.Kind], list[grouping.Proof]]:
+    """Kinds of layers of the search's first solution, and their proofs."""
+    known, _ = grouping.kinds(first(network, chip))
+    return known, [grouping.prove(kind, LIMITS) for kind in known]
+
+
 @pytest.mark.parametrize(("network", "chip"), CASES)
 def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str, chip: str) -> None:
     found = first(network, chip)
-    known, _ = grouping.kinds(found)
+    known, proofs = proofs_of(network, chip)
     place, cost = found.solution.placement, []
-    for kind in known:
-        best = grouping.prove(kind, LIMITS)
+    for kind, best in zip(known, proofs, strict=True):
         assert best.bound <= best.cost <= grouping_cost(kind.problem, kind.chosen)
         place = grouping.exchange(place, kind, best.best)
         cost.append(best.cost)
@@ -215,8 +221,7 @@ def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str,
 @pytest.mark.parametrize(("network", "chip"), CASES)
 def test_inside_tiles_cheaper_groupings_are_used_and_nothing_gets_worse(network: str, chip: str) -> None:
     found = first(network, chip)
-    known, _ = grouping.kinds(found)
-    proofs = [grouping.prove(kind, LIMITS) for kind in known]
+    known, proofs = proofs_of(network, chip)
     after, note = grouping.use(known, proofs, found, "latency", LIMITS)
     assert after.evaluation.valid
     assert after.value == after.evaluation.latency_cycles <= found.value
@@ -231,8 +236,7 @@ def test_inside_tiles_cheaper_groupings_are_used_and_nothing_gets_worse(network:
 
 def test_what_would_be_worse_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     found = first(*CASES[0])
-    known, _ = grouping.kinds(found)
-    proofs = [grouping.prove(kind, LIMITS) for kind in known]
+    known, proofs = proofs_of(*CASES[0])
     monkeypatch.setattr(grouping, "measure", lambda *_: found.value + 1)
     after, _ = grouping.use(known, proofs, found, "latency", LIMITS)
     assert after is found
