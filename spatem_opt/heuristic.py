@@ -40,8 +40,8 @@ SLACK_PERCENT = 15
 ALIGNED = MappingOption("channel-split")
 """Tried where it costs operations but no more than that: it reads as much from tiles' buffers, which is all that the
 mapping step knows of, but cuts between channels send fewer inputs to two tiles."""
-SMALL_NETWORK, SMALL_EFFORT = 5_000, 40
-"""Windows up to which a network is so quick to try that this many variations belong to the first answer."""
+SMALL_NETWORK, SMALL_WEIGHTS, SMALL_EFFORT = 5_000, 100_000, 40
+"""Windows, and OUs, up to which a network is so quick to try that this many variations belong to the first answer."""
 SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
@@ -210,8 +210,12 @@ class Candidates:
     @property
     def scarce(self) -> bool:
         """Whether one copy of everything takes over half of the cells: layers then do well to share crossbars."""
-        least = sum(min(grid.ous for grid in options) for options in self.grids)
-        return 2 * least > self.architecture.crossbars * self.architecture.ou_slots
+        return 2 * self.least > self.architecture.crossbars * self.architecture.ou_slots
+
+    @cached_property
+    def least(self) -> int:
+        """OUs of one copy of every layer, at least."""
+        return sum(min(grid.ous for grid in options) for options in self.grids)
 
     @cached_property
     def burst(self) -> float:
@@ -233,7 +237,8 @@ class Candidates:
     @property
     def effort(self) -> int:
         """Variations that belong to the first answer."""
-        return SMALL_EFFORT if sum(node.windows for node in self.nodes) <= SMALL_NETWORK else 0
+        small = sum(node.windows for node in self.nodes) <= SMALL_NETWORK and self.least <= SMALL_WEIGHTS
+        return SMALL_EFFORT if small else 0
 
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
