@@ -69,6 +69,8 @@ FEW_BINS = 8
 """Bins of contention that the latency bound may have for a bin's burst to matter."""
 EARLY = 0.7
 """Share of a bin's burst that network inputs count on in longer inferences: no queue awaits those that come first."""
+SHORT_LAYERS = 100
+"""Layers up to which every plan of a short inference is scheduled for the first answer."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer, and routers are not relieved."""
 
@@ -189,7 +191,7 @@ class Candidates:
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         if self.objective == "latency":
-            found += SHORT if self.burst else []
+            found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
         return list(dict.fromkeys(found))
 
@@ -225,6 +227,11 @@ class Candidates:
         """
         width = self.architecture.contention_cycles
         return float(width) if width <= latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
+
+    @property
+    def short(self) -> bool:
+        """Whether inferences are so short that estimates are the least certain, of networks that are quick to plan."""
+        return self.burst > 0 and len(self.nodes) <= SHORT_LAYERS
 
     @cached_property
     def early(self) -> float:

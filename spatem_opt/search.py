@@ -214,7 +214,7 @@ class _Search:
         yield _name(settings[0]), partial(self._fresh, *plans[0]), settings[0]
         plans += [(setting, self.candidates.segmented(setting)) for setting in settings[1:]]
         number = FEW if len(self.network.layers) > FEW_LAYERS else SOME
-        number = len(plans) if endless or self.candidates.burst > 0 else number
+        number = len(plans) if endless or self.candidates.short else number
         for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
             if plan is not None and (k < number or self.best is None):
                 yield _name(setting), partial(self._fresh, setting, plan), setting

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from spatem_opt.finish import finish
-from spatem_opt.heuristic import FEW_LAYERS, LARGE, MORE, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, LARGE, MORE, SHORT, SHORT_LAYERS, Candidates, Setting
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network import load
+from spatem_opt.network.builder import chain
 from spatem_opt.presets import load_architecture
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.segments import cut
@@ -102,3 +103,21 @@ def test_kernels_that_span_ou_rows_may_begin_channels_with_one() -> None:
     grids = {grid.option.scheme: grid for grid in made.grids[0]}
     assert grids["channel-split"].operations <= 1.15 * grids["im2col"].operations
     assert make_grid(made.nodes[0], grids["channel-split"].option, made.architecture).ous == grids["channel-split"].ous
+
+
+@pytest.mark.parametrize(("layers", "size", "short"), [(20, 64, True), (SHORT_LAYERS, 32, True), (120, 32, False)])
+def test_only_networks_that_are_quick_to_plan_get_the_settings_of_short_inferences(
+    layers: int, size: int, short: bool
+) -> None:
+    chip = load_architecture("ou-isaac", {"adc_bits": 5})
+    made = Candidates(chain(layers, channels=16, size=size), chip, "latency")
+    assert made.burst > 0
+    assert made.short == short
+    assert (SHORT[2] in made.settings()) == short
+
+
+@pytest.mark.parametrize(("network", "small"), [("lenet5", True), ("alexnet", False)])
+def test_variations_belong_to_the_first_answer_of_small_networks_only(network: str, small: bool) -> None:
+    """AlexNet has few windows, but weights that take a second to lay down."""
+    made = Candidates(load(network), load_architecture("ou-isaac", {"adc_bits": 5}), "latency")
+    assert (made.effort > 0) == small
