@@ -41,14 +41,13 @@ def excess(grid: tuple[int, int, int], cost: tuple[int, int], columns: Columns, 
 
     Returns
     -------
-    float array, shape (2, shapes)
-        With the free slots there are, and with as many as anyone would like.
+    float array, shape (shapes,)
     """
     rows, cols, sections = grid
     size, width, deep, parts, slots = columns
     known = widths(min(LARGEST, 1 << (int(slots.max(initial=1)) - 1).bit_length()), *cost)
     m = np.minimum(slots, known.most)
-    total = np.zeros((2, len(width)))
+    total = np.zeros(len(width))
     whole = cols // width
     for number, w, g in ((whole, width, deep), (1, cols % width, parts - whole * deep)):
         some = np.maximum(g, 1)
@@ -57,7 +56,7 @@ def excess(grid: tuple[int, int, int], cost: tuple[int, int], columns: Columns, 
         value = high * known.cost(w, m) + known.cost(rest, m) + np.maximum(home, 0) * known.cost(-(-w // some), m)
         value *= some * sections
         free = g * (size * slots - LOST * slots) - rows * w
-        total += number * np.stack([(value - known.price[:, m] * free).max(axis=0), value[0]])
+        total += number * (value - known.price[:, m] * free).max(axis=0)
     bound = np.array([_bound(rows, cols, most, *cost) for most in slots.tolist()], dtype=np.float64)
     return np.asarray(np.where(slots > LARGEST, 0.0, total / np.maximum(bound, 1) - 1))
 

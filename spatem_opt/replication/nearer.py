@@ -1,6 +1,6 @@
 """Shapes whose groups come near the bound of their grid, in place of others whose groups do not (SPEC 3.2).
 
-An estimate tells most shapes that do from those that do not; what is neither sure nor hopeless is grouped and counted.
+An estimate tells which shapes are sure to; the groups of others are made and counted.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def estimates(grid: Grid, shapes: Sequence[Shape]) -> FloatArray:
     size, width, deep, parts, slots = table.T
     home = np.array([HOMES[shape.cut] for shape in shapes], dtype=np.int64)
     extent = len(grid.rows), len(grid.cols), row_sections(grid)
-    return np.asarray(excess(extent, unit_costs(grid), (size, width, deep, parts, slots), home)[0])
+    return np.asarray(excess(extent, unit_costs(grid), (size, width, deep, parts, slots), home))
 
 
 @lru_cache(maxsize=16384)

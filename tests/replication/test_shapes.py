@@ -272,5 +272,5 @@ def test_excess_is_what_the_groups_will_cost(
     grid = big_grid(rows, cols)
     shape = Shape(1, parts, width, deep, size, serial, "runs")
     columns = tuple(np.array([x]) for x in (size, width, deep, parts, serial))
-    over = excess((rows, cols, 1), unit_costs(grid), columns, np.array([0]))[0, 0]  # type: ignore[arg-type]
+    over = excess((rows, cols, 1), unit_costs(grid), columns, np.array([0]))[0]  # type: ignore[arg-type]
     assert over == pytest.approx(chosen_gap(grid, shape), abs=0.015)
