@@ -41,6 +41,7 @@ from spatem_opt.evaluator.structure import (
     weights_of,
 )
 from spatem_opt.evaluator.summary import Facts, check_claims, summarize
+from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
@@ -81,6 +82,8 @@ class Evaluator:
     def __init__(self) -> None:
         self._last: Solution | None = None
         self._placed: tuple[list[Placed], list[Violation], list[Violation]] = [], [], []
+        self._copies: list[IntArray] = []
+        self._wires: list[Wire] = []
 
     def __call__(self, solution: Solution) -> Evaluation:
         """Replay a solution."""
@@ -89,7 +92,7 @@ class Evaluator:
         if unreadable:
             return Evaluation(tuple(unreadable))
         if not self._knows(solution):
-            self._last, self._placed = solution, _place_all(solution, grids)
+            self._last, self._placed, self._copies = solution, _place_all(solution, grids), []
         placed, known, empty = self._placed
         turns, gaps = _expand_all(solution)
         found = known + gaps + check_start(solution.schedule)
@@ -99,7 +102,15 @@ class Evaluator:
         found += check_exclusive(solution.schedule, held)
         if gaps:
             return Evaluation(tuple(found))
-        return _replayed(solution, placed, turns, held, found)
+        return _replayed(solution, placed, self._wired(solution, turns), turns, held, found)
+
+    def _wired(self, solution: Solution, turns: list[Turns]) -> list[Wire]:
+        """Who sends what to whom: as before, if copies still compute the same windows."""
+        copies = [copies_of(turn) for turn in turns]
+        if not self._copies or not all(map(np.array_equal, copies, self._copies)):
+            mesh, placed = Mesh(solution.architecture), self._placed[0]
+            self._wires, self._copies = wire(mesh, solution.network, solution.mapping, placed, copies), copies
+        return self._wires
 
     def _knows(self, solution: Solution) -> bool:
         """Whether the last solution differs at most in its schedule."""
@@ -197,11 +208,16 @@ def _empty_message(name: str, copies: IntArray) -> Callable[[int], str]:
 
 
 def _replayed(
-    solution: Solution, placed: list[Placed], turns: list[Turns], held: Reserved, found: list[Violation]
+    solution: Solution,
+    placed: list[Placed],
+    wires: list[Wire],
+    turns: list[Turns],
+    held: Reserved,
+    found: list[Violation],
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
-    runs = replay(mesh, network, solution.mapping, placed, turns)
+    runs = replay(mesh, network, wires, placed, turns)
     layer_runs = [runs[index] for index in network.layers]
     found += _check_reservations(solution.schedule, turns, layer_runs)
     flows = port_flows(mesh, placed, layer_runs)

@@ -31,10 +31,10 @@ def buffer_use(arch: Architecture, network: Network, runs: list[Run]) -> BufferU
     for node, run in zip(network.nodes, runs, strict=True):
         if run.delivery is None:
             continue
-        sent = run.delivery
+        sent, due = run.delivery, run.delivery.supply
         start = sent.first_use if node.kind == "input" else sent.arrival
-        tile, row = np.nonzero((sent.row_bits > 0) & (sent.tiles != arch.tiles)[:, None])
-        columns.append((sent.tiles[tile], start[tile, row], sent.last_use[tile, row], sent.row_bits[tile, row]))
+        tile, row = np.nonzero((due.row_bits > 0) & (due.tiles != arch.tiles)[:, None])
+        columns.append((due.tiles[tile], start[tile, row], sent.last_use[tile, row], due.row_bits[tile, row]))
     peaks = np.zeros(arch.tiles, np.int64)
     if not columns or not sum(len(column[0]) for column in columns):
         return BufferUse(0, 0, peaks)

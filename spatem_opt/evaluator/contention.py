@@ -12,6 +12,7 @@ from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import Delivery, Run
+from spatem_opt.evaluator.transfers import Supply
 from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
@@ -95,7 +96,7 @@ def router_flows(mesh: Mesh, network: Network, placed: list[Placed], runs: list[
         if node.kind == "input":
             flows.append(_input_flow(mesh, run.delivery))
         else:
-            flows.append(_map_flow(mesh, run, run.delivery))
+            flows.append(_map_flow(mesh, run, run.delivery.supply))
     for layer, index in zip(placed, network.layers, strict=True):
         if len(layer.sum_pair):
             flows.append(_sum_flow(mesh, layer, runs[index]))
@@ -110,30 +111,31 @@ def _flow(loads: IntArray, bins: IntArray, share: FloatArray) -> Flow:
 
 def _input_flow(mesh: Mesh, delivery: Delivery) -> Flow:
     """Inputs from outside: each row of pixels in the bin of the first window on the tile that needs it."""
-    tile, row = np.nonzero(delivery.row_bits)
+    sent = delivery.supply
+    tile, row = np.nonzero(sent.row_bits)
     bins, place = distinct(np.maximum(delivery.first_use[tile, row], 0) // mesh.arch.contention_cycles)
-    tiles = len(delivery.tiles)
-    bits = np.bincount(tile * len(bins) + place, delivery.row_bits[tile, row], tiles * len(bins))
-    away = (delivery.tiles != mesh.outside).astype(np.int64)
-    flows = mesh.flows(np.arange(tiles), delivery.tiles, away, tiles)
+    tiles = len(sent.tiles)
+    bits = np.bincount(tile * len(bins) + place, sent.row_bits[tile, row], tiles * len(bins))
+    away = (sent.tiles != mesh.outside).astype(np.int64)
+    flows = mesh.flows(np.arange(tiles), sent.tiles, away, tiles)
     loads = mesh.loads(np.full(tiles, mesh.outside), flows)
-    total = delivery.row_bits.sum(1)
+    total = sent.row_bits.sum(1)
     share = bits.reshape(tiles, -1) / np.maximum(total, 1)[:, None]
     return _flow(loads * total[:, None], bins, share)
 
 
-def _map_flow(mesh: Mesh, run: Run, delivery: Delivery) -> Flow:
+def _map_flow(mesh: Mesh, run: Run, sent: Supply) -> Flow:
     """Bits from each home tile, in proportion to the pixels that finish there."""
     at = run.at
     bins, count = histogram(at.pixel_copy, at.copies, run.pixel_done, mesh.arch.contention_cycles)
     order = np.argsort(at.home_tile, kind="stable")
     tile = at.home_tile[order]
     start = starts_of(tile)
-    bits = np.add.reduceat(delivery.bits[order], start, axis=0)
-    bits[tile[start][:, None] == delivery.tiles] = 0
+    bits = np.add.reduceat(sent.bits[order], start, axis=0)
+    bits[tile[start][:, None] == sent.tiles] = 0
     finished = np.add.reduceat(count[at.home_copy[order]], start, axis=0)
     line, target = np.nonzero(bits)
-    loads = mesh.loads(tile[start], mesh.flows(line, delivery.tiles[target], bits[line, target], len(start)))
+    loads = mesh.loads(tile[start], mesh.flows(line, sent.tiles[target], bits[line, target], len(start)))
     return _flow(loads, bins, finished / np.maximum(finished.sum(1), 1)[:, None])
 
 

@@ -126,7 +126,7 @@ def _communication(facts: Facts) -> tuple[Communication, int]:
     for run in facts.runs:
         if run.delivery is None:
             continue
-        sent, source = run.delivery, run.at.home_tile[:, None]
+        sent, source = run.delivery.supply, run.at.home_tile[:, None]
         hops = mesh.hops(source, sent.tiles)
         moved = np.where(hops > 0, sent.bits, 0)
         map_hops += int((sent.bits * hops).sum())

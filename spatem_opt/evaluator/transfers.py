@@ -174,27 +174,40 @@ def _pixels_of(node: Node, reader: Reader, member: BoolArray) -> BoolArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Traffic:
+class Supply:
     """What one producer sends, and how long it takes.
 
     Parameters
     ----------
+    tiles : int64 array, shape (tiles,)
+        Subscribers, ascending; the outside is one more tile.
+    channels : int64 array, shape (tiles,)
+        How many each subscribes to.
+    row_bits : int64 array, shape (tiles, rows)
+        Subscribed bits of every row of pixels.
+    kind, pixels
+        As in :class:`Subscription`.
     bits : int64 array, shape (homes, tiles)
-        From each (copy, home tile) to each subscribing tile; bits that stay in the tile included.
-    slowest : int64 array, shape (copies, tiles)
-        Delay of the slowest transfer; -1 where nothing goes.
-    fastest : int64 array, shape (copies, tiles)
+        From each (copy, home tile) to each subscriber; bits that stay in the tile included.
+    fastest : int64 array, shape (tiles, copies)
         Delay of the fastest transfer; :data:`NEVER` where nothing goes.
+    delay : list of int64 arrays, shape (copies, copies of the reader)
+        Per reader, how long its slowest transfers take.
     """
 
+    tiles: IntArray
+    channels: IntArray
+    row_bits: IntArray
+    kind: IntArray
+    pixels: BoolArray
     bits: IntArray
-    slowest: IntArray
     fastest: IntArray
+    delay: list[IntArray]
 
 
-def traffic(mesh: Mesh, at: Host, wanted: Subscription) -> Traffic:
+def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader]) -> Supply:
     """Bits and delays between the homes of a producer and its subscribers."""
-    width = mesh.arch.activation_bits
+    wanted, width = subscribe(node, read_by), mesh.arch.activation_bits
     held, home = _distinct_rows(at.home_channels)
     read, tile = _distinct_rows(wanted.channels)
     shared = (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)[home[:, None], tile]
@@ -203,7 +216,13 @@ def traffic(mesh: Mesh, at: Host, wanted: Subscription) -> Traffic:
     start = starts_of(at.home_copy)
     slowest = np.maximum.reduceat(np.where(shared > 0, delay, -1), start, axis=0)
     fastest = np.minimum.reduceat(np.where(shared > 0, delay, NEVER), start, axis=0)
-    return Traffic(width * shared * pixels[at.home_copy], slowest, fastest)
+    channels = wanted.channels.sum(1)
+    in_row = wanted.pixels.reshape(-1, node.height, node.width).sum(2)[wanted.kind]
+    return Supply(
+        wanted.tiles, channels, in_row * channels[:, None] * width, wanted.kind, wanted.pixels,
+        width * shared * pixels[at.home_copy], np.ascontiguousarray(fastest.T),
+        [_copy_delay(reader, wanted.tiles, slowest) for reader in read_by],
+    )  # fmt: skip
 
 
 def _pixels_by_copy(at: Host, wanted: Subscription) -> IntArray:
@@ -219,12 +238,12 @@ def _pixels_by_copy(at: Host, wanted: Subscription) -> IntArray:
     return found
 
 
-def copy_delay(reader: Reader, wanted: Subscription, sent: Traffic) -> IntArray:
+def _copy_delay(reader: Reader, tiles: IntArray, slowest: IntArray) -> IntArray:
     """Delay from each copy of the producer to each copy of the reader, shape (copies, copies of the reader)."""
-    place = np.searchsorted(wanted.tiles, reader.pair_tile)
+    place = np.searchsorted(tiles, reader.pair_tile)
     start = starts_of(reader.pair_copy)
-    found = np.zeros((len(sent.slowest), reader.copies), np.int64)
-    found[:, reader.pair_copy[start]] = np.maximum.reduceat(sent.slowest[:, place], start, axis=1)
+    found = np.zeros((len(slowest), reader.copies), np.int64)
+    found[:, reader.pair_copy[start]] = np.maximum.reduceat(slowest[:, place], start, axis=1)
     return np.maximum(found, 0)
 
 
@@ -246,13 +265,13 @@ def ready_times(node: Node, reader: Reader, done: IntArray, pixel_copy: IntArray
     return found
 
 
-def first_arrivals(node: Node, at: Host, wanted: Subscription, sent: Traffic, done: IntArray) -> IntArray:
+def first_arrivals(node: Node, at: Host, sent: Supply, done: IntArray) -> IntArray:
     """First arrival of every subscribed row of pixels at every tile, shape (tiles, rows); :data:`NEVER` without any."""
-    found = np.empty((len(wanted.tiles), node.height), np.int64)
-    copy, fastest = at.pixel_copy, np.ascontiguousarray(sent.fastest.T)
+    found = np.empty((len(sent.tiles), node.height), np.int64)
+    copy = at.pixel_copy
     lines = max(CHUNK // node.windows, 1)
-    for first in range(0, len(wanted.tiles), lines):
+    for first in range(0, len(sent.tiles), lines):
         part = slice(first, first + lines)
-        arrival = np.where(wanted.pixels[wanted.kind[part]], fastest[part].take(copy, axis=1) + done, NEVER)
+        arrival = np.where(sent.pixels[sent.kind[part]], sent.fastest[part].take(copy, axis=1) + done, NEVER)
         found[part] = arrival.reshape(-1, node.height, node.width).min(2)
     return np.minimum(found, NEVER)

@@ -14,6 +14,7 @@ from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import replay
 from spatem_opt.evaluator.reservations import turns_of
 from spatem_opt.evaluator.structure import by_layer, weights_of
+from spatem_opt.evaluator.wiring import copies_of, wire
 from spatem_opt.solution import Solution
 
 FloatArray = NDArray[np.float64]
@@ -59,7 +60,9 @@ def activity(solution: Solution, slices: int = 800) -> Activity:
         placed.append(place(arch, weight, solution.mapping[layer], grid, pieces))
         turns.append(turns_of(solution.schedule, rows[layer]))
         operations.append(placed[-1].phases * int(pieces.ous[pieces.copy == 0].sum()))
-    runs = replay(Mesh(arch), network, solution.mapping, placed, turns)
+    mesh = Mesh(arch)
+    wires = wire(mesh, network, solution.mapping, placed, [copies_of(turn) for turn in turns])
+    runs = replay(mesh, network, wires, placed, turns)
     ends = [int(run.done.max()) for run in runs]
     edges = np.linspace(0, max(max(ends), 1), slices + 1)
     busy, done = np.zeros((len(weights), slices)), np.zeros(slices)
