@@ -26,8 +26,8 @@ from spatem_opt.replication.regions import Block, block, filled_in, grouped, pri
 from spatem_opt.replication.shapes import HOME_ROWS, IntArray, Shape, row_sections, unit_costs
 
 NEAR, QUICK, LARGE = 1.03, 2_500_000, 12_000_000
-"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, and most R * C * (R + C) for
-them: of a grid in one part, some hundredths of a second; of the largest part, some tenths."""
+"""Times its bound that a grouping in strips may cost before guillotine cuts are tried, of these many, and most
+R * C * (R + C) for them: of a grid in one part, some hundredths of a second; of the largest part, some tenths."""
 Piece = tuple[int, int, int]
 """Row, left, right."""
 
@@ -232,11 +232,18 @@ def _core(rows: int, cols: int, size: int, serial: int, row_cost: int, col_cost:
     grouping = strips.lay_out(problem, plan) if plan is not None else best_walk(problem)
     if grouping is None:
         raise ValueError(f"{rows} x {cols} OUs do not fit on {size} crossbars with {serial} each")
-    cost = objective(problem, grouping)
-    if not quick and cost > NEAR * bounds.lower_bound(problem) and problem.ous * (rows + cols) <= QUICK:
-        other = guillotine.solve(problem)
-        grouping = other if other is not None and objective(problem, other) < cost else grouping
-    return grouping.table()
+    if quick or problem.ous * (rows + cols) > QUICK or _near(problem, objective(problem, grouping)):
+        return grouping.table()
+    other = guillotine.solve(problem)
+    grouping = other if other is not None and objective(problem, other) < objective(problem, grouping) else grouping
+    if _near(problem, objective(problem, grouping)):
+        return grouping.table()
+    whole = block(np.arange(rows), None, None, 0, cols)
+    return grouped([whole], size, serial, catalogue(rows, cols, serial, row_cost, col_cost), grouping.table())
+
+
+def _near(problem: Problem, cost: int) -> bool:
+    return cost <= NEAR * bounds.lower_bound(problem)
 
 
 def _in_sections(table: IntArray, high: int, rows: int) -> IntArray:
