@@ -11,12 +11,13 @@ import json
 
 from formulations.replication import master
 from formulations.replication.runs import UNIT, from_cuts, from_runs
-from spatem_opt.heuristic import FILLS, Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.plan import problem_of
 from spatem_opt.presets import load_architecture
 from spatem_opt.replication import segments
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import FILLS, Setting
 
 NETWORKS = ("resnet50", "vgg16", "googlenet", "densenet121")
 

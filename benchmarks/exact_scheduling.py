@@ -11,12 +11,13 @@ import json
 
 from formulations.scheduling import cpsat
 from spatem_opt.evaluator import evaluate
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.plan import assemble, problem_of
 from spatem_opt.presets import load_architecture
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic, chunks, list_schedule
 from spatem_opt.scheduling.expansion import build
+from spatem_opt.settings import Setting
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:

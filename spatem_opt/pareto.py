@@ -23,11 +23,12 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.files import write_atomically
 from spatem_opt.finish import finish
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.io import write_solution
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan, improved, problem_of
 from spatem_opt.result import Shortage
+from spatem_opt.settings import Setting
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
 from spatem_opt.stop import catch_interrupt

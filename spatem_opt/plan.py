@@ -146,7 +146,7 @@ def dealt(plan: Plan, problem: Problem) -> tuple[Plan, Problem]:
         return plan, problem
     pairs = zip(plan.allocations, splits, strict=True)
     allocations = [replace(allocation, split=split) for allocation, split in pairs]
-    return replace(plan, allocations=allocations), problem.at_other_times(chunks(plan.grids, allocations))
+    return replace(plan, allocations=allocations), problem.with_chunks(chunks(plan.grids, allocations))
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:

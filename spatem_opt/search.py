@@ -15,11 +15,11 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish, measure, rank
-from spatem_opt.heuristic import FEW_LAYERS, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, Candidates
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, improved, problem_of, relieved
-from spatem_opt.replication.ways import CORNER
 from spatem_opt.scheduling.problem import Problem
+from spatem_opt.settings import Setting
 from spatem_opt.solution import Solution
 
 PRICED = ("communication", "energy", "balanced")
@@ -175,12 +175,12 @@ class _Search:
             yield from self._baseline(self.method)
             return
         for setting in self.candidates.steady_settings():
-            yield _name(setting), partial(self._fresh, setting), setting
+            yield setting.name, partial(self._fresh, setting), setting
         if self._foreseen:
             yield from self._promising(self.candidates.settings(), endless)
         else:
             for setting in self._segment_settings():
-                yield _name(setting), partial(self._fresh, setting), setting
+                yield setting.name, partial(self._fresh, setting), setting
         if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
             yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
@@ -190,7 +190,7 @@ class _Search:
         effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         if endless and self.latency_limit is None:
             for setting in self.candidates.more_settings():
-                yield _name(setting), partial(self._fresh, setting), setting
+                yield setting.name, partial(self._fresh, setting), setting
         while endless or effort > 0:
             effort -= 1
             spread = SPREAD if self.latency_limit is None else CLOSE
@@ -198,7 +198,7 @@ class _Search:
                 self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
                 for _ in range(SCREENED if self._foreseen and not self.candidates.effort else 1)
             ])  # fmt: skip
-            yield _name(setting), partial(self._fresh, setting, plan), setting
+            yield setting.name, partial(self._fresh, setting, plan), setting
 
     @property
     def _foreseen(self) -> bool:
@@ -211,13 +211,13 @@ class _Search:
         For a first answer no more than a few; of short inferences all, whose estimates are the least certain.
         """
         plans = [(settings[0], self.candidates.segmented(settings[0]))]
-        yield _name(settings[0]), partial(self._fresh, *plans[0]), settings[0]
+        yield settings[0].name, partial(self._fresh, *plans[0]), settings[0]
         plans += [(setting, self.candidates.segmented(setting)) for setting in settings[1:]]
         number = FEW if len(self.network.layers) > FEW_LAYERS else SOME
         number = len(plans) if endless or self.candidates.short else number
         for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
             if plan is not None and (k < number or self.best is None):
-                yield _name(setting), partial(self._fresh, setting, plan), setting
+                yield setting.name, partial(self._fresh, setting, plan), setting
 
     def _likeliest(self, settings: list[Setting]) -> tuple[Setting, Plan | None]:
         """The setting whose plan has the lowest estimate, and that plan; a single setting has its plan made later."""
@@ -318,17 +318,3 @@ def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
 
 def _estimate(plan: Plan | None) -> float:
     return math.inf if plan is None or plan.estimate is None else plan.estimate
-
-
-def _name(setting: Setting) -> str:
-    if setting.steady:
-        return f"steady (router share {setting.router_share:.2g}, crossbars {setting.steady:.2g})"
-    more = ", side by side" if setting.side_by_side else ""
-    more += f", waits {setting.waits:.2g}" if setting.waits < 1 else ""
-    more += f", strips {setting.strips}" if setting.strips else ""
-    more += f", fill {setting.fill:.3g}" if setting.fill < 1 else ""
-    more += f", corner {setting.corner:.2g}" if setting.corner != CORNER else ""
-    more += f", lanes {setting.lanes}" if setting.lanes else ""
-    more += f", woven {setting.woven}" if setting.woven else ""
-    more += ", layers weighted" if any(setting.weights) else ""
-    return f"segments (price {setting.price:.3g}, router share {setting.router_share:.2g}{more})"

@@ -14,7 +14,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish, measure
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.mapping.problem import layer_options
 from spatem_opt.network.builder import Builder
@@ -23,6 +23,7 @@ from spatem_opt.plan import Plan
 from spatem_opt.replication.layout import Allocation, bands, interleaved
 from spatem_opt.replication.parts import filled_shape
 from spatem_opt.replication.shapes import shapes_for_serial
+from spatem_opt.settings import Setting
 from spatem_opt.testing import assert_confirmed, random_chip, random_network, random_plan, scheduled
 
 SEEDS = st.integers(0, 2**32 - 1)

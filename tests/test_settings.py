@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spatem_opt.finish import finish
-from spatem_opt.heuristic import FEW_LAYERS, LARGE, MORE, SHORT, SHORT_LAYERS, Candidates, Setting
+from spatem_opt.heuristic import FEW_LAYERS, SHORT_LAYERS, Candidates
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network import load
 from spatem_opt.network.builder import chain
@@ -16,6 +16,7 @@ from spatem_opt.presets import load_architecture
 from spatem_opt.replication.layout import lane_counts
 from spatem_opt.replication.segments import cut
 from spatem_opt.search import lost_cycles
+from spatem_opt.settings import LARGE, MORE, SHORT, Setting
 
 CHIP = "ou-isaac-4x4"
 

@@ -11,10 +11,11 @@ from formulations.replication.runs import UNIT, Problem, Solution, from_cuts, fr
 from formulations.replication.runs import objective as cost_of
 from formulations.solver import Limits, Result, concluded, versions
 from spatem_opt.finish import finish, measure
-from spatem_opt.heuristic import FILLS, Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.replication import segments
 from spatem_opt.result import Status, Step
 from spatem_opt.search import Evaluated
+from spatem_opt.settings import FILLS, Setting
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,9 +13,10 @@ from formulations.replication.runs import Problem as Runs
 from formulations.replication.runs import Solution as Cuts
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
-from spatem_opt.heuristic import FILLS, SLACK_PERCENT, Candidates
+from spatem_opt.heuristic import SLACK_PERCENT, Candidates
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan, problem_of
+from spatem_opt.settings import FILLS
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 CHUNKS = 8

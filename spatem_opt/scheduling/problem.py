@@ -76,7 +76,7 @@ class Problem:
         found.__dict__["placed"] = self.placed
         return found
 
-    def at_other_times(self, chunks: Chunks) -> Problem:
+    def with_chunks(self, chunks: Chunks) -> Problem:
         """The same problem with other chunks; keeps what does not depend on them."""
         found = replace(self, chunks=chunks)
         found.__dict__["placed"] = self.placed

@@ -77,7 +77,7 @@ def stretch(
         hot[bins[crowded > allowed]] = True
         here = hot[np.minimum(begin // width, len(edges)).astype(np.int64)]
         first = first + here * (apart * width * piece.copy // copies).astype(np.int64)
-    return problem.at_other_times(replace(piece, pace=pace, not_before=first))
+    return problem.with_chunks(replace(piece, pace=pace, not_before=first))
 
 
 def pieces(

@@ -144,6 +144,25 @@ def test_one_evaluator_after_the_other_says_what_a_new_one_would() -> None:
             assert found.communication == fresh.communication
 
 
+def test_one_evaluator_sees_windows_that_went_to_another_copy() -> None:
+    """On the same placement: what tiles receive changes with it, and must not be what it was before."""
+    placement, schedule = tables(
+        [(0, 0, 0, 0, 1, 0, 1), (0, 1, 3, 0, 1, 0, 1), (1, 0, 2, 0, 2, 0, 1)],
+        [(0, 0, 0, 1, 1, 0, 0, 60), (0, 1, 2, 3, 1, 0, 0, 60), (1, 0, 0, 0, 1, 0, 60, 100)],
+    )
+    even = replace(pipeline(), placement=placement, schedule=schedule, claims={})
+    uneven = with_schedule(with_schedule(even, 0, last_window=2), 1, first_window=3)
+    evaluator, found = Evaluator(), []
+    for solution in (even, with_schedule(even, 1, start=8), uneven, even):
+        fresh = evaluate(solution)
+        found.append(fresh.communication)
+        again = evaluator(solution)
+        assert fresh.valid
+        assert again.latency_cycles == fresh.latency_cycles
+        assert again.communication == fresh.communication
+    assert found[0] == found[1] == found[3] != found[2]
+
+
 def test_every_family_is_mutated() -> None:
     assert {family for family, _, _ in MUTATIONS} == set(FAMILIES)
 

@@ -21,7 +21,7 @@ from formulations.solver import Limits, run_cpsat
 from spatem_opt.evaluator import evaluate
 from spatem_opt.grouping.problem import Problem as GroupingProblem
 from spatem_opt.grouping.referee import objective as grouping_cost
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.mapping.problem import build
 from spatem_opt.network import load
 from spatem_opt.network.builder import chain
@@ -29,6 +29,7 @@ from spatem_opt.presets import load_architecture
 from spatem_opt.result import DEMAND_OF, Status, Step
 from spatem_opt.scheduling.expansion import build as expand
 from spatem_opt.search import Evaluated, search
+from spatem_opt.settings import Setting
 
 LIMITS = Limits(20.0, seed=1, workers=1)
 CASES = [("lenet5", "ou-isaac-2x2"), ("cifar10", "ou-isaac-4x4")]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from formulations.scheduling import cpsat
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.presets import load_architecture
@@ -21,6 +21,7 @@ from spatem_opt.result import Status
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic, chunks, list_schedule
 from spatem_opt.scheduling.expansion import build, cliques, parts
 from spatem_opt.scheduling.problem import Problem
+from spatem_opt.settings import Setting
 
 CONTENTION = {"router", "port"}
 

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.cost_model import OUTSIDE
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.mesh import Mesh
 from spatem_opt.placement import calm, flows, traffic
 from spatem_opt.placement.calm import _Crowd, _meetings
 from spatem_opt.placement.traffic import Flows
 from spatem_opt.plan import assemble, calmed, problem_of
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 SEEDS = st.integers(0, 2**32 - 1)
 

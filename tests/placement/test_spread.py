@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.mesh import Mesh
 from spatem_opt.placement import spread, traffic
 from spatem_opt.placement.spread import Tiles
 from spatem_opt.plan import assemble, problem_of, relieved
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 SEEDS = st.integers(0, 2**32 - 1)
 

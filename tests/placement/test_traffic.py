@@ -10,10 +10,11 @@ import pytest
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.placement import improve, traffic
 from spatem_opt.plan import assemble, improved, problem_of
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 
 def mesh(architecture: Architecture) -> tuple[np.ndarray, np.ndarray]:

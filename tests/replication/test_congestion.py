@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.cost_model import column_ous, place
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.mesh import Mesh
 from spatem_opt.network import Network
@@ -21,6 +21,7 @@ from spatem_opt.replication.congestion import ROOM, footprint, loads, serve
 from spatem_opt.replication.layout import Allocation, column_blocks
 from spatem_opt.replication.parts import outlines, rectangles
 from spatem_opt.replication.shapes import Shape
+from spatem_opt.settings import Setting
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import random_chip, random_network, random_option, random_shape
 

@@ -10,11 +10,12 @@ import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.replication import bounds, referee, segments
 from spatem_opt.replication.problem import Problem, solution_of
+from spatem_opt.settings import Setting
 
 SEEDS = range(12)
 

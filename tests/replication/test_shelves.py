@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from spatem_opt import evaluate, load_architecture, load_network
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import assemble, problem_of
 from spatem_opt.replication import places, referee, segments
 from spatem_opt.replication.problem import Problem, solution_of
 from spatem_opt.replication.shelves import CELLS, WIDTHS, Shelves
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 LAYERS, SLOTS = 4, 2
 

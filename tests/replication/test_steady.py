@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.replication import bounds, referee
 from spatem_opt.replication.problem import Problem, solution_of
 from spatem_opt.replication.steady import Layers, steady
 from spatem_opt.replication.ways import Ways
+from spatem_opt.settings import Setting
 
 SEEDS = st.integers(0, 2**32 - 1)
 CHIP = Architecture(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from spatem_opt import evaluate, load_architecture, load_network
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import assemble, problem_of
 from spatem_opt.replication import segments
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 CASES = [
     ("lenet5", "ou-isaac-4x4", 0.0),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spatem_opt import load_architecture, load_network
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import Plan, problem_of
 from spatem_opt.replication.layout import Allocation, interleaved, walk
 from spatem_opt.replication.places import overlapped
@@ -16,6 +16,7 @@ from spatem_opt.replication.segments import Cuts
 from spatem_opt.replication.shapes import Shape
 from spatem_opt.replication.weave import weave
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.settings import Setting
 
 CHIP = load_architecture("ou-isaac-7x7", {"adc_bits": 5})
 

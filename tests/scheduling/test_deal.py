@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.heuristic import Candidates, Setting
+from spatem_opt.heuristic import Candidates
 from spatem_opt.network import load
 from spatem_opt.plan import Plan, dealt, problem_of
 from spatem_opt.presets import load_architecture
 from spatem_opt.replication.layout import shared_blocks
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.scheduling.deal import shares
+from spatem_opt.settings import Setting
 from spatem_opt.testing import assert_confirmed, scheduled
 
 CHIP = load_architecture("ou-isaac", {"adc_bits": 5})
