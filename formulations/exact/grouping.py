@@ -182,7 +182,7 @@ def use(
         tried += 1
         placement = found.solution.placement
         for i in together:
-            placement = exchange(placement, known[i], proofs[i].best)
+            placement = exchange(placement, known[i], proofs[i].best, found.solution.architecture.crossbars_per_tile)
         better = _exchanged(found, placement, objective, limits)
         used += 0 if better is None else len(together)
         found = better or found
@@ -213,24 +213,26 @@ def spread(solution: FullSolution, kind: Kind) -> bool:
     return bool(np.unique(np.vstack([copy, tile]), axis=1).shape[1] > copies)
 
 
-def exchange(place: Placement, kind: Kind, best: Solution) -> Placement:
-    """The placement with another grouping in all copies of a kind, on the same crossbars.
+def exchange(place: Placement, kind: Kind, best: Solution, per_tile: int) -> Placement:
+    """The placement with another grouping in all copies of a kind, on the same crossbars, ``per_tile`` of each tile.
 
-    A group goes to the crossbar whose old neighbours it resembles: groups are ranked by the mean old number of their
-    OUs, so that those near each other stay in one tile.
+    A group goes to a crossbar of a tile that had most of its OUs before, as far as all of them can.
     """
-    rank = _rank(kind, best)
     columns = [getattr(place, name) for name in Placement.__dataclass_fields__]
     keep = ~np.isin(place.layer, kind.layers)
     parts = [[column[keep] for column in columns]]
+    ranks: dict[bytes, IntArray] = {}
     for layer in kind.layers:
         rows = np.flatnonzero(place.layer == layer)
         for copy in np.unique(place.copy[rows]).tolist():
             crossbar = place.crossbar[rows[place.copy[rows] == copy]]
             own = crossbar[np.sort(np.unique(crossbar, return_index=True)[1])]
+            tile = _numbered(own // per_tile)
+            if tile.tobytes() not in ranks:
+                ranks[tile.tobytes()] = _places(_overlaps(kind, best, tile), np.bincount(tile))[best.group]
             one = np.ones(len(best), dtype=np.int64)
             parts.append([
-                layer * one, copy * one, own[rank[best.group]],
+                layer * one, copy * one, own[np.argsort(tile, kind="stable")[ranks[tile.tobytes()]]],
                 best.row_start, best.row_stop, best.col_start, best.col_stop,
             ])  # fmt: skip
     table = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -238,12 +240,42 @@ def exchange(place: Placement, kind: Kind, best: Solution) -> Placement:
     return Placement(*(column[order] for column in table))
 
 
-def _rank(kind: Kind, best: Solution) -> IntArray:
-    """Place in the copy's order of crossbars for every group."""
-    old = kind.chosen.labels(kind.problem)
-    total = np.zeros(kind.problem.groups)
-    count = np.zeros(kind.problem.groups)
-    for group, top, bottom, left, right in best.table().tolist():
-        total[group] += old[top:bottom, left:right].sum()
-        count[group] += (bottom - top) * (right - left)
-    return np.asarray(np.argsort(np.argsort(total / np.maximum(count, 1), kind="stable")))
+def _overlaps(kind: Kind, best: Solution, tile: IntArray) -> IntArray:
+    """OUs of every new group that lie on each tile now; ``tile`` by crossbar of a copy; shape (groups, tiles)."""
+    old, tiles = tile[kind.chosen.labels(kind.problem)], int(tile.max()) + 1
+    new = best.labels(kind.problem)
+    found = np.bincount((new * tiles + old).ravel(), minlength=kind.problem.groups * tiles)
+    return np.asarray(found.reshape(-1, tiles), dtype=np.int64)
+
+
+def _places(overlap: IntArray, room: IntArray) -> IntArray:
+    """Place of every group on the tiles, one after the other, so that most OUs stay in their tile: a minimum-cost flow.
+
+    Parameters
+    ----------
+    overlap : int64 array, shape (groups, tiles)
+    room : int64 array, shape (tiles,)
+        Groups that each tile takes; as many as there are in all.
+    """
+    from ortools.graph.python import min_cost_flow
+
+    groups, tiles = overlap.shape
+    flow, anywhere = min_cost_flow.SimpleMinCostFlow(), groups + tiles
+    group, tile = np.nonzero(overlap)
+    most = int(overlap.max())
+    flow.add_arcs_with_capacity_and_unit_cost(group, groups + tile, np.ones_like(group), most - overlap[group, tile])
+    flow.add_arcs_with_capacity_and_unit_cost(
+        np.arange(groups), np.full(groups, anywhere), np.ones(groups, dtype=np.int64), np.full(groups, most)
+    )
+    flow.add_arcs_with_capacity_and_unit_cost(
+        np.full(tiles, anywhere), groups + np.arange(tiles), room, np.zeros(tiles, dtype=np.int64)
+    )
+    flow.set_nodes_supplies(np.arange(groups + tiles), np.concatenate([np.ones(groups, dtype=np.int64), -room]))
+    status = flow.solve()
+    assert status == flow.OPTIMAL  # any group may go anywhere
+    at = np.full(groups, -1)
+    used = flow.flows(np.arange(len(group))) > 0
+    at[group[used]] = tile[used]
+    left = room - np.bincount(at[at >= 0], minlength=tiles)
+    at[at < 0] = np.repeat(np.arange(tiles), left)
+    return np.asarray(np.argsort(np.argsort(at, kind="stable")))

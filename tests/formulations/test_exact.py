@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from itertools import permutations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from formulations.exact import beyond_reach, conflicts, grouping, reach, replication, run, scheduling, steps
 from formulations.exact import infeasible as infeasible_step
@@ -209,7 +212,7 @@ def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str,
     place, cost = found.solution.placement, []
     for kind, best in zip(known, proofs, strict=True):
         assert best.bound <= best.cost <= grouping_cost(kind.problem, kind.chosen)
-        place = grouping.exchange(place, kind, best.best)
+        place = grouping.exchange(place, kind, best.best, found.solution.architecture.crossbars_per_tile)
         cost.append(best.cost)
     exchanged = replace(found, solution=replace(found.solution, placement=place))
     families = {violation.family for violation in evaluate(exchanged.solution).violations}
@@ -217,6 +220,19 @@ def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str,
     again = {kind.layers: grouping_cost(kind.problem, kind.chosen) for kind in grouping.kinds(exchanged)[0]}
     for kind, value in zip(known, cost, strict=True):
         assert all(again[layers] == value for layers in again if set(layers) & set(kind.layers))
+
+
+@given(st.lists(st.integers(1, 3), min_size=1, max_size=3), st.data())
+def test_most_ous_stay_in_their_tile_when_groups_change(room: list[int], data: st.DataObject) -> None:
+    """As many as under any assignment of groups to tiles, all of which are tried."""
+    tile = np.repeat(np.arange(len(room)), room)
+    rows = st.lists(st.integers(0, 5), min_size=len(room), max_size=len(room))
+    overlap = np.array(data.draw(st.lists(rows, min_size=len(tile), max_size=len(tile))))
+    place = grouping._places(overlap, np.array(room))
+    assert sorted(place.tolist()) == list(range(len(tile)))
+    assert overlap[np.arange(len(tile)), tile[place]].sum() == max(
+        overlap[np.arange(len(tile)), list(at)].sum() for at in permutations(tile.tolist())
+    )
 
 
 @pytest.mark.parametrize(("network", "chip"), CASES)
