@@ -18,8 +18,8 @@ from spatem_opt.solution import Solution
 STRETCHES, BURSTS = 9, 4
 """Times a schedule is slowed down before its plan is given up; from which on copies that send at once begin apart."""
 QUEUE, SHORTER, FARTHER = 0.95, 0.05, 0.16
-"""Queue that the first time may leave, of a full bin, by how much less each further time, and for every bin beyond the
-first (up to one) that the longest queue takes: the farther it is off, the farther off is what is left."""
+"""Queue that the first time may leave, of a full bin, and by how much less each further time; how much less the first
+time for a second bin that the longest queue takes: the farther it is off, the farther off is what is left."""
 CONTENTION = {"port", "router"}
 
 
@@ -65,8 +65,8 @@ def finish(
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
         whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
         bins, queue = found.arrays.bins, found.arrays.bin_queue
-        beyond = min(max(float(queue.max(initial=0.0)) - 1.0, 0.0), 1.0)
-        allowed = QUEUE - SHORTER * attempt - FARTHER * beyond
+        beyond = max(float(queue.max(initial=0.0)) - 1.0, 0.0)
+        allowed = QUEUE - (SHORTER * attempt if attempt or beyond > 1 else FARTHER * beyond)
         factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
         if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
             return None
