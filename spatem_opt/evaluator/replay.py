@@ -66,7 +66,6 @@ def replay(mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed]
             run = _digital(mesh, node, wire.at, ready[index])
         else:
             run = _crossbars(mesh, wire.at, placed[layer], turns[layer], ready[index])
-        ready[index] = ready[index][:0]  # needed no further
         if wire.supply is not None:
             for reader, delay in zip(wire.readers, wire.supply.delay, strict=True):
                 arrived = ready_times(node, reader, run.pixel_done, wire.at.pixel_copy, delay)
