@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Hashable
+from dataclasses import dataclass
 
 from formulations.grouping.prices import Prices, narrowed
 from formulations.grouping.profile import Pattern, Profile
@@ -21,8 +22,22 @@ SHARE = 0.5
 """Share of the time left that an integer program may take."""
 
 
-def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limits: Limits) -> Solution | None:
-    """A grouping of at most `target` bits with the shapes and pieces of an integer profile; None if none is found.
+@dataclass(frozen=True, slots=True)
+class Refuted:
+    """A grouping within a target if one was found, or whether it is proven that there is none.
+
+    Parameters
+    ----------
+    solution : Solution or None
+    proven : bool
+    """
+
+    solution: Solution | None
+    proven: bool
+
+
+def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limits: Limits) -> Refuted:
+    """A grouping of at most `target` bits with the shapes and pieces of an integer profile; there may be no profile.
 
     Parameters
     ----------
@@ -39,15 +54,15 @@ def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limit
         if limits.over(begin):
             break
         program = plan_program(problem, prof, target, rng if attempt else None)
-        value = engine.integer(program, limits.left(begin, SHARE)).value
-        if value is None:
-            break
-        for axis, plan in sorted(enumerate(plans(prof, value, rng)), key=lambda item: _pieces(item[1])):
+        answer = engine.integer(program, limits.left(begin, SHARE))
+        if answer.value is None:
+            return Refuted(None, answer.infeasible)
+        for axis, plan in sorted(enumerate(plans(prof, answer.value, rng)), key=lambda item: _pieces(item[1])):
             for _ in range(TRIES):
                 found = None if limits.over(begin) else realise(plan, rng)
                 if found is not None:
-                    return found.transposed() if axis else found
-    return None
+                    return Refuted(found.transposed() if axis else found, False)
+    return Refuted(None, False)
 
 
 def plan_program(problem: Problem, prof: Profile, target: int, rng: random.Random | None) -> Program:

@@ -14,6 +14,7 @@ from formulations.grouping.program import Answer, Engine, Program
 from formulations.grouping.steps import finish, prepare
 from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.grouping.problem import IntArray, Problem, Solution
+from spatem_opt.result import Status
 
 
 def make_variables(model: Any, problem: Problem, prof: Profile, lower: int) -> Variables:
@@ -282,7 +283,8 @@ def integer_program(program: Program, limits: Limits) -> Answer:
     model, rows, variables = _pulp_model(program)
     run = run_pulp(model, limits)
     value = np.array([x.value() or 0.0 for x in variables]) if run.solved else None
-    return Answer(None if run.bound is None else float(run.bound), value, np.zeros(len(rows)))
+    bound = None if run.bound is None else float(run.bound)
+    return Answer(bound, value, np.zeros(len(rows)), run.status is Status.INFEASIBLE)
 
 
 def _pulp_model(program: Program) -> tuple[Any, list[Any], list[Any]]:

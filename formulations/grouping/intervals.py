@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
-from formulations.grouping.profile import Arc, Profile
+from formulations.grouping.prices import Prices, loss
+from formulations.grouping.profile import Arc, Pattern, Profile
 from formulations.grouping.program import Floats, Program
 from spatem_opt.grouping.problem import Problem, Solution, from_labels
 
 MOST = 3_000
 """Most placed groups of a program."""
-ROWS = 5
-"""Most pieces of a group that are placed."""
+ROWS, MANY = 5, 12
+"""Most pieces of a group that are placed in all ways, and most of one that is placed at all."""
+WIDE = 3
+"""A window of more than one WIDE-th of a line is wide."""
 
 
 @dataclass(slots=True)
@@ -61,8 +64,8 @@ class Layout:
         return found.transposed() if self.axis else found
 
 
-def layout(problem: Problem, prof: Profile, axis: int) -> Layout | None:
-    """The flow of an axis, or None if there are more than :data:`MOST` placed groups.
+def layout(problem: Problem, prof: Profile, axis: int, prices: Prices, most: int = MOST) -> Layout:
+    """The flow of an axis; groups that lose least come first if there are more than `most` placed ones.
 
     At every place as many pieces or steps back begin as end there, or more; lines begin at 0. Pieces of a group begin
     or end at the same place and share an OU, so that no two lie in one line.
@@ -73,29 +76,59 @@ def layout(problem: Problem, prof: Profile, axis: int) -> Layout | None:
     for k in range(side.length):
         program.add_row(k, side.lines * (k == 0))
     program.add_row("most", -problem.groups)
-    for shape, pattern in side.group_patterns:
-        rows, cols = prof.shapes[shape]
-        for pieces in _places(pattern, prof.shapes[shape][1 - axis], side.length):
-            entries: dict[Hashable, int] = {"most": -1}
-            for first, stop in pieces:
-                entries[first] = entries.get(first, 0) + 1
-                entries[stop] = entries.get(stop, 0) - 1
-            program.add(problem.row_cost * rows + problem.col_cost * cols, entries, integer=True)
-            made.placed.append(pieces)
-            if len(made.placed) > MOST:
-                return None
+    for shape, pieces in _placed(prof, axis, prices, most):
+        rows, cols = shape
+        entries: dict[Hashable, int] = {"most": -1}
+        for first, stop in pieces:
+            entries[first] = entries.get(first, 0) + 1
+            entries[stop] = entries.get(stop, 0) - 1
+        program.add(problem.row_cost * rows + problem.col_cost * cols, entries, integer=True)
+        made.placed.append(pieces)
     for k in range(1, side.length + 1):
         program.add(0, {k: 1, k - 1: -1}, integer=True)
     return made
 
 
-def _places(pattern: tuple[int, ...], width: int, length: int) -> Iterator[tuple[Arc, ...]]:
+def _placed(prof: Profile, axis: int, prices: Prices, most: int) -> list[tuple[tuple[int, int], tuple[Arc, ...]]]:
+    """Shape and pieces of every placed group: all ways if they are few, else few ways of the groups that lose least."""
+    side = prof.sides[axis]
+    groups = [(prof.shapes[shape], pattern) for shape, pattern in side.group_patterns if len(pattern) <= MANY]
+    groups.sort(key=lambda group: loss(prices, axis, *group))
+    every = ((shape, places) for shape, pattern in groups for places in _places(pattern, shape[1 - axis], side.length))
+    placed = list(islice(every, most + 1))
+    if len(placed) <= most:
+        return placed
+    placed = []
+    for shape, pattern in groups:
+        new = [(shape, places) for places in _few_places(pattern, shape[1 - axis], side.length)]
+        if len(placed) + len(new) > most:
+            break
+        placed += new
+    return placed
+
+
+def _few_places(pattern: Pattern, width: int, length: int) -> Iterator[tuple[Arc, ...]]:
+    """All pieces at one end of the window; a wide window at an end of the line, the pieces there, too."""
+    wide = WIDE * width > length
+    for left in sorted({0, length - width}) if wide else range(length - width + 1):
+        right, found = left + width, set[tuple[Arc, ...]]()
+        if left == 0 or not wide:
+            found.add(tuple(sorted((left, left + k) for k in pattern)))
+        if right == length or not wide:
+            found.add(tuple(sorted((right - k, right) for k in pattern)))
+        yield from _sharing(found)
+
+
+def _places(pattern: Pattern, width: int, length: int) -> Iterator[tuple[Arc, ...]]:
     """All ways to put pieces at the left or the right end of a window of `width` OUs, all over one OU at least."""
     if len(pattern) > ROWS:
+        yield from _few_places(pattern, width, length)
         return
     for left in range(length - width + 1):
         ends = [sorted({(left, left + k), (left + width - k, left + width)}) for k in pattern]
-        found = {tuple(sorted(pieces)) for pieces in product(*ends)}
-        for pieces in sorted(found):
-            if max(first for first, _ in pieces) < min(stop for _, stop in pieces):
-                yield pieces
+        yield from _sharing({tuple(sorted(pieces)) for pieces in product(*ends)})
+
+
+def _sharing(found: set[tuple[Arc, ...]]) -> list[tuple[Arc, ...]]:
+    """Those whose pieces share an OU."""
+    return [pieces for pieces in sorted(found) if max(a for a, _ in pieces) < min(b for _, b in pieces)]

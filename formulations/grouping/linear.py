@@ -26,7 +26,7 @@ def integer_program(program: Program, limits: Limits) -> Answer:
     solver.SetSolverSpecificParametersAsString("misc/catchctrlc = FALSE\n")  # it would keep Ctrl-C to itself
     status = interruptible(solver.Solve, solver.InterruptSolve, limits)
     if status not in (solver.OPTIMAL, solver.FEASIBLE):
-        return Answer(None, None, np.zeros(len(rows)))
+        return Answer(None, None, np.zeros(len(rows)), status == solver.INFEASIBLE)
     value = np.array([variable.solution_value() for variable in solver.variables()])
     return Answer(solver.Objective().BestBound(), value, np.zeros(len(rows)))
 

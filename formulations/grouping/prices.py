@@ -173,6 +173,13 @@ def best_line(axis: Axis) -> Pattern:
     return tuple(sorted(found, reverse=True))
 
 
+def loss(prices: Prices, axis: int, shape: tuple[int, int], pattern: Pattern) -> int:
+    """How much dearer a group is than the best ones: beyond its pieces' prices and the fee [1/SCALE bits]."""
+    tables = prices.axes[axis]
+    best = int(tables.group[shape[1 - axis], shape[axis], sum(pattern)])
+    return int(prices.reduced[shape]) + prices.fee + best - int(tables.price[list(pattern)].sum())
+
+
 def narrowed(problem: Problem, prices: Prices, upper: int) -> Profile:
     """Shapes and patterns that a grouping of at most `upper` bits can have: others lie beyond the gap to the bound.
 

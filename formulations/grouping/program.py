@@ -63,11 +63,14 @@ class Answer:
         A solution, optimal of a linear program; None if none is known.
     dual : float array, shape (rows,)
         Dual values of a linear program; any will do, optimal ones do well.
+    infeasible : bool
+        Proven: there is no solution.
     """
 
     bound: float | None
     value: Floats | None
     dual: Floats
+    infeasible: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from formulations.grouping import cpsat
+from formulations.grouping.compose import Refuted
 from formulations.grouping.cpsat import Variables
 from formulations.grouping.prices import Prices, narrowed
 from formulations.grouping.profile import Profile
 from formulations.grouping.steps import Incumbent
 from formulations.solver import Limits, run_cpsat
-from spatem_opt.grouping.problem import Problem, Solution
+from spatem_opt.grouping.problem import Problem
 from spatem_opt.result import Status
 
 if TYPE_CHECKING:
@@ -26,20 +27,6 @@ Case = tuple[int, ...]
 """Groups of every shape."""
 PROFILE = ("group_count", "group_pattern", "line_flow", "pieces")
 LEFT_OUT = ("bound", "group_order")
-
-
-@dataclass(frozen=True, slots=True)
-class Refuted:
-    """A cheaper grouping if there is one, or whether it is proven that there is none.
-
-    Parameters
-    ----------
-    solution : Solution or None
-    proven : bool
-    """
-
-    solution: Solution | None
-    proven: bool
 
 
 def try_cases(problem: Problem, start: Incumbent, limits: Limits) -> None:

@@ -91,11 +91,14 @@ class Incumbent:
         if self.closed or limits.stopped:
             return
         found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
-        if found is not None:
-            self.improve(problem, found, None)
+        while found.proven and not self.closed and not limits.over(begin):
+            self.raise_bound(bits(problem, self.bound + 1))
+            found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
+        if found.solution is not None:
+            self.improve(problem, found.solution, None)
         prof = prices.narrowed(problem, root.prices, self.bound)
         for axis in range(len(prof.sides)):
-            flow = None if self.closed or limits.over(begin) else layout(problem, prof, axis)
+            flow = None if self.closed or limits.over(begin) else layout(problem, prof, axis, root.prices)
             value = None if flow is None else engine.integer(flow.program, limits.left(begin, FLOW)).value
             if flow is not None and value is not None:
                 self.improve(problem, flow.read(value), None)

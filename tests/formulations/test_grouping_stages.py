@@ -124,19 +124,21 @@ def test_composed_groupings_keep_to_the_target(problem: Problem, more: int) -> N
     assert best is not None
     found = root(problem, best + 1)
     for target in (best - 1, best + more):
-        made = compose.compose(problem, found.prices, target, linear.ENGINE, LIMITS)
+        answer = compose.compose(problem, found.prices, target, linear.ENGINE, LIMITS)
+        made = answer.solution
         assert made is None or not check(problem, made).violations
         assert made is None or best <= check(problem, made).objective <= target
+        assert not (answer.proven and target >= best)
 
 
-@settings(max_examples=25, deadline=None)
-@given(tiny(), st.integers(0, 1))
-def test_intervals_are_groupings_that_cost_what_the_flow_says(problem: Problem, axis: int) -> None:
-    best = optimum(problem)
+@settings(max_examples=40, deadline=None)
+@given(tiny(), st.integers(0, 1), st.sampled_from([1, 10, intervals.MOST]))
+def test_intervals_are_groupings_that_cost_what_the_flow_says(problem: Problem, axis: int, most: int) -> None:
+    best, found = optimum(problem), root(problem, 2**60)
     assert best is not None
-    prof = prices.narrowed(problem, root(problem, best + 1).prices, best + 3)
-    flow = intervals.layout(problem, prof, axis)
-    assert flow is not None
+    prof = prices.narrowed(problem, found.prices, best + 3)
+    flow = intervals.layout(problem, prof, axis, found.prices, most)
+    assert len(flow.placed) <= most
     answer = linear.integer_program(flow.program, LIMITS)
     if answer.value is not None:
         verdict = check(problem, flow.read(answer.value))
