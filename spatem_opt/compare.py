@@ -211,7 +211,7 @@ def compare(
         Also a row :data:`EXACT`, and what it proves of each step, within the same time limit
         (:data:`~spatem_opt.pipeline.EXACT_SECONDS` without one).
     workers : int
-        Threads of CP-SAT.
+        Processes of the heuristic that make plans, and threads of CP-SAT.
     progress : callable, optional
         Told in a few words what is going on.
 
@@ -244,7 +244,7 @@ def compare(
         limit = fastest // 2 if name == HALF and fastest is not None else None
         if name != HALF or limit is not None:
             stop = None if time_limit is None else partial(MaxRuntime(time_limit), 0.0)
-            search = _found(network, architecture, objective, seed, stop, limit, tell)
+            search = _found(network, architecture, objective, seed, stop, limit, workers, tell)
             pool += [fastest_of_ours.seen(found) for found in search]
         seconds[name] = time.monotonic() - begun
     ours = [_ours(name, pool, fastest, bound, spent) for name, spent in seconds.items()]
@@ -317,6 +317,7 @@ def _found(
     seed: int,
     stop: Callable[[], bool] | None,
     latency_limit: int | None,
+    workers: int,
     tell: Progress,
 ) -> Iterator[Evaluated]:
     """What the heuristic finds, until the time is up if there is a limit."""
@@ -327,8 +328,9 @@ def _found(
         tell(f"{network.name}: {text}")
 
     return search(
-        network, architecture, objective, "heuristic", note, seed=seed, stop=stop, latency_limit=latency_limit
-    )
+        network, architecture, objective, "heuristic", note, seed=seed, stop=stop, latency_limit=latency_limit,
+        workers=workers,
+    )  # fmt: skip
 
 
 class _Fastest:

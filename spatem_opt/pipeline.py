@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -65,7 +66,8 @@ def solve(
     seed : int
         Of the variations. Without a time limit, the same seed gives the same answer.
     workers : int
-        Threads of CP-SAT; the heuristic uses one.
+        Processes of the heuristic that make plans (Linux; its first answer is the same with any number), and threads of
+        CP-SAT.
     progress : callable, optional
         Told in a few words what is going on.
 
@@ -113,8 +115,9 @@ def solve(
         stop = _stop(method, time_limit, interrupted)
         late = partial(_late, method, time_limit, begun)
         solutions = search(
-            network, architecture, objective, method, progress, seed=seed, stop=stop, latency_limit=latency_limit
-        )
+            network, architecture, objective, method, progress, seed=seed, stop=stop, latency_limit=latency_limit,
+            workers=workers,
+        )  # fmt: skip
         best, trace = _best(solutions, objective, lambda value: interrupted(value) or value == bound.value or late())
         steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
         if best is not None and time_limit is not None and steps_wanted:
@@ -134,17 +137,18 @@ def solve(
 
 
 def _best(
-    solutions: Iterator[Evaluated], objective: str, enough: Callable[[int], bool]
+    solutions: Generator[Evaluated, None, None], objective: str, enough: Callable[[int], bool]
 ) -> tuple[Evaluated | None, Trace]:
     """The best of the solutions until one is enough, and when each better one was found."""
     best: Evaluated | None = None
     trace: Trace = []
-    for found in solutions:
-        if best is None or rank(found.evaluation, objective) < rank(best.evaluation, objective):
-            best = found
-            trace.append((round(found.seconds, 3), found.value, found.name))
-        if enough(best.value):
-            break
+    with closing(solutions):  # ends its helpers
+        for found in solutions:
+            if best is None or rank(found.evaluation, objective) < rank(best.evaluation, objective):
+                best = found
+                trace.append((round(found.seconds, 3), found.value, found.name))
+            if enough(best.value):
+                break
     return best, trace
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
+from spatem_opt.crew import Attempt, Crew, Made, Planned, estimate
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish, measure, rank
 from spatem_opt.heuristic import FEW_LAYERS, Candidates
@@ -71,7 +73,8 @@ def search(
     seed: int = 0,
     stop: Callable[[], bool] | None = None,
     latency_limit: int | None = None,
-) -> Iterator[Evaluated]:
+    workers: int = 1,
+) -> Generator[Evaluated, None, None]:
     """Evaluated solutions, one after the other as they are found; not necessarily better and better.
 
     Parameters
@@ -90,13 +93,27 @@ def search(
         solution, all first candidates are tried.
     latency_limit : int, optional
         Cycles; slower solutions do not count.
+    workers : int
+        Processes that make plans; with one no other than this. First candidates do not depend on it.
     """
     begun = time.monotonic()
-    run = _Search(network, architecture, objective, method, seed, latency_limit)
+    candidates = Candidates(network, architecture, objective)
+    with Crew(candidates, workers if workers > 1 else 0) as crew:
+        yield from _found(_Search(candidates, crew, method, seed, latency_limit), begun, progress, stop)
+
+
+def _found(
+    run: _Search, begun: float, progress: Progress | None, stop: Callable[[], bool] | None
+) -> Iterator[Evaluated]:
+    """Schedule and evaluate one plan after the other, and tell the search what became of it."""
     planners = run.planners(endless=stop is not None)
 
     def ended() -> bool:
         return stop is not None and (run.best is not None or run.varied) and stop()
+
+    def evaluated(name: str, made: Made, setting: Setting | None) -> Evaluated:
+        value, seconds = measure(made.evaluation, run.objective), time.monotonic() - begun
+        return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan, setting)
 
     while not ended():  # also before others are planned, to tell which is next
         name, make, setting = next(planners, ("", None, None))
@@ -104,21 +121,19 @@ def search(
             return
         if progress is not None:
             progress(name + (f", best so far {run.best}" if run.best is not None else ""))
-        plan, problem = make() or (None, None)
-        made = None if plan is None else finish(plan, network, architecture, run.limit, problem)
-        better = run.tell(setting, made, plan)
-        if plan is None or problem is None or made is None:
+        made = make()
+        better = run.tell(setting, made)
+        if made is None:
             continue
-        yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, plan, setting)
-        if better and objective in PRICED and method not in BASELINES:
-            moved = improved(plan, problem)
-            made = finish(moved, network, architecture, run.limit)
-            if run.tell(setting, made, moved) and made is not None:
-                name = f"{name}, moved"
-                yield Evaluated(name, *made, measure(made[1], objective), time.monotonic() - begun, moved, setting)
+        yield evaluated(name, made, setting)
+        if better and run.objective in PRICED and run.method not in BASELINES:
+            moved = run.tried(improved(made.plan, made.problem))
+            if run.tell(setting, moved) and moved is not None:
+                yield evaluated(f"{name}, moved", moved, setting)
 
 
-Planner = Callable[[], tuple[Plan, Problem] | None]
+Tried = Iterator[tuple[str, Attempt, Setting | None]]
+"""Names of plans, what comes of them, and settings of the segment search."""
 
 
 class _Search:
@@ -128,11 +143,10 @@ class _Search:
     (within the latency limit); ``varied`` whether the first candidates are all tried.
     """
 
-    def __init__(
-        self, network: Network, architecture: Architecture, objective: str, method: str, seed: int, limit: int | None
-    ) -> None:
-        self.network, self.architecture, self.objective, self.method = network, architecture, objective, method
-        self.candidates = Candidates(network, architecture, objective)
+    def __init__(self, candidates: Candidates, crew: Crew, method: str, seed: int, limit: int | None) -> None:
+        self.candidates, self.crew, self.method = candidates, crew, method
+        self.network, self.architecture = candidates.network, candidates.architecture
+        self.objective = candidates.objective
         self.random = np.random.default_rng(seed)
         self.latency_limit = limit
         self.best: int | None = None
@@ -156,90 +170,118 @@ class _Search:
         periods = [self.best] if self.objective == "throughput" and self.best is not None else []
         return min([*periods, *([] if self.limit is None else [self.limit])], default=None)
 
-    def tell(self, setting: Setting | None, made: tuple[Solution, Evaluation] | None, plan: Plan | None) -> bool:
+    def tell(self, setting: Setting | None, made: Made | None) -> bool:
         """Learn what became of the last plan; True if it is the best so far."""
         self.fits = self._verdicts.setdefault(self._key, made is not None)
-        if made is None or (self.rank is not None and rank(made[1], self.objective) >= self.rank):
+        if made is None or (self.rank is not None and rank(made.evaluation, self.objective) >= self.rank):
             return False
-        self.rank = rank(made[1], self.objective)
+        self.rank = rank(made.evaluation, self.objective)
         self.best = self.rank[0]
         if setting is not None:
             self.candidates.best = setting
-            turns = plan is not None and not setting.side_by_side and not setting.steady
-            self.lost = lost_cycles(plan, made[0]) if plan is not None and turns else None
+            turns = not setting.side_by_side and not setting.steady
+            self.lost = lost_cycles(made.plan, made.solution) if turns else None
         return True
 
-    def planners(self, *, endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
-        """Names and makers of plans, and settings of the segment search."""
+    def planners(self, *, endless: bool) -> Tried:
+        """Everything that is tried, in turn."""
         if self.method in BASELINES:
             yield from self._baseline(self.method)
             return
         for setting in self.candidates.steady_settings():
-            yield setting.name, partial(self._fresh, setting), setting
+            yield setting.name, partial(self._steady, setting), setting
         if self._foreseen:
             yield from self._promising(self.candidates.settings(), endless)
-        else:
-            for setting in self._segment_settings():
-                yield setting.name, partial(self._fresh, setting), setting
+        elif self.latency_limit is not None:
+            for setting in self._halvings():
+                yield setting.name, partial(self._fresh, setting, self.crew.plan(setting)), setting
+        elif self.best is None or self.candidates.scarce or self.objective != "throughput":
+            yield from self._each(self.candidates.settings())  # a steady plan may have all the cells it needs
         if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
             yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
             if self.candidates.may_win(name):
                 yield from self._baseline(name)
         self.varied = True
-        effort = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
         if endless and self.latency_limit is None:
-            for setting in self.candidates.more_settings():
-                yield setting.name, partial(self._fresh, setting), setting
-        while endless or effort > 0:
-            effort -= 1
-            spread = SPREAD if self.latency_limit is None else CLOSE
-            setting, plan = self._likeliest([
-                self.candidates.best.vary(self.random, len(self.network.layers), spread, self.lost)
-                for _ in range(SCREENED if self._foreseen and not self.candidates.effort else 1)
-            ])  # fmt: skip
-            yield setting.name, partial(self._fresh, setting, plan), setting
+            yield from self._each(self.candidates.more_settings())
+        yield from self._variations(endless)
+
+    def _each(self, settings: list[Setting]) -> Tried:
+        """One plan after the other; helpers plan ahead."""
+        planned = [(setting, self.crew.plan(setting)) for setting in settings]
+        return self._ahead((setting, plan()) for setting, plan in planned)
+
+    def _ahead(self, plans: Iterable[tuple[Setting, Plan | None]]) -> Tried:
+        """One plan after the other, each helper at one; those that come to nothing are left out."""
+        waiting: deque[tuple[Setting, Plan, Attempt | None]] = deque()
+        for setting, plan in plans:
+            if plan is None:
+                continue
+            promising = plan.digest() not in self._verdicts and not self._late(setting, plan)
+            waiting.append((setting, plan, self.crew.attempt(plan, setting, self.limit) if promising else None))
+            if len(waiting) > self.crew.helpers:
+                yield self._next(*waiting.popleft())
+        while waiting:
+            yield self._next(*waiting.popleft())
+
+    def _next(self, setting: Setting, plan: Plan, attempt: Attempt | None) -> tuple[str, Attempt, Setting]:
+        return setting.name, lambda: self._fresh(setting, lambda: plan, attempt), setting
+
+    def _variations(self, endless: bool) -> Tried:
+        """Plans near the best one. While one is evaluated, helpers make the next, if the answer may depend on time."""
+        effort: float = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
+        effort, ahead = (math.inf, max(1, self.crew.helpers)) if endless else (effort, 1)
+        waiting: deque[Callable[[], tuple[Setting, Planned, Attempt | None]]] = deque()
+        while effort > 0 or waiting:
+            while effort > 0 and len(waiting) < ahead and not self.candidates.best.steady:
+                effort -= 1
+                waiting.append(self.crew.likeliest(self._varied(), self._verdicts, self.limit))
+            if waiting:
+                setting, plan, attempt = waiting.popleft()()
+                yield setting.name, partial(self._fresh, setting, plan, attempt), setting
+            else:
+                effort -= 1
+                (setting,) = self._varied()
+                yield setting.name, partial(self._steady, setting), setting
+
+    def _varied(self) -> list[Setting]:
+        """Variations of the best setting, of which one is scheduled."""
+        spread = SPREAD if self.latency_limit is None else CLOSE
+        number = SCREENED if self._foreseen and not self.candidates.effort else 1
+        layers = len(self.network.layers)
+        return [self.candidates.best.vary(self.random, layers, spread, self.lost) for _ in range(number)]
 
     @property
     def _foreseen(self) -> bool:
         """Whether estimates of latency tell plans apart, so that those of the lowest ones come first."""
         return self.objective == "latency" and self.latency_limit is None
 
-    def _promising(self, settings: list[Setting], endless: bool) -> Iterator[tuple[str, Planner, Setting | None]]:
+    def _promising(self, settings: list[Setting], endless: bool) -> Tried:
         """The first plan at once, then the others in the order of their estimates.
 
         For a first answer no more than a few; of short inferences all, whose estimates are the least certain.
         """
-        plans = [(settings[0], self.candidates.segmented(settings[0]))]
-        yield settings[0].name, partial(self._fresh, *plans[0]), settings[0]
-        plans += [(setting, self.candidates.segmented(setting)) for setting in settings[1:]]
+        first = self.candidates.segmented(settings[0])
+        attempt = self.crew.attempt(first, settings[0], self.limit)
+        others = [(setting, self.crew.plan(setting)) for setting in settings[1:]]
+        yield settings[0].name, partial(self._fresh, settings[0], lambda: first, attempt), settings[0]
+        plans = [(settings[0], first), *((setting, plan()) for setting, plan in others)]
+        plans.sort(key=lambda item: estimate(item[1]))
         number = FEW if len(self.network.layers) > FEW_LAYERS else SOME
         number = len(plans) if endless or self.candidates.short else number
-        for k, (setting, plan) in enumerate(sorted(plans, key=lambda item: _estimate(item[1]))):
-            if plan is not None and (k < number or self.best is None):
-                yield setting.name, partial(self._fresh, setting, plan), setting
+        yield from self._ahead(plans[:number])
+        for plan in plans[number:]:
+            if self.best is None:
+                yield from self._ahead([plan])
 
-    def _likeliest(self, settings: list[Setting]) -> tuple[Setting, Plan | None]:
-        """The setting whose plan has the lowest estimate, and that plan; a single setting has its plan made later."""
-        if len(settings) == 1:
-            return settings[0], None
-        plans = [(setting, self.candidates.segmented(setting)) for setting in settings]
-        new = [(setting, plan) for setting, plan in plans if plan is not None and plan.digest() not in self._verdicts]
-        return min(new, key=lambda item: _estimate(item[1])) if new else plans[0]
-
-    def _baseline(self, name: str) -> Iterator[tuple[str, Planner, Setting | None]]:
+    def _baseline(self, name: str) -> Tried:
         """A baseline laid out both ways: what suits it better counts."""
         plan = BASELINES[name](self.network, self.architecture)
         if plan is not None:
             yield name, partial(self._plain, lambda: replace(plan, across=True)), None
             if self.fits or self.method == name:
                 yield name, partial(self._plain, lambda: plan), None
-
-    def _segment_settings(self) -> Iterator[Setting]:
-        """First settings of the segment search; none for throughput where a steady plan has all the cells it needs."""
-        if self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
-            return
-        yield from self.candidates.settings() if self.latency_limit is None else self._halvings()
 
     def _halvings(self) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
@@ -269,29 +311,44 @@ class _Search:
             yield replace(setting, price=fast, weights=weights)
             few, many = (first, many) if self.fits else (few, first)
 
-    def _fresh(self, setting: Setting, plan: Plan | None = None) -> tuple[Plan, Problem] | None:
-        """The plan of a setting, made now or before; None if another setting led to it before (or none does)."""
-        if setting.steady:
-            made = self._plain(partial(self.candidates.steady, setting))
-            if made is None:
-                return None
-            plan = relieved(*made)
-            crowded = self.goal is not None and (plan.span or 0) >= self.goal
-            return None if crowded else (plan, problem_of(plan, self.network, self.architecture))
-        plan = self.candidates.segmented(setting) if plan is None else plan
-        certain = self.goal is not None and not self.candidates.effort
-        most = (BESIDE if setting.side_by_side else HOPELESS) * (self.goal or 0) if certain else None
-        late = plan is not None and most is not None and (plan.estimate or 0) > most
-        if plan is None or self._known(plan) or late:
+    def _fresh(self, setting: Setting, planned: Planned, attempt: Attempt | None = None) -> Made | None:
+        """What comes of a plan; nothing if it was tried before, or can hardly be fast enough."""
+        plan = planned()
+        if plan is None or self._known(plan) or self._late(setting, plan):
             return None
-        return self.candidates.ready(plan, setting)
+        made = self.tried(*self.candidates.ready(plan, setting)) if attempt is None else attempt()
+        late = made is not None and self.limit is not None and (made.evaluation.latency_cycles or 0) >= self.limit
+        return None if late else made
 
-    def _plain(self, make: Callable[[], Plan | None]) -> tuple[Plan, Problem] | None:
-        """A plan of another maker, None if it was made before or cannot be fast enough."""
+    def _steady(self, setting: Setting) -> Made | None:
+        """What comes of a setting for a steady stream of inferences, if its plan is a new one and fast enough."""
+        plan = self._unknown(partial(self.candidates.steady, setting))
+        if plan is None:
+            return None
+        plan = relieved(plan, problem_of(plan, self.network, self.architecture))
+        return None if self.goal is not None and (plan.span or 0) >= self.goal else self.tried(plan)
+
+    def tried(self, plan: Plan, problem: Problem | None = None) -> Made | None:
+        """What comes of a plan that is tried here."""
+        problem = problem_of(plan, self.network, self.architecture) if problem is None else problem
+        made = finish(plan, self.network, self.architecture, self.limit, problem)
+        return None if made is None else Made(plan, problem, *made)
+
+    def _late(self, setting: Setting, plan: Plan) -> bool:
+        """Whether a plan can hardly be fast enough."""
+        if self.goal is None or self.candidates.effort:
+            return False
+        return (plan.estimate or 0) > (BESIDE if setting.side_by_side else HOPELESS) * self.goal
+
+    def _plain(self, make: Callable[[], Plan | None]) -> Made | None:
+        """What comes of a plan of another maker, nothing if it was tried before or cannot be fast enough."""
+        plan = self._unknown(make)
+        return None if plan is None else self.tried(plan)
+
+    def _unknown(self, make: Callable[[], Plan | None]) -> Plan | None:
         plan = make()
         late = plan is not None and self.goal is not None and plan.busiest >= self.goal
-        unfit = self._known(plan) or late
-        return None if plan is None or unfit else (plan, problem_of(plan, self.network, self.architecture))
+        return None if self._known(plan) or late else plan
 
     def _known(self, plan: Plan | None) -> bool:
         """Whether a plan was made before, or is none; what is told next is about it."""
@@ -314,7 +371,3 @@ def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
     ])  # fmt: skip
     lost = np.diff(np.maximum.accumulate(end), prepend=0) - np.maximum.reduceat(compute, first)
     return np.stack([first, last, np.maximum(lost, 1)], axis=1)
-
-
-def _estimate(plan: Plan | None) -> float:
-    return math.inf if plan is None or plan.estimate is None else plan.estimate

@@ -34,7 +34,9 @@ def compare(
     exact: Annotated[
         bool, typer.Option("--exact", help="Also a row of the exact steps, and what they prove of each step.")
     ] = False,
-    workers: Annotated[int, typer.Option(help="Threads of CP-SAT.", min=1, metavar="N")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
+    ] = 1,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     output: Annotated[

@@ -87,7 +87,9 @@ def solve(
         typer.Option(help="Seconds; without it the first answer, for exact 120 s.", min=0.0, metavar="S"),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
-    workers: Annotated[int, typer.Option(help="Threads of CP-SAT.", min=1, metavar="N")] = 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
+    ] = 1,
     output: Annotated[
         str | None,
         typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
