@@ -192,11 +192,13 @@ class _Search:
             yield setting.name, partial(self._steady, setting), setting
         if self._foreseen:
             yield from self._promising(self.candidates.settings(), endless)
+        elif self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
+            pass  # a steady plan has all the cells it needs
         elif self.latency_limit is not None:
             for setting in self._halvings():
                 yield setting.name, partial(self._fresh, setting, self.crew.plan(setting)), setting
-        elif self.best is None or self.candidates.scarce or self.objective != "throughput":
-            yield from self._each(self.candidates.settings())  # a steady plan may have all the cells it needs
+        else:
+            yield from self._each(self.candidates.settings())
         if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
             yield "pipeline", partial(self._plain, self.candidates.one_segment), None
         for name in BASELINES:
