@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import random
 import time
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from formulations.grouping.columns import columns
+from formulations.grouping.facing import Plan, face
 from formulations.grouping.prices import Prices, narrowed
 from formulations.grouping.profile import Pattern, Profile
 from formulations.grouping.program import Engine, Floats, Program, profile_program
-from formulations.grouping.realise import Plan, realise
 from formulations.solver import Limits
 from spatem_opt.grouping.problem import Problem, Solution
 
-PLANS, TRIES = 12, 20
-"""Integer profiles tried, and groupings tried of either axis of each."""
+PLANS, TRIES, WIDE = 20, 100, 5
+"""Integer profiles tried; ways to deal the pieces of each out that are tried; ways that are too entangled after which
+no more are tried."""
 REACH = 10_000
 """Most OUs of a grid, so that a try takes seconds at most."""
-SHARE = 0.5
-"""Share of the time left that an integer program may take."""
+SHARE, TRY = 0.5, 0.3
+"""Shares of the time left that an integer program may take: a profile, and the columns of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +53,54 @@ def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limit
     limits : Limits
     """
     prof, begin, rng = narrowed(problem, prices, target), time.monotonic(), random.Random(limits.seed)
-    for attempt in range(PLANS if prof.sides and problem.ous <= REACH else 0):
+    if not prof.sides or problem.ous > REACH:
+        return Refuted(None, False)
+    common, ranges = 0, deque([(0, problem.groups)])
+    for attempt in range(PLANS):
         if limits.over(begin):
             break
+        fewest, most = ranges.popleft() if ranges else (0, problem.groups)
         program = plan_program(problem, prof, target, rng if attempt else None)
+        _between(program, common, fewest, most)
         answer = engine.integer(program, limits.left(begin, SHARE))
-        if answer.value is None:
+        if answer.value is None and not attempt:
             return Refuted(None, answer.infeasible)
-        for axis, plan in sorted(enumerate(plans(prof, answer.value, rng)), key=lambda item: _pieces(item[1])):
-            for _ in range(TRIES):
-                found = None if limits.over(begin) else realise(plan, rng)
-                if found is not None:
-                    return Refuted(found.transposed() if axis else found, False)
+        if answer.value is None:
+            continue
+        numbers = [round(float(number)) for number in answer.value[: len(prof.shapes)]]
+        common = common if attempt else numbers.index(max(numbers))
+        ranges += [(fewest, numbers[common] - 1), (numbers[common] + 1, most)]
+        axis, plan = min(enumerate(plans(prof, answer.value, rng)), key=lambda item: _pieces(item[1]))
+        found = realise(plan, engine, rng, limits.left(begin))
+        if found is not None:
+            return Refuted(found.transposed() if axis else found, False)
     return Refuted(None, False)
+
+
+def _between(program: Program, column: int, fewest: int, most: int) -> None:
+    """Bound a variable."""
+    for key, least, sign in (("fewest", fewest, 1), ("most", -most, -1)):
+        program.add_row(key, least)
+        program.columns[column][program.rows[key]] = sign
+
+
+def realise(plan: Plan, engine: Engine, rng: random.Random, limits: Limits) -> Solution | None:
+    """A grouping whose groups touch no more rows and columns than planned, or None: there may be one all the same."""
+    begin, wide = time.monotonic(), 0
+    for _ in range(TRIES):
+        if limits.over(begin) or wide == WIDE:
+            break
+        pieces = face(plan, rng)
+        if pieces is None:
+            continue
+        made = columns(plan, pieces)
+        if made is None:
+            wide += 1
+            continue
+        value = engine.integer(made.program, limits.left(begin, TRY)).value
+        if value is not None:
+            return made.read(value)
+    return None
 
 
 def plan_program(problem: Problem, prof: Profile, target: int, rng: random.Random | None) -> Program:
