@@ -223,14 +223,14 @@ def _order(values: Sequence[States] | States, number: int) -> NDArray[np.int64]:
 
 
 def columns(plan: Plan, pieces: Pieces) -> Columns | None:
-    """The program whose solutions are all groupings of such pieces; None if there are none, or it would be too large."""
+    """The program whose solutions are all groupings of such pieces; None if there are none, or it would be large."""
     literals = Literals(plan, pieces)
     if not literals.consistent:
         return None
     width, tree = treewidth_min_degree(literals.graph())
     if width > WIDTH:
         return None
-    bags, parent, index = [], [], dict[frozenset[int], int]()
+    bags, parent, index = list[tuple[int, ...]](), list[int](), dict[frozenset[int], int]()
     for start in tree.nodes:
         if start not in index:
             for above, bag in [(None, start), *nx.bfs_edges(tree, start)]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from formulations.grouping.columns import columns
 from formulations.grouping.facing import Plan, face
@@ -16,9 +18,9 @@ from formulations.grouping.program import Engine, Floats, Program, profile_progr
 from formulations.solver import Limits
 from spatem_opt.grouping.problem import Problem, Solution
 
-PLANS, TRIES, WIDE = 20, 100, 5
-"""Integer profiles tried; ways to deal the pieces of each out that are tried; ways that are too entangled after which
-no more are tried."""
+PLANS, TRIES, WIDE = 20, 25, 5
+"""Other integer profiles tried; ways to deal the pieces of one out that are tried at a time; ways that are too
+entangled after which no more are."""
 REACH = 10_000
 """Most OUs of a grid, so that a try takes seconds at most."""
 SHARE, TRY = 0.5, 0.3
@@ -55,33 +57,45 @@ def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limit
     prof, begin, rng = narrowed(problem, prices, target), time.monotonic(), random.Random(limits.seed)
     if not prof.sides or problem.ous > REACH:
         return Refuted(None, False)
-    common, ranges = 0, deque([(0, problem.groups)])
-    for attempt in range(PLANS):
-        if limits.over(begin):
-            break
-        fewest, most = ranges.popleft() if ranges else (0, problem.groups)
-        program = plan_program(problem, prof, target, rng if attempt else None)
-        _between(program, common, fewest, most)
-        answer = engine.integer(program, limits.left(begin, SHARE))
-        if answer.value is None and not attempt:
-            return Refuted(None, answer.infeasible)
-        if answer.value is None:
-            continue
-        numbers = [round(float(number)) for number in answer.value[: len(prof.shapes)]]
-        common = common if attempt else numbers.index(max(numbers))
-        ranges += [(fewest, numbers[common] - 1), (numbers[common] + 1, most)]
-        axis, plan = min(enumerate(plans(prof, answer.value, rng)), key=lambda item: _pieces(item[1]))
-        found = realise(plan, engine, rng, limits.left(begin))
-        if found is not None:
-            return Refuted(found.transposed() if axis else found, False)
+    first = engine.integer(plan_program(problem, prof, target, None), limits.left(begin, SHARE))
+    if first.value is None:
+        return Refuted(None, first.infeasible)
+    found: list[tuple[int, Plan]] = []
+    for value, other in _profiles(problem, prof, target, first.value, engine, rng, limits.left(begin)):
+        found.insert(0, min(enumerate(plans(prof, value, rng)), key=lambda item: _pieces(item[1])))
+        for axis, plan in found if other else found[:1]:
+            solution = realise(plan, engine, rng, limits.left(begin))
+            if solution is not None:
+                return Refuted(solution.transposed() if axis else solution, False)
     return Refuted(None, False)
 
 
-def _between(program: Program, column: int, fewest: int, most: int) -> None:
-    """Bound a variable."""
-    for key, least, sign in (("fewest", fewest, 1), ("most", -most, -1)):
-        program.add_row(key, least)
-        program.columns[column][program.rows[key]] = sign
+def _profiles(
+    problem: Problem, prof: Profile, target: int, first: Floats, engine: Engine, rng: random.Random, limits: Limits
+) -> Iterator[tuple[Floats, bool]]:
+    """The first profile, one for each other number of groups of its commonest shape, then any, of which it says so."""
+    common, begin = int(np.argmax(first[: len(prof.shapes)])), time.monotonic()
+    yield first, False
+    ranges = deque(_beside(first[common], 0, problem.groups))
+    for _ in range(PLANS):
+        if limits.over(begin):
+            break
+        other = not ranges
+        fewest, most = ranges.popleft() if ranges else (0, problem.groups)
+        program = plan_program(problem, prof, target, rng if other else None)
+        for key, least, sign in (("fewest", fewest, 1), ("most", -most, -1)):
+            program.add_row(key, least)
+            program.columns[common][program.rows[key]] = sign
+        value = engine.integer(program, limits.left(begin, SHARE)).value
+        if value is not None:
+            ranges += [] if other else _beside(value[common], fewest, most)
+            yield value, other
+
+
+def _beside(number: float, fewest: int, most: int) -> list[tuple[int, int]]:
+    """What is left of a range without a number of it."""
+    parts = (fewest, round(number) - 1), (round(number) + 1, most)
+    return [(low, high) for low, high in parts if low <= high]
 
 
 def realise(plan: Plan, engine: Engine, rng: random.Random, limits: Limits) -> Solution | None:
@@ -112,8 +126,7 @@ def plan_program(problem: Problem, prof: Profile, target: int, rng: random.Rando
     for column, cost in zip(program.columns, program.cost, strict=True):
         if cost:
             column[program.rows[key]] = -cost
-    if rng is not None:
-        program.cost = [rng.randrange(10) for _ in program.cost]
+    program.cost = [0 if rng is None else rng.randrange(10) for _ in program.cost]
     return program
 
 

@@ -149,7 +149,7 @@ class _Rings:
         return False
 
     def _widen(self, sides: tuple[Side, Side]) -> None:
-        """A piece faces a group that is on no side yet, alike if possible; if there is none, another one of its side."""
+        """A piece faces a group that is on no side yet, alike if possible; if there is none, one of its own side."""
         near, far = sides if any(sides[0].values()) else sides[::-1]
         size, pieces = next((size, pieces) for size, pieces in near.items() if pieces)
         piece, facing = pieces.pop(0), self.plan.length - size

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise, permutations, product
 from types import ModuleType
 
 import numpy as np
@@ -13,15 +15,16 @@ from hypothesis import strategies as st
 
 from formulations.grouping import (
     branch,
+    columns,
     compose,
     cpsat,
+    facing,
     generation,
     ilp,
     intervals,
     linear,
     prices,
     profile,
-    realise,
     refute,
 )
 from formulations.solver import Limits, run_cpsat
@@ -38,6 +41,7 @@ OPEN_BEFORE = {
     (89, 32, 191, 15, 144, 16): 77_648,
     (89, 64, 384, 15, 144, 16): 150_128,
     (89, 32, 30, 95, 144, 16): 32_352,
+    (89, 64, 61, 94, 144, 16): 58_416,
 }
 
 
@@ -146,14 +150,14 @@ def test_intervals_are_groupings_that_cost_what_the_flow_says(problem: Problem, 
         assert best <= verdict.objective <= round(float(np.array(flow.program.cost) @ answer.value))
 
 
-def plan_of(labels: np.ndarray, rng: random.Random) -> realise.Plan:
+def plan_of(labels: np.ndarray, rng: random.Random) -> facing.Plan:
     """The pieces of a grouping."""
     groups = []
     for g in range(int(labels.max()) + 1):
         mask = labels == g
         groups.append((int(mask.any(axis=0).sum()), profile.per_line(mask, 0)))
     rng.shuffle(groups)
-    return realise.Plan(labels.shape[1], tuple(groups), tuple(profile.line_patterns(labels, 0)))
+    return facing.Plan(labels.shape[1], tuple(groups), tuple(profile.line_patterns(labels, 0)))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -162,24 +166,93 @@ def test_realised_plans_touch_what_they_plan(seed: int) -> None:
     start = heuristic.solve(problem, seed=seed)
     assert start is not None
     rng = random.Random(seed)
-    found = realise.realise(plan_of(start.labels(problem), rng), rng)
-    assert found is None or not check(problem, found).violations
-    assert found is None or check(problem, found).objective <= check(problem, start).objective
+    found = compose.realise(plan_of(start.labels(problem), rng), linear.ENGINE, rng, LIMITS)
+    assert found is not None
+    assert not check(problem, found).violations
+    assert check(problem, found).objective <= check(problem, start).objective
 
 
 def test_a_plan_without_cycles_is_realised() -> None:
     # Rows of 5 + 3 and 4 + 4, linked in a chain by groups with two rows each.
     groups = ((5, (5,)), (4, (4, 3)), (5, (5, 4)), (3, (3,)))
-    found = realise.realise(realise.Plan(8, groups, ((5, 3), (4, 4), (5, 3))), random.Random(1))
+    plan = facing.Plan(8, groups, ((5, 3), (4, 4), (5, 3)))
+    found = compose.realise(plan, linear.ENGINE, random.Random(1), LIMITS)
     assert found is not None
     assert check(Problem(3, 8, 4, 9, 1, 1), found).objective <= 6 + 17
 
 
-def test_a_share_of_a_row_moves_columns_on() -> None:
-    share = realise.Share([2, 2], [{0, 1, 2}, {0, 3}], [0, 0])
-    assert share.fill(4, random.Random(0))
-    assert share.taken == [{1, 2}, {0, 3}]
-    assert not realise.Share([2, 2], [{0, 1}, {1, 2}], [0, 0]).fill(4, random.Random(0))
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_pieces_are_dealt_out_to_rows_of_their_sizes_and_to_groups_that_have_them(data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 6))
+    every = [pattern for parts in (1, 2, 3) for pattern in profile.partitions(length, parts, length)]
+    lines = tuple(data.draw(st.lists(st.sampled_from(every), min_size=1, max_size=8)))
+    sizes = data.draw(st.permutations([size for line in lines for size in line]))
+    cuts = [0, *sorted(data.draw(st.sets(st.integers(1, len(sizes))))), len(sizes)]
+    patterns = [tuple(sizes[a:b]) for a, b in pairwise(cuts) if a < b]
+    plan = facing.Plan(length, tuple((max(pattern), pattern) for pattern in patterns), lines)
+    pieces = facing.face(plan, random.Random(0))
+    if pieces is None:
+        return
+    assert len(set(zip(pieces.group, pieces.row, strict=True))) == len(pieces.row) == len(sizes)
+    for number, line in enumerate(lines):
+        assert sorted(s for s, r in zip(pieces.size, pieces.row, strict=True) if r == number) == sorted(line)
+    for number, pattern in enumerate(patterns):
+        own = sorted((s for s, g in zip(pieces.size, pieces.group, strict=True) if g == number), reverse=True)
+        assert all(s <= k for s, k in zip(own, sorted(pattern, reverse=True), strict=True))
+
+
+def test_rows_of_two_are_closed_in_short_rings() -> None:
+    # 4 faces 4, twice the same one; 5 faces the 3 of two groups that can have the same columns.
+    plan = facing.Plan(8, ((4, (4, 4, 3)),) * 4 + ((5, (5, 5)),) * 2, ((4, 4),) * 4 + ((5, 3),) * 4)
+    pieces = facing.face(plan, random.Random(0))
+    assert pieces is not None
+    assert (
+        len({frozenset(g for g, r in zip(pieces.group, pieces.row, strict=True) if r == row) for row in range(8)}) == 6
+    )
+
+
+@st.composite
+def dealt(draw: st.DrawFn) -> tuple[facing.Plan, facing.Pieces]:
+    """Pieces of a small grid; groups may touch a few columns more or less than they do there."""
+    rows, length = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    lines = st.lists(st.integers(0, 3), min_size=length, max_size=length)
+    labels = np.unique(draw(st.lists(lines, min_size=rows, max_size=rows)), return_inverse=True)[1].reshape(
+        rows, length
+    )
+    made = [(int((labels[r] == g).sum()), g, r) for r in range(rows) for g in sorted(set(labels[r].tolist()))]
+    groups = []
+    for g in range(int(labels.max()) + 1):
+        pattern = profile.per_line(labels == g, 0)
+        most = int((labels == g).any(axis=0).sum()) + draw(st.integers(-2, 1))
+        groups.append((max(pattern[0], most), pattern))
+    plan = facing.Plan(length, tuple(groups), tuple(profile.line_patterns(labels, 0)))
+    return plan, facing.Pieces([s for s, _, _ in made], [g for _, g, _ in made], [r for _, _, r in made])
+
+
+@settings(max_examples=60, deadline=None)
+@given(dealt())
+def test_columns_are_found_if_and_only_if_there_are_any(made: tuple[facing.Plan, facing.Pieces]) -> None:
+    plan, pieces = made
+    cells = [Counter[int]() for _ in plan.lines]
+    for size, group, row in zip(pieces.size, pieces.group, pieces.row, strict=True):
+        cells[row][group] = size
+    ways = [sorted(set(permutations(own.elements()))) for own in cells]
+    there = any(fits(plan, np.array(labels)) for labels in product(ways[0][:1], *ways[1:]))
+    program = columns.columns(plan, pieces)
+    for engine in (linear, ilp):
+        answer = None if program is None else engine.ENGINE.integer(program.program, LIMITS)
+        assert (answer is not None and answer.value is not None) == there
+        if program is not None and answer is not None and answer.value is not None:
+            solution = program.read(answer.value)
+            labels = solution.labels(Problem(len(plan.lines), plan.length, 4, 16, 0, 0))
+            assert [Counter(line.tolist()) for line in labels] == cells
+            assert fits(plan, labels)
+
+
+def fits(plan: facing.Plan, labels: np.ndarray) -> bool:
+    """Whether groups touch no more columns than planned."""
+    return all((labels == g).any(axis=0).sum() <= most for g, (most, _) in enumerate(plan.groups))
 
 
 @settings(max_examples=15, deadline=None)
