@@ -35,22 +35,19 @@ class Literals:
     ----------
     plan : Plan
     pieces : Pieces
-    sizes : dict of variable to int
-        Columns for which it is true.
-    most : list of (literal, int)
+    most : dict of literal to int
         Most columns for which it is true.
     implied : list of (literal, literal)
         The second is true where the first is: a column of a piece is one of its group's.
     one : list of tuple of literal
         Of which exactly one is true: a column of a row belongs to one piece.
     consistent : bool
-        False: no columns have the sizes of all pieces.
+        False: some variable would have to be its own opposite.
     """
 
     plan: Plan
     pieces: Pieces
-    sizes: dict[int, int] = field(default_factory=dict)
-    most: list[tuple[Literal, int]] = field(default_factory=list)
+    most: dict[Literal, int] = field(default_factory=dict)
     implied: list[tuple[Literal, Literal]] = field(default_factory=list)
     one: list[tuple[Literal, ...]] = field(default_factory=list)
     consistent: bool = True
@@ -65,23 +62,26 @@ class Literals:
         for pieces in own:
             if len(pieces) == 2:
                 self._unite(pieces[0], pieces[1], opposite=True)
+        tight = [sum(self.pieces.most[p] for p in pieces) == self.plan.length for pieces in own]
         groups = [(len(self.pieces.size) + g, pieces) for g, pieces in enumerate(fellows) if pieces]
         for group, pieces in groups:
             for piece in pieces:
-                if self._fills(piece) or len(pieces) == 1:
+                if len(pieces) == 1 or (tight[self.pieces.row[piece]] and self._full(piece)):
                     self._unite(piece, group, opposite=False)
         for group, pieces in groups:
             self.implied += [(self.find(p), self.find(group)) for p in pieces if self.find(p) != self.find(group)]
-            self.most.append((self.find(group), self.plan.groups[group - len(self.pieces.size)][0]))
+            self._limit(group, self.plan.groups[group - len(self.pieces.size)][0])
+        for piece, most in enumerate(self.pieces.most):
+            self._limit(piece, most)
         self.one = [tuple(self.find(piece) for piece in pieces) for pieces in own if len(pieces) != 2]
-        for piece, size in enumerate(self.pieces.size):
-            variable, negated = self.find(piece)
-            number = self.plan.length - size if negated else size
-            self.consistent &= self.sizes.setdefault(variable, number) == number
 
-    def _fills(self, piece: int) -> bool:
-        """Whether a piece takes all columns that its group may touch."""
-        return self.pieces.size[piece] == self.plan.groups[self.pieces.group[piece]][0]
+    def _full(self, piece: int) -> bool:
+        """Whether a piece takes all columns that its group may touch, if none of its row takes less than it may."""
+        return self.pieces.most[piece] == self.plan.groups[self.pieces.group[piece]][0]
+
+    def _limit(self, variable: int, most: int) -> None:
+        literal = self.find(variable)
+        self.most[literal] = min(most, self.most.get(literal, most))
 
     def find(self, variable: int) -> Literal:
         """What a variable is made one with."""
@@ -101,7 +101,7 @@ class Literals:
     def graph(self) -> nx.Graph:
         """Variables, joined if a constraint knows both."""
         graph = nx.Graph()
-        graph.add_nodes_from([*self.sizes, *(variable for (variable, _), _ in self.most)])
+        graph.add_nodes_from(variable for variable, _ in self.most)
         for literals in (*self.implied, *self.one):
             graph.add_edges_from(combinations({variable for variable, _ in literals}, 2))
         return graph
@@ -158,10 +158,8 @@ class Columns:
             for end in (number, parent) if parent >= 0 else ():
                 for key in set(self._keys(end, shared)):
                     self._equal(("shared", number, key), 0)
-        for variable, size in self.literals.sizes.items():
-            self._equal(("size", variable), size)
-        for number, (literal, most) in enumerate(self.literals.most):
-            self.program.add_row(("most", number), length * literal[1] - most)
+        for literal, most in self.literals.most.items():
+            self.program.add_row(literal, length * literal[1] - most)
         for number in range(len(self.bags)):
             for entries in self._entries(number, home):
                 self.program.add(0, entries, integer=True)
@@ -187,16 +185,12 @@ class Columns:
         joints = [(child, -1, self._keys(number, self._shared(child))) for child in below]
         joints += [(number, 1, self._keys(number, self._shared(number)))] if self.parent[number] >= 0 else []
         own = {variable for variable in self.bags[number] if home[variable] == number}
-        limits = [(k, literal) for k, (literal, _) in enumerate(self.literals.most) if literal[0] in own]
         for k, state in enumerate(self.states[number]):
             true = {variable for variable, value in zip(self.bags[number], state, strict=True) if value}
             entries: dict[Hashable, int] = {}
-            parts = [(("columns", number), 1), *((("shared", child, keys[k]), sign) for child, sign, keys in joints)]
-            parts += [(("size", variable), 1) for variable in true & own]
-            for key, value in parts:
+            for key, value in (("columns", number), 1), *((("shared", child, keys[k]), s) for child, s, keys in joints):
                 entries |= {(key, sign): sign * value for sign in (1, -1)}
-            entries |= {("most", at): 1 if negated else -1 for at, (variable, negated) in limits if variable in true}
-            yield entries
+            yield entries | {(variable, negated): 1 if negated else -1 for variable in true & own for negated in (0, 1)}
 
     def read(self, value: Floats) -> Solution:
         """The grouping of a solution: columns that agree on what two bags share are any of the other's."""

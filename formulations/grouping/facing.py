@@ -38,11 +38,14 @@ class Pieces:
     ----------
     size, group, row : list of int
         Of every piece.
+    most : list of int
+        OUs that the group has for it, at least its size: other pieces of the row may have less if it has more.
     """
 
     size: list[int]
     group: list[int]
     row: list[int]
+    most: list[int]
 
     def doubled(self, own: list[int]) -> list[int]:
         """Of some pieces those that lie in a row in which one before has the same group."""
@@ -80,7 +83,8 @@ def _joined(plan: Plan, rng: random.Random) -> Pieces:
         rng.shuffle(pieces)
         pieces.sort(key=lambda piece: -piece[0])
     joined = list(zip(needed, offered, strict=False))
-    return Pieces([n[0] for n, _ in joined], [o[1] for _, o in joined], [n[1] for n, _ in joined])
+    (size, row), (most, group) = (zip(*pairs, strict=True) for pairs in zip(*joined, strict=True))
+    return Pieces(list(size), list(group), list(row), list(most))
 
 
 Side = dict[int, list[int]]
