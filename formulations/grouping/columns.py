@@ -6,6 +6,7 @@ agreeing with the next on what they share, say that exactly.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -19,11 +20,11 @@ from formulations.grouping.facing import Pieces, Plan
 from formulations.grouping.program import Floats, Program
 from spatem_opt.grouping.problem import Solution, from_labels
 
-WIDTH = 12
-"""Most literals of a bag, less one."""
+MOST = 4_000
+"""Most values of a bag's variables; programs of a plan that has more would be large."""
 
 Literal = tuple[int, bool]
-"""A variable, and whether it is negated: whether a column belongs to a piece, or to any of a group."""
+"""A variable, and whether it is negated: whether a column belongs to a lot of pieces, or to any of a group."""
 States = NDArray[np.bool_]
 
 
@@ -35,49 +36,72 @@ class Literals:
     ----------
     plan : Plan
     pieces : Pieces
+    lots : list of tuple of int
+        Pieces that count as one: those of a row whose groups have no others, or a single one.
     most : dict of literal to int
         Most columns for which it is true.
-    implied : list of (literal, literal)
-        The second is true where the first is: a column of a piece is one of its group's.
-    one : list of tuple of literal
-        Of which exactly one is true: a column of a row belongs to one piece.
+    rules : list of (literals, bool)
+        Of which at most one is true, or exactly one: a column of a row belongs to one lot; it is not a lot's and none
+        of its group's.
     consistent : bool
         False: some variable would have to be its own opposite.
     """
 
     plan: Plan
     pieces: Pieces
+    lots: list[tuple[int, ...]] = field(default_factory=list)
     most: dict[Literal, int] = field(default_factory=dict)
-    implied: list[tuple[Literal, Literal]] = field(default_factory=list)
-    one: list[tuple[Literal, ...]] = field(default_factory=list)
+    rules: list[tuple[tuple[Literal, ...], bool]] = field(default_factory=list)
     consistent: bool = True
     _root: dict[int, Literal] = field(default_factory=dict)
+    _about: dict[int, list[tuple[tuple[Literal, ...], bool]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        own: list[list[int]] = [[] for _ in self.plan.lines]
-        fellows: list[list[int]] = [[] for _ in self.plan.groups]
-        for piece, (group, row) in enumerate(zip(self.pieces.group, self.pieces.row, strict=True)):
-            own[row].append(piece)
-            fellows[group].append(piece)
-        for pieces in own:
-            if len(pieces) == 2:
-                self._unite(pieces[0], pieces[1], opposite=True)
-        tight = [sum(self.pieces.most[p] for p in pieces) == self.plan.length for pieces in own]
-        groups = [(len(self.pieces.size) + g, pieces) for g, pieces in enumerate(fellows) if pieces]
-        for group, pieces in groups:
-            for piece in pieces:
-                if len(pieces) == 1 or (tight[self.pieces.row[piece]] and self._full(piece)):
-                    self._unite(piece, group, opposite=False)
-        for group, pieces in groups:
-            self.implied += [(self.find(p), self.find(group)) for p in pieces if self.find(p) != self.find(group)]
-            self._limit(group, self.plan.groups[group - len(self.pieces.size)][0])
-        for piece, most in enumerate(self.pieces.most):
-            self._limit(piece, most)
-        self.one = [tuple(self.find(piece) for piece in pieces) for pieces in own if len(pieces) != 2]
+        groups, rows = self._gathered()
+        for own in rows:
+            if len(own) == 2:
+                self._unite(own[0], own[1], opposite=True)
+        tight = [sum(sum(self.room(lot)) for lot in own) == self.plan.length for own in rows]
+        for group, own in groups.items():
+            for lot in own:
+                full = sum(self.room(lot)) == self.plan.groups[group][0]
+                if full and tight[self.pieces.row[self.lots[lot][0]]]:
+                    self._unite(lot, len(self.lots) + group, opposite=False)
+        for group, own in groups.items():
+            variable, negated = self.find(len(self.lots) + group)
+            inside = [self.find(lot) for lot in own]
+            self.rules += [((lot, (variable, not negated)), False) for lot in inside if lot != (variable, negated)]
+            self._limit(len(self.lots) + group, self.plan.groups[group][0])
+        for lot in range(len(self.lots)):
+            self._limit(lot, sum(self.room(lot)))
+        self.rules += [(tuple(self.find(lot) for lot in own), True) for own in rows if len(own) != 2]
+        for literals, exactly in self.rules:
+            for variable, _ in literals:
+                self._about.setdefault(variable, []).append((literals, exactly))
 
-    def _full(self, piece: int) -> bool:
-        """Whether a piece takes all columns that its group may touch, if none of its row takes less than it may."""
-        return self.pieces.most[piece] == self.plan.groups[self.pieces.group[piece]][0]
+    def _gathered(self) -> tuple[dict[int, list[int]], list[list[int]]]:
+        """Make the lots; those of every group with several, and of every row."""
+        pieces = self.pieces
+        several = {group for group, number in Counter(pieces.group).items() if number > 1}
+        rows: list[list[int]] = [[] for _ in self.plan.lines]
+        for piece, row in enumerate(pieces.row):
+            rows[row].append(piece)
+        groups: dict[int, list[int]] = {group: [] for group in sorted(several)}
+        for row, own in enumerate(rows):
+            lone = tuple(piece for piece in own if pieces.group[piece] not in several)
+            first = len(self.lots)
+            for piece in own:
+                if pieces.group[piece] in several:
+                    groups[pieces.group[piece]].append(len(self.lots))
+                    self.lots.append((piece,))
+            self.lots += [lone] if lone else []
+            rows[row] = list(range(first, len(self.lots)))
+        return groups, rows
+
+    def room(self, lot: int) -> list[int]:
+        """Most columns of every piece of a lot, whatever its group touches elsewhere."""
+        pieces, groups = self.pieces, self.plan.groups
+        return [min(pieces.most[piece], groups[pieces.group[piece]][0]) for piece in self.lots[lot]]
 
     def _limit(self, variable: int, most: int) -> None:
         literal = self.find(variable)
@@ -102,26 +126,24 @@ class Literals:
         """Variables, joined if a constraint knows both."""
         graph = nx.Graph()
         graph.add_nodes_from(variable for variable, _ in self.most)
-        for literals in (*self.implied, *self.one):
+        for literals, _ in self.rules:
             graph.add_edges_from(combinations({variable for variable, _ in literals}, 2))
         return graph
 
-    def states(self, bag: tuple[int, ...]) -> States:
-        """All values of a bag's variables that its constraints allow; shape (states, variables)."""
+    def states(self, bag: tuple[int, ...]) -> States | None:
+        """All values of a bag's variables that the rules allow, shape (states, variables); None if they are many."""
         at = {variable: k for k, variable in enumerate(bag)}
-        every = (np.arange(1 << len(bag))[:, None] >> np.arange(len(bag)) & 1).astype(np.bool_)
-
-        def values(literal: Literal) -> States:
-            return np.asarray(every[:, at[literal[0]]] ^ literal[1])
-
-        allowed = np.ones(len(every), dtype=np.bool_)
-        for first, second in self.implied:
-            if first[0] in at and second[0] in at:
-                allowed &= values(second) | ~values(first)
-        for literals in self.one:
-            if all(variable in at for variable, _ in literals):
-                allowed &= np.sum([values(literal) for literal in literals], axis=0) == 1
-        return np.asarray(every[allowed])
+        found = np.zeros((1, 0), dtype=np.bool_)
+        for k, variable in enumerate(bag):
+            value = np.arange(2 * len(found))[:, None] >= len(found)
+            found = np.hstack([np.tile(found, (2, 1)), value])
+            for literals, exactly in self._about.get(variable, ()):
+                known = [(at[v], negated) for v, negated in literals if at.get(v, len(bag)) <= k]
+                true = sum(found[:, j] ^ negated for j, negated in known)
+                found = found[true == 1 if exactly and len(known) == len(literals) else true <= 1]
+            if len(found) > MOST:
+                return None
+        return found
 
 
 @dataclass(slots=True)
@@ -143,11 +165,10 @@ class Columns:
     literals: Literals
     bags: list[tuple[int, ...]]
     parent: list[int]
-    states: list[States] = field(default_factory=list)
+    states: list[States]
     program: Program = field(default_factory=Program)
 
     def __post_init__(self) -> None:
-        self.states = [self.literals.states(bag) for bag in self.bags]
         length, home = self.literals.plan.length, dict[int, int]()
         for number, bag in enumerate(self.bags):
             self._equal(("columns", number), length)
@@ -205,9 +226,11 @@ class Columns:
             rank[_order([table[variable] for variable in shared], plan.length)] = _order(made[:, at].T, plan.length)
             table |= dict(zip(self.bags[number], made[rank].T, strict=True))
         labels = np.full((len(plan.lines), plan.length), -1, dtype=np.int64)
-        for piece, (group, row) in enumerate(zip(pieces.group, pieces.row, strict=True)):
-            variable, negated = self.literals.find(piece)
-            labels[row, table[variable] ^ negated] = group
+        for lot, members in enumerate(self.literals.lots):
+            variable, negated = self.literals.find(lot)
+            (cols,) = (table[variable] ^ negated).nonzero()
+            groups = np.repeat([pieces.group[piece] for piece in members], self.literals.room(lot))
+            labels[pieces.row[members[0]], cols] = groups[: len(cols)]
         return from_labels(labels)
 
 
@@ -221,9 +244,7 @@ def columns(plan: Plan, pieces: Pieces) -> Columns | None:
     literals = Literals(plan, pieces)
     if not literals.consistent:
         return None
-    width, tree = treewidth_min_degree(literals.graph())
-    if width > WIDTH:
-        return None
+    _, tree = treewidth_min_degree(literals.graph())
     bags, parent, index = list[tuple[int, ...]](), list[int](), dict[frozenset[int], int]()
     for start in tree.nodes:
         if start not in index:
@@ -231,4 +252,11 @@ def columns(plan: Plan, pieces: Pieces) -> Columns | None:
                 index[bag] = len(bags)
                 bags.append(tuple(sorted(bag)))
                 parent.append(-1 if above is None else index[above])
-    return Columns(literals, bags, parent)
+    states, number = list[States](), 0
+    for bag in bags:
+        allowed = literals.states(bag)
+        number += MOST if allowed is None else len(allowed)
+        if allowed is None or number > MOST:
+            return None
+        states.append(allowed)
+    return Columns(literals, bags, parent, states)

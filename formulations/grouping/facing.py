@@ -174,10 +174,10 @@ class _Rings:
 
 def _parted(pieces: Pieces, own: list[int], rng: random.Random) -> bool:
     """Exchange rows of some pieces of one size until no two of a group are in one row; whether that was achieved."""
+    doubled = pieces.doubled(own)
     alike: dict[int, list[int]] = {}
     for piece in own:
         alike.setdefault(pieces.size[piece], []).append(piece)
-    doubled = pieces.doubled(own)
     for _ in range(MENDS):
         if not doubled:
             break
