@@ -18,9 +18,9 @@ from formulations.grouping.program import Engine, Floats, Program, profile_progr
 from formulations.solver import Limits
 from spatem_opt.grouping.problem import Problem, Solution
 
-PLANS, TRIES, WIDE = 20, 25, 5
-"""Other integer profiles tried; ways to deal the pieces of one out that are tried at a time; ways that are too
-entangled after which no more are."""
+PLANS, TRIES, WIDE = 8, 30, 5
+"""Integer profiles tried; ways to deal the pieces of one out that are tried; ways that are too entangled after which no
+more are."""
 REACH = 10_000
 """Most OUs of a grid, so that a try takes seconds at most."""
 SHARE, TRY = 0.5, 0.3
@@ -60,36 +60,34 @@ def compose(problem: Problem, prices: Prices, target: int, engine: Engine, limit
     first = engine.integer(plan_program(problem, prof, target, None), limits.left(begin, SHARE))
     if first.value is None:
         return Refuted(None, first.infeasible)
-    found: list[tuple[int, Plan]] = []
-    for value, other in _profiles(problem, prof, target, first.value, engine, rng, limits.left(begin)):
-        found.insert(0, min(enumerate(plans(prof, value, rng)), key=lambda item: _pieces(item[1])))
-        for axis, plan in found if other else found[:1]:
-            solution = realise(plan, engine, rng, limits.left(begin))
-            if solution is not None:
-                return Refuted(solution.transposed() if axis else solution, False)
+    for value in _profiles(problem, prof, target, first.value, engine, rng, limits.left(begin)):
+        axis, plan = min(enumerate(plans(prof, value, rng)), key=lambda item: _pieces(item[1]))
+        solution = realise(plan, engine, rng, limits.left(begin))
+        if solution is not None:
+            return Refuted(solution.transposed() if axis else solution, False)
     return Refuted(None, False)
 
 
 def _profiles(
     problem: Problem, prof: Profile, target: int, first: Floats, engine: Engine, rng: random.Random, limits: Limits
-) -> Iterator[tuple[Floats, bool]]:
-    """The first profile, one for each other number of groups of its commonest shape, then any, of which it says so."""
+) -> Iterator[Floats]:
+    """The first profile, one for each other number of groups of its commonest shape, then any."""
     common, begin = int(np.argmax(first[: len(prof.shapes)])), time.monotonic()
-    yield first, False
+    yield first
     ranges = deque(_beside(first[common], 0, problem.groups))
-    for _ in range(PLANS):
+    for _ in range(1, PLANS):
         if limits.over(begin):
             break
-        other = not ranges
-        fewest, most = ranges.popleft() if ranges else (0, problem.groups)
-        program = plan_program(problem, prof, target, rng if other else None)
+        any_number = not ranges
+        fewest, most = (0, problem.groups) if any_number else ranges.popleft()
+        program = plan_program(problem, prof, target, rng if any_number else None)
         for key, least, sign in (("fewest", fewest, 1), ("most", -most, -1)):
             program.add_row(key, least)
             program.columns[common][program.rows[key]] = sign
         value = engine.integer(program, limits.left(begin, SHARE)).value
         if value is not None:
-            ranges += [] if other else _beside(value[common], fewest, most)
-            yield value, other
+            ranges += [] if any_number else _beside(value[common], fewest, most)
+            yield value
 
 
 def _beside(number: float, fewest: int, most: int) -> list[tuple[int, int]]:
