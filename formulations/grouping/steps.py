@@ -22,7 +22,7 @@ from spatem_opt.result import Shortage, Status
 
 STEPS, RUNS = 100_000, 8
 """Moves of a run of the longer search, about half a second, and runs."""
-PRICES, PROFILE, COMPOSE, PLANS, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.8, 0.7, 0.8, 0.3, 0.6
+PRICES, PROFILE, COMPOSE, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.6, 0.6, 0.3, 0.6
 """Shares of the time left for the stages."""
 
 
@@ -66,8 +66,12 @@ class Incumbent:
             root = generate(problem, self.best, self.objective, engine.linear, limits.left(begin, PRICES))
             self.root = root.prices
             self.raise_bound(root.prices.bound(problem))
-            self.solve_profile(problem, self.left(problem, root), without, engine, limits.left(begin, PROFILE))
             self.compose(problem, root, engine, limits.left(begin, COMPOSE))
+            composed = self.bound
+            self.solve_profile(problem, self.left(problem, root), without, engine, limits.left(begin, PROFILE))
+            if self.bound > composed:
+                self.compose(problem, root, engine, limits.left(begin, COMPOSE))
+            self.place(problem, root, engine, limits.left(begin, FLOW))
         self.anneal(problem, limits.left(begin, ANNEAL))
         if root is not None and not self.closed and not limits.stopped:
             self.raise_bound(raised(root, self.objective, engine.linear, limits.left(begin, BRANCH)))
@@ -86,17 +90,20 @@ class Incumbent:
             self.raise_bound(None if bound is None else bits(problem, bound))
 
     def compose(self, problem: Problem, root: Node, engine: Engine, limits: Limits) -> None:
-        """Look for a grouping as cheap as the bound, then for any good one, among the shapes left near the bound."""
+        """Look for a grouping as cheap as the bound; where there is provably none, raise the bound and look again."""
+        begin, proven = time.monotonic(), True
+        while proven and not self.closed and not limits.over(begin):
+            found = compose(problem, root.prices, self.bound, engine, limits.left(begin))
+            proven = found.proven
+            if proven:
+                self.raise_bound(bits(problem, self.bound + 1))
+            if found.solution is not None:
+                self.improve(problem, found.solution, None)
+
+    def place(self, problem: Problem, root: Node, engine: Engine, limits: Limits) -> None:
+        """Look for any good grouping of intervals, among the shapes left near the bound."""
         begin = time.monotonic()
-        if self.closed or limits.stopped:
-            return
-        found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
-        while found.proven and not self.closed and not limits.over(begin):
-            self.raise_bound(bits(problem, self.bound + 1))
-            found = compose(problem, root.prices, self.bound, engine, limits.left(begin, PLANS))
-        if found.solution is not None:
-            self.improve(problem, found.solution, None)
-        prof = prices.narrowed(problem, root.prices, self.bound)
+        prof = Profile((), ()) if self.closed else prices.narrowed(problem, root.prices, self.bound)
         for axis in range(len(prof.sides)):
             flow = None if self.closed or limits.over(begin) else layout(problem, prof, axis, root.prices)
             value = None if flow is None else engine.integer(flow.program, limits.left(begin, FLOW)).value
