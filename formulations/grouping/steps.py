@@ -22,7 +22,7 @@ from spatem_opt.result import Shortage, Status
 
 STEPS, RUNS = 100_000, 8
 """Moves of a run of the longer search, about half a second, and runs."""
-PRICES, PROFILE, COMPOSE, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.6, 0.6, 0.3, 0.6
+PRICES, PROFILE, COMPOSE, FLOW, ANNEAL, BRANCH = 0.4, 0.3, 0.8, 0.6, 0.3, 0.6
 """Shares of the time left for the stages."""
 
 
