@@ -165,7 +165,21 @@ class Architecture:
     )
     router_bits_per_cycle: int = _int(288, "bits/cycle", "bits that a router passes")
     hop_cycles: int = _int(1, "cycles", "latency of one router", 0)
-    contention_cycles: int = _int(4096, "cycles", "length D of the bins in which ports and routers are counted (M8)")
+    router_service: Literal["shared", "links"] = _other(
+        "shared",
+        FieldRule("choice", "-", "one server per router, or one per output of it (M6)", choices=("shared", "links")),
+    )
+    input_entry: Literal["columns", "corner"] = _other(
+        "columns",
+        FieldRule(
+            "choice", "-", "where inputs enter: on top of each column of routers, or at router (0, 0) (M1)",
+            choices=("columns", "corner"),
+        ),
+    )  # fmt: skip
+    multicast: bool = _other(
+        False, FieldRule("bool", "-", "does a datum for several tiles pass each router only once (M6)")
+    )
+    router_buffer_bits: int = _int(0, "bits", "what may wait at a router before a caution is given; 0: not stated", 0)
     digital_ops_per_cycle: int = _int(78, "ops/cycle", "pooling, add, concat, activation operations of a tile")
     ou_fj: int = _int(182, "fJ", "one OU operation: cells, wordline drivers, sample-and-hold", 0)
     adc_fj: int = _int(195, "fJ", "one ADC sample and its shift-and-add", 0)
