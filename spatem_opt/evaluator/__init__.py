@@ -11,9 +11,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
-from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
 from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
 from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
 from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
@@ -21,7 +21,7 @@ from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.received import check_transfers
-from spatem_opt.evaluator.replay import Run, replay
+from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
     Reserved,
     Turns,
@@ -40,8 +40,10 @@ from spatem_opt.evaluator.structure import (
     check_windows,
     weights_of,
 )
-from spatem_opt.evaluator.summary import Facts, check_claims, summarize
+from spatem_opt.evaluator.summary import Facts, check_claims, port_bits, summarize
+from spatem_opt.evaluator.tables import Fixed, fixed, scheduled
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
+from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
@@ -84,6 +86,7 @@ class Evaluator:
         self._placed: tuple[list[Placed], list[Violation], list[Violation]] = [], [], []
         self._copies: list[IntArray] = []
         self._wires: list[Wire] = []
+        self._fixed: Fixed | None = None
 
     def __call__(self, solution: Solution) -> Evaluation:
         """Replay a solution."""
@@ -104,13 +107,14 @@ class Evaluator:
             return Evaluation(tuple(found))
         return _replayed(solution, placed, self._wired(solution, turns), turns, held, found)
 
-    def _wired(self, solution: Solution, turns: list[Turns]) -> list[Wire]:
+    def _wired(self, solution: Solution, turns: list[Turns]) -> tuple[list[Wire], Fixed]:
         """Who sends what to whom: as before, if copies still compute the same windows."""
-        copies = [copies_of(turn) for turn in turns]
-        if not self._copies or not all(map(np.array_equal, copies, self._copies)):
-            mesh, placed = Mesh(solution.architecture), self._placed[0]
+        copies, placed = [copies_of(turn) for turn in turns], self._placed[0]
+        if self._fixed is None or not self._copies or not all(map(np.array_equal, copies, self._copies)):
+            mesh = Mesh(solution.architecture)
             self._wires, self._copies = wire(mesh, solution.network, solution.mapping, placed, copies), copies
-        return self._wires
+            self._fixed = fixed(mesh, solution.network, self._wires, placed)
+        return self._wires, self._fixed
 
     def _knows(self, solution: Solution) -> bool:
         """Whether the last solution differs at most in its schedule."""
@@ -210,32 +214,41 @@ def _empty_message(name: str, copies: IntArray) -> Callable[[int], str]:
 def _replayed(
     solution: Solution,
     placed: list[Placed],
-    wires: list[Wire],
+    wired: tuple[list[Wire], Fixed],
     turns: list[Turns],
     held: Reserved,
     found: list[Violation],
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
-    runs = replay(mesh, network, wires, placed, turns)
+    wires, known = wired
+    tables = scheduled(known, network, placed, turns, solution.schedule)
+    queued = simulate(tables, known.need, int(known.at.line[-1]))
+    if queued.stuck:
+        return Evaluation((*found, *_check_stuck(queued, network)))
+    runs = runs_of(queued, network, wires)
     layer_runs = [runs[index] for index in network.layers]
     found += _check_reservations(solution.schedule, turns, layer_runs)
-    flows = port_flows(mesh, placed, layer_runs)
-    through = total_load(flows, arch.tiles, arch.buffer_bits_per_cycle * arch.contention_cycles)
-    ports = through if arch.input_load == "needed" else None
-    routers = total_load(
-        router_flows(mesh, network, placed, runs), mesh.routers, arch.router_bits_per_cycle * arch.contention_cycles
-    )
-    latency = max(int(run.done.max()) for run in runs)
-    if ports is not None:
-        found += check_load("port", ports, arch.buffer_bits_per_cycle, arch.contention_cycles, latency)
-    found += check_load("router", routers, arch.router_bits_per_cycle, arch.contention_cycles, latency)
-    buffers = buffer_use(arch, network, runs)
+    buffers = buffer_use(arch, runs)
     found += check_buffers(arch, buffers)
     found += check_transfers(solution.transfers, runs, arch)
-    facts = Facts(mesh, network, placed, runs, layer_runs, held, through.bits, ports, routers, buffers)
+    free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency
+    facts = Facts(mesh, network, placed, runs, layer_runs, held, queued, free, port_bits(mesh, placed, layer_runs), buffers)
     result = summarize(facts, tuple(found))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
+
+
+def _check_stuck(queued: Replayed, network: Network) -> list[Violation]:
+    """Family ``reservation``: windows that never begin."""
+    found = []
+    for index, node in enumerate(network.nodes):
+        first = queued.tables.node[index, ev.WINDOW0]
+        end = queued.tables.node[index + 1, ev.WINDOW0] if index + 1 < len(network.nodes) else len(queued.window)
+        never = int((queued.window[first:end, ev.DONE] < 0).sum())
+        if never:
+            message = f"node {node.name!r}: {never} of {end - first} windows never begin: rows wait for each other"
+            found.append(Violation("reservation", message, never, 0, "windows"))
+    return found
 
 
 def _check_reservations(schedule: Schedule, turns: list[Turns], runs: list[Run]) -> list[Violation]:

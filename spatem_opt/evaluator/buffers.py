@@ -11,7 +11,6 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.replay import Run
-from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
 
@@ -25,16 +24,15 @@ class BufferUse:
     tile_peak: IntArray
 
 
-def buffer_use(arch: Architecture, network: Network, runs: list[Run]) -> BufferUse:
-    """Occupancy by subscribed rows of pixels, each from its first arrival to its last use."""
+def buffer_use(arch: Architecture, runs: list[Run]) -> BufferUse:
+    """Occupancy by subscribed rows of pixels, each from the first delivery in it to its last use."""
     columns: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
-    for node, run in zip(network.nodes, runs, strict=True):
+    for run in runs:
         if run.delivery is None:
             continue
         sent, due = run.delivery, run.delivery.supply
-        start = sent.first_use if node.kind == "input" else sent.arrival
         tile, row = np.nonzero((due.row_bits > 0) & (due.tiles != arch.tiles)[:, None])
-        columns.append((due.tiles[tile], start[tile, row], sent.last_use[tile, row], due.row_bits[tile, row]))
+        columns.append((due.tiles[tile], sent.arrival[tile, row], sent.last_use[tile, row], due.row_bits[tile, row]))
     peaks = np.zeros(arch.tiles, np.int64)
     if not columns or not sum(len(column[0]) for column in columns):
         return BufferUse(0, 0, peaks)

@@ -77,12 +77,48 @@ class Utilization:
 
 @dataclass(frozen=True, slots=True)
 class LoadRatios:
-    """Load of ports or routers over what they serve: fullest bin, busiest on average, average of all, most waiting."""
+    """Load of ports or routers over what they serve in the latency, and how long is waited for them.
 
-    peak_bin: float
-    busiest_mean: float
+    Parameters
+    ----------
+    busiest, mean : float
+        Share of the latency for which the busiest one, and the average one, is busy.
+    longest_queue_bits : int or None
+        Most bits that a router still has to pass when a packet arrives, that packet included; None for ports.
+    waiting_cycles : float
+        Waiting of all packets at all routers, or of all windows at ports beyond their load.
+    """
+
+    busiest: float
     mean: float
-    peak_waiting: float
+    longest_queue_bits: int | None
+    waiting_cycles: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CriticalPath:
+    """What the last output waited for, from the first window of a chain to the last: columns of equal length.
+
+    Parameters
+    ----------
+    node : tuple of str
+    window : int64 array
+    begin, end, done : int64 arrays
+        Of the window [cycles].
+    cause : tuple of str
+        Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the copy's
+        window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
+    queue_cycles : float64 array
+        How long the packet that came last waited in queues of routers; 0 for other causes.
+    """
+
+    node: tuple[str, ...]
+    window: IntArray
+    begin: IntArray
+    end: IntArray
+    done: IntArray
+    cause: tuple[str, ...]
+    queue_cycles: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,20 +155,24 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeTable:
-    """Columns, one entry per node of the network: ``start`` first begin, ``end`` last done [cycles]."""
+    """Columns, one entry per node of the network: ``start`` first begin, ``end`` last done, ``queue`` the waiting of all its
+    packets at routers, ``port`` of its windows at ports beyond their load [cycles].
+    """
 
     name: tuple[str, ...]
     kind: tuple[str, ...]
     start: IntArray
     end: IntArray
+    queue: NDArray[np.float64]
+    port: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrays:
-    """For plots and for stretching: one entry per tile, per router, or per bin of ``contention_cycles`` that occurs.
+    """For plots: one entry per tile, per router, or per row of the schedule.
 
-    ``bin_load`` is the load of the fullest router or port in a bin over what it serves in one; ``bin_queue`` the most
-    that waits at one after the bin (M8), likewise.
+    ``router_wait_cycles`` is the waiting of all packets at a router, ``row_begin`` and ``row_end`` the first begin and
+    last end of the windows of a row.
     """
 
     tile_crossbars: IntArray
@@ -141,9 +181,10 @@ class Arrays:
     tile_port_bits: IntArray
     tile_buffer_peak_bits: IntArray
     router_bits: IntArray
-    bins: IntArray
-    bin_load: NDArray[np.float64]
-    bin_queue: NDArray[np.float64]
+    router_queue_bits: IntArray
+    router_wait_cycles: NDArray[np.float64]
+    row_begin: IntArray
+    row_end: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,11 +198,14 @@ class Evaluation:
     violations : tuple of Violation
         All of them; empty for a valid solution.
     latency_cycles, period_cycles : int or None
+    queue_free_cycles : int or None
+        Latency if packets never waited in routers: what queues cost, not what the chip does.
     latency_ns, images_per_second : float or None
     """
 
     violations: tuple[Violation, ...]
     latency_cycles: int | None = None
+    queue_free_cycles: int | None = None
     latency_ns: float | None = None
     period_cycles: int | None = None
     images_per_second: float | None = None
@@ -173,6 +217,7 @@ class Evaluation:
     routers: LoadRatios | None = None
     layers: LayerTable | None = None
     nodes: NodeTable | None = None
+    critical_path: CriticalPath | None = None
     arrays: Arrays | None = field(default=None, repr=False)
 
     @property

@@ -1,4 +1,4 @@
-"""The schedule replayed window by window, nodes in topological order (M5-M7)."""
+"""The schedule replayed window by window and packet by packet (M5-M8): tables in, times out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import running_maximum, starts_of
-from spatem_opt.evaluator.durations import Placed
-from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.reservations import Turns
+from spatem_opt.evaluator import events as ev
+from spatem_opt.evaluator.arrays import starts_of
 from spatem_opt.evaluator.taps import readers
-from spatem_opt.evaluator.transfers import NEVER, Host, Reader, Supply, first_arrivals, ready_times
+from spatem_opt.evaluator.transfers import NEVER, Host, Reader, Supply
 from spatem_opt.evaluator.wiring import Wire
-from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
+
+LARGEST = 2**27
+"""Entries at which a table of the state is given up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +27,11 @@ class Delivery:
     Parameters
     ----------
     supply : Supply
-    first_use, arrival, last_use : int64 arrays, shape (tiles, rows)
-        First begin of a window that reads the row, first arrival of the row, last end of a window that reads it.
+    arrival, last_use : int64 arrays, shape (tiles, rows)
+        First delivery of something of the row, last end of a window that reads it.
     """
 
     supply: Supply
-    first_use: IntArray
     arrival: IntArray
     last_use: IntArray
 
@@ -46,98 +46,162 @@ class Run:
     done: IntArray
     delivery: Delivery | None = None
 
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Replayed:
+    """Everything that an event replay counts.
+
+    Parameters
+    ----------
+    tables : Tables
+    window : int64 array, shape (inferences * windows, 8)
+        Columns ``BEGIN``, ``END``, ``DONE``, ``CAUSE``, ``REF``, ``WAIT`` of :mod:`spatem_opt.evaluator.events`.
+    arrival : int64 array
+        First delivery of every subscribed row of pixels.
+    router_bits, router_queue, router_wait : int64 arrays, shape (routers,)
+        Bits that pass, longest queue [bits], waiting of all packets [ticks of 1/c cycle].
+    node_wait, port_wait : int64 arrays, shape (nodes,)
+        Waiting of a node's packets [ticks], of its windows at ports [cycles].
+    hops : (int, int)
+        Bits times routers of feature maps and of partial sums, of the first inference.
+    items : (int, int)
+        Activations between tiles, from outside included, and those from outside.
+    """
+
+    tables: ev.Tables
+    window: IntArray
+    arrival: IntArray
+    router_bits: IntArray
+    router_queue: IntArray
+    router_wait: IntArray
+    node_wait: IntArray
+    port_wait: IntArray
+    hops: tuple[int, int]
+    items: tuple[int, int]
+
     @property
-    def pixel_done(self) -> IntArray:
-        """When each output pixel is done."""
-        return self.done[self.at.pixel_window]
+    def stuck(self) -> bool:
+        """Whether windows never begin, because rows wait for each other."""
+        return bool((self.window[:, ev.DONE] < 0).any())
+
+    @property
+    def latency(self) -> int:
+        """When the last window is done [cycles]."""
+        return int(self.window[:, ev.DONE].max())
 
 
-def replay(mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed], turns: list[Turns]) -> list[Run]:
-    """Run every node; every window of every layer must be scheduled once, every copy hold an OU.
+def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:
+    """Replay `runs` inferences; tables of packets grow until they suffice.
 
-    ``placed`` and ``turns`` are per crossbar layer, ``wires`` per node.
+    Parameters
+    ----------
+    tables : Tables
+    need : int64 array, shape (windows,)
+        Arrivals that every window waits for.
+    lines : int
+        Subscribed rows of pixels.
     """
-    layer_of = {node: layer for layer, node in enumerate(network.layers)}
-    ready = [np.full(len(wire.at.window_copy), -NEVER) for wire in wires]
-    runs: list[Run] = []
-    for index, (node, wire) in enumerate(zip(network.nodes, wires, strict=True)):
-        layer = layer_of.get(index)
-        if layer is None:
-            run = _digital(mesh, node, wire.at, ready[index])
-        else:
-            run = _crossbars(mesh, wire.at, placed[layer], turns[layer], ready[index])
-        if wire.supply is not None:
-            for reader, delay in zip(wire.readers, wire.supply.delay, strict=True):
-                arrived = ready_times(node, reader, run.pixel_done, wire.at.pixel_copy, delay)
-                np.maximum(ready[reader.node], arrived, out=ready[reader.node])
-        runs.append(run)
-    return [_deliver(network.nodes[index], wire, runs, index) for index, wire in enumerate(wires)]
+    par = tables.par.copy()
+    par[ev.QUEUES] = queues
+    tables = tables._replace(par=par)
+    inputs = int((tables.node[:, ev.KIND] == 2) @ (tables.node[:, ev.HEIGHT] * tables.node[:, ev.WIDTH]))
+    size = 2 * runs * (len(tables.copy) + inputs) + (1 << 15)
+    while True:
+        state = _state(tables, need, lines, runs, size)
+        if not ev.simulate(tables, state, runs):
+            return Replayed(
+                tables, state.win, state.arrival, state.router_bits, state.router_queue, state.router_wait,
+                state.node_wait, state.port_wait, (int(state.hops[0]), int(state.hops[1])),
+                (int(state.items[0]), int(state.items[1])),
+            )  # fmt: skip
+        size *= 4
+        if size > LARGEST:
+            raise MemoryError(f"more than {LARGEST} packets under way at once")
 
 
-def _digital(mesh: Mesh, node: Node, at: Host, ready: IntArray) -> Run:
-    windows = len(at.window_copy)
-    if not node.edges:
-        zero = np.zeros(windows, np.int64)
-        return Run(at, zero, zero, zero)
-    order = np.argsort(at.window_copy, kind="stable")
-    duration = np.full(windows, -(-node.ops_per_window // mesh.arch.digital_ops_per_cycle))
-    begin = _begins(order, at.window_copy[order], np.zeros(windows, np.int64), ready, duration)
-    return Run(at, begin, begin + duration, begin + duration)
+def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev.State:
+    """A state in which nothing has happened."""
+
+    def zeros(*shape: int) -> IntArray:
+        return np.zeros(shape, np.int64)
+
+    win = np.full((runs * len(need), ev.SUMS + 1), -1, np.int64)
+    win[:, ev.NEED] = np.tile(need, runs)
+    packet = zeros(size, ev.TREE + 1)
+    packet[:, ev.NEXT] = np.append(np.arange(1, size), -1)
+    copy = zeros(runs * len(t.copy), ev.TIMER + 1)
+    copy[:, ev.NEXT_TURN] = np.tile(t.copy[:, ev.TURN0], runs)
+    action = zeros(size, 3)
+    action[:, ev.NEXT] = np.append(np.arange(1, size), -1)
+    cols, routers = int(t.par[ev.MESH_COLS]), int(t.par[ev.TILES] // t.par[ev.PER_ROUTER])
+    servers = routers * (5 + int(t.par[ev.PER_ROUTER])) if t.par[ev.LINKS] else routers
+    entries = cols if t.par[ev.COLUMNS] else 1
+    sent = np.bincount(_entries(t, entries), minlength=entries) * runs
+    cast = bool(t.par[ev.MULTICAST])
+    tree_of = np.full((int(t.cast_tree[-1]) if cast else 0, 2), -2, np.int64)
+    union = np.zeros((servers, t.home_channels.shape[1]) if cast else (0, 0), np.bool_)
+    return ev.State(
+        zeros(ev.LOCALS + 1), win, copy, t.row_need.copy(),
+        np.zeros(runs * len(t.pair_sub), np.int32), packet, action, np.full((3, ev.RING), -1, np.int64),
+        zeros(size, 3), zeros(size, 3), zeros(size, 4), zeros(runs * len(t.copy) + 1), zeros(len(t.copy)),
+        zeros(servers), zeros(int(t.par[ev.TILES]) + 1),
+        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries), zeros(entries),
+        zeros(entries), np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
+        zeros(len(t.node)), zeros(len(t.node)), zeros(2), zeros(3),
+        zeros(size if cast else 0, ev.T_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
+        np.full(servers, -1, np.int64), union,
+    )  # fmt: skip
 
 
-def _crossbars(mesh: Mesh, at: Host, placed: Placed, turns: Turns, ready: IntArray) -> Run:
-    duration = placed.interval[at.window_copy]
-    begin = _begins(turns.window, turns.copy, turns.earliest, ready, duration)
-    tail = placed.sum_delay[at.window_copy] + mesh.arch.pipeline_tail_cycles
-    return Run(at, begin, begin + duration, begin + duration + tail)
+def _entries(t: ev.Tables, entries: int) -> IntArray:
+    """Entry of every packet that comes from outside."""
+    outside = t.home[t.node[:, ev.NODE_HOME0], 0] == t.par[ev.TILES]
+    end = t.node[:, ev.PIXEL0] + t.node[:, ev.HEIGHT] * t.node[:, ev.WIDTH]
+    parts = [t.pair_sub[t.pair_at[a] : t.pair_at[b]] for a, b in zip(t.node[outside, ev.PIXEL0], end[outside], strict=True)]
+    tile = t.sub[np.concatenate([np.zeros(0, np.int32), *parts]), ev.SUB_TILE]
+    tile = tile[tile < t.par[ev.TILES]]
+    return tile // t.par[ev.PER_ROUTER] % t.par[ev.MESH_COLS] if entries > 1 else np.zeros(len(tile), np.int64)
 
 
-def _begins(order: IntArray, copy: IntArray, earliest: IntArray, ready: IntArray, duration: IntArray) -> IntArray:
-    """When windows begin: as soon as allowed, ready, and the copy's window before has ended.
-
-    With intervals I of one copy, b[j] = max(r[j], b[j-1] + I), hence b[j] - j*I is the running maximum of r[j] - j*I.
-    """
-    start = starts_of(copy)
-    number = np.arange(len(copy)) - np.repeat(start, np.diff(np.append(start, len(copy))))
-    before = number * duration[order]
-    found = np.empty_like(ready)
-    found[order] = running_maximum(np.maximum(earliest, ready[order]) - before, copy) + before
-    return found
+def runs_of(found: Replayed, network: Network, wires: list[Wire]) -> list[Run]:
+    """Times of the first inference, node by node."""
+    node = found.tables.node
+    runs = []
+    for i, wire in enumerate(wires):
+        own = found.window[node[i, ev.WINDOW0] : node[i, ev.WINDOW0] + len(wire.at.window_copy)]
+        runs.append(Run(wire.at, *(np.ascontiguousarray(own[:, column]) for column in (ev.BEGIN, ev.END, ev.DONE))))
+    return [_delivered(found, network, wires, runs, i) for i in range(len(wires))]
 
 
-def _deliver(node: Node, wire: Wire, runs: list[Run], index: int) -> Run:
-    """Add when rows arrive, and are first and last used."""
-    run, supply = runs[index], wire.supply
+def _delivered(found: Replayed, network: Network, wires: list[Wire], runs: list[Run], index: int) -> Run:
+    """Add when rows arrive, and are last used."""
+    run, supply = runs[index], wires[index].supply
     if supply is None:
         return run
-    arrival = first_arrivals(node, run.at, supply, run.pixel_done)
-    first, last = np.full(arrival.shape, NEVER), np.full(arrival.shape, -NEVER)
-    for reader in wire.readers:
-        where, begin, end = _uses(reader, runs[reader.node], node.height)
+    height, tables = network.nodes[index].height, found.tables
+    first = tables.sub[tables.node[index, ev.SUB0], ev.SUB_ROW0]
+    arrival = found.arrival[first : first + len(supply.tiles) * height].reshape(-1, height)
+    last = np.full(arrival.shape, -NEVER)
+    for reader in wires[index].readers:
+        where, end = _last_uses(reader, runs[reader.node], height)
         place = np.searchsorted(supply.tiles, where)
-        first[place] = np.minimum(first[place], begin)
         last[place] = np.maximum(last[place], end)
-    return Run(run.at, run.begin, run.end, run.done, Delivery(supply, first, arrival, last))
+    return Run(run.at, run.begin, run.end, run.done, Delivery(supply, arrival, last))
 
 
-def _uses(reader: Reader, run: Run, height: int) -> tuple[IntArray, IntArray, IntArray]:
-    """Tiles of a reader; per tile and row of the producer the first begin and the last end of windows reading it."""
+def _last_uses(reader: Reader, run: Run, height: int) -> tuple[IntArray, IntArray]:
+    """Tiles of a reader; per tile and row of the producer the last end of a window that reads it."""
     high, wide = len(reader.rows), len(reader.cols)
     reads = np.tile((reader.cols >= 0).any(1), high)  # a window that reads no column reads no row
     key = (reader.window_copy * high + np.arange(high * wide) // wide)[reads]
-    begin, end = np.full(reader.copies * high, NEVER), np.full(reader.copies * high, -NEVER)
-    np.minimum.at(begin, key, run.begin[reads])
+    end = np.full(reader.copies * high, -NEVER)
     np.maximum.at(end, key, run.end[reads])
     order = np.argsort(reader.pair_tile, kind="stable")
     start = starts_of(reader.pair_tile[order])
-    copy = reader.pair_copy[order]
-    none = np.full((len(start), 1), NEVER)
-    begin = np.minimum.reduceat(begin.reshape(-1, high)[copy], start, axis=0)
-    end = np.maximum.reduceat(end.reshape(-1, high)[copy], start, axis=0)
-    begin, end = np.concatenate([begin, none], axis=1), np.concatenate([end, -none], axis=1)
+    end = np.maximum.reduceat(end.reshape(-1, high)[reader.pair_copy[order]], start, axis=0)
+    end = np.concatenate([end, np.full((len(start), 1), -NEVER)], axis=1)
     lines = readers(reader.rows, height)
-    first, last = begin[:, lines[:, 0]], end[:, lines[:, 0]]
+    last = end[:, lines[:, 0]]
     for slot in lines.T[1:]:
-        np.minimum(first, begin[:, slot], out=first)
         np.maximum(last, end[:, slot], out=last)
-    return reader.pair_tile[order][start], first, last
+    return reader.pair_tile[order][start], last

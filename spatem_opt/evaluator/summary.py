@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
-from spatem_opt.evaluator.contention import Load
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
     Arrays,
     BufferPeaks,
     Communication,
+    CriticalPath,
     Energy,
     Evaluation,
     LayerTable,
@@ -26,7 +27,7 @@ from spatem_opt.evaluator.evaluation import (
 )
 from spatem_opt.evaluator.findings import Violation
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.replay import Run
+from spatem_opt.evaluator.replay import Replayed, Run
 from spatem_opt.evaluator.reservations import Reserved
 from spatem_opt.evaluator.transfers import NEVER
 from spatem_opt.network.layers import Network
@@ -36,7 +37,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Facts:
-    """Everything known about a replayed solution. ``ports`` is None where ports are not modelled (full input load)."""
+    """Everything known about a replayed solution; ``free``: latency without queues."""
 
     mesh: Mesh
     network: Network
@@ -44,9 +45,9 @@ class Facts:
     runs: list[Run]
     layer_runs: list[Run]
     held: Reserved
+    queued: Replayed
+    free: int
     port_bits: IntArray
-    ports: Load | None
-    routers: Load
     buffers: BufferUse
 
     @property
@@ -70,7 +71,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
     tile = int(facts.buffers.tile_peak.argmax())
     slots = arch.crossbars * latency
     return Evaluation(
-        violations, latency, latency * arch.cycle_ns, period, 1e9 / (period * arch.cycle_ns) if period else None,
+        violations, latency, facts.free, latency * arch.cycle_ns, period, 1e9 / (period * arch.cycle_ns) if period else None,
         communication=communication,
         utilization=Utilization(
             int(arrays.tile_crossbars.sum()), arch.crossbars,
@@ -82,30 +83,40 @@ def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
         buffers=BufferPeaks(
             facts.buffers.chip_peak, facts.buffers.chip_peak_cycle, int(facts.buffers.tile_peak[tile]), tile
         ),
-        ports=None
-        if facts.ports is None
-        else _ratios(facts.ports, arch.buffer_bits_per_cycle, arch.contention_cycles, latency),
-        routers=_ratios(facts.routers, arch.router_bits_per_cycle, arch.contention_cycles, latency),
-        layers=layers, nodes=_node_table(facts), arrays=arrays,
+        ports=_port_ratios(facts, latency) if arch.input_load == "needed" else None,
+        routers=_router_ratios(facts, latency),
+        layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network), arrays=arrays,
     )  # fmt: skip
 
 
-def _ratios(load: Load, rate: int, width: int, latency: int) -> LoadRatios:
-    served = max(rate * latency, 1)
-    return LoadRatios(
-        float(load.peak.max() / (rate * width)),
-        float(load.bits.max() / served),
-        float(load.bits.mean() / served),
-        float(load.waiting.max() / (rate * width)),
-    )
+def port_bits(mesh: Mesh, placed: list[Placed], runs: list[Run]) -> IntArray:
+    """Bits that pass the port of every tile; ``runs`` of the crossbar layers."""
+    found = np.zeros(mesh.arch.tiles, np.int64)
+    for layer, run in zip(placed, runs, strict=True):
+        windows = np.bincount(run.at.window_copy, minlength=layer.copies)
+        np.add.at(found, layer.pair_tile, windows[layer.pair_copy] * layer.port_bits)
+    return found
+
+
+def _port_ratios(facts: Facts, latency: int) -> LoadRatios:
+    served = max(facts.arch.buffer_bits_per_cycle * latency, 1)
+    bits, waiting = facts.port_bits, float(facts.queued.port_wait.sum())
+    return LoadRatios(float(bits.max() / served), float(bits.mean() / served), None, waiting)
+
+
+def _router_ratios(facts: Facts, latency: int) -> LoadRatios:
+    queued, rate = facts.queued, facts.arch.router_bits_per_cycle
+    served, longest = max(rate * latency, 1), int(queued.router_queue.max())
+    bits = queued.router_bits
+    return LoadRatios(float(bits.max() / served), float(bits.mean() / served), longest, queued.router_wait.sum() / rate)
 
 
 def _period(facts: Facts) -> int:
     """Longest span on a crossbar or of a digital node's copy, busiest router, busiest port [cycles]."""
     arch, held = facts.arch, facts.held
-    spans = [-(-int(facts.routers.bits.max()) // arch.router_bits_per_cycle)]
-    if facts.ports is not None:
-        spans.append(-(-int(facts.ports.bits.max()) // arch.buffer_bits_per_cycle))
+    spans = [-(-int(facts.queued.router_bits.max()) // arch.router_bits_per_cycle)]
+    if arch.input_load == "needed":
+        spans.append(-(-int(facts.port_bits.max()) // arch.buffer_bits_per_cycle))
     first, last = np.full(arch.crossbars, NEVER), np.full(arch.crossbars, -NEVER)
     np.minimum.at(first, held.crossbar, held.first[held.copy])
     np.maximum.at(last, held.crossbar, held.last[held.copy])
@@ -121,25 +132,15 @@ def _period(facts: Facts) -> int:
 
 def _communication(facts: Facts) -> tuple[Communication, int]:
     """Communication overhead, and the bits written into tile buffers."""
-    arch, mesh = facts.arch, facts.mesh
-    map_hops = map_items = outside_items = sum_hops = sum_items = written = 0
+    sum_items = written = 0
     for run in facts.runs:
-        if run.delivery is None:
-            continue
-        sent, source = run.delivery.supply, run.at.home_tile[:, None]
-        hops = mesh.hops(source, sent.tiles)
-        moved = np.where(hops > 0, sent.bits, 0)
-        map_hops += int((sent.bits * hops).sum())
-        map_items += int(moved.sum()) // arch.activation_bits
-        outside_items += int((moved * (source == mesh.outside)).sum()) // arch.activation_bits
-        written += int(sent.row_bits[sent.tiles != mesh.outside].sum())
+        if run.delivery is not None:
+            sent = run.delivery.supply
+            written += int(sent.row_bits[sent.tiles != facts.mesh.outside].sum())
     for number, layer in enumerate(facts.placed):
-        windows = facts.copy_windows(number)[layer.pair_copy[layer.sum_pair]]
-        hops = mesh.hops(layer.pair_tile[layer.sum_pair], layer.sum_target)
-        sum_hops += int((layer.sum_bits * hops * windows).sum())
-        sum_items += int((layer.sum_items * windows).sum())
-    read = int(facts.port_bits.sum())
-    return Communication(read, map_hops, sum_hops, map_items, sum_items, outside_items), written
+        sum_items += int((layer.sum_items * facts.copy_windows(number)[layer.pair_copy[layer.sum_pair]]).sum())
+    (map_hops, sum_hops), (map_items, outside_items) = facts.queued.hops, facts.queued.items
+    return Communication(int(facts.port_bits.sum()), map_hops, sum_hops, map_items, sum_items, outside_items), written
 
 
 def _energy(facts: Facts, traffic: Communication, written: int, operations: int, latency: int) -> Energy:
@@ -190,6 +191,8 @@ def _node_table(facts: Facts) -> NodeTable:
         tuple(node.kind for node in nodes),
         np.array([run.begin.min() for run in runs], np.int64),
         np.array([run.done.max() for run in runs], np.int64),
+        facts.queued.node_wait / facts.arch.router_bits_per_cycle,
+        facts.queued.port_wait,
     )
 
 
@@ -208,21 +211,48 @@ def _arrays(facts: Facts) -> Arrays:
         operations,
         facts.port_bits,
         facts.buffers.tile_peak,
-        facts.routers.bits,
-        *_bins(facts),
+        facts.queued.router_bits,
+        facts.queued.router_queue,
+        facts.queued.router_wait / arch.router_bits_per_cycle,
+        *row_times(facts.queued),
     )
 
 
-def _bins(facts: Facts) -> tuple[IntArray, NDArray[np.float64], NDArray[np.float64]]:
-    """Bins that occur, the load of the fullest router or port in each, and the longest queue after it."""
-    loads = [facts.routers] if facts.ports is None else [facts.routers, facts.ports]
-    bins = np.unique(np.concatenate([load.bins for load in loads]))
-    fullest, queue = np.zeros(len(bins)), np.zeros(len(bins))
-    for load in loads:
-        place = np.searchsorted(bins, load.bins)
-        fullest[place] = np.maximum(fullest[place], load.fullest)
-        queue[place] = np.maximum(queue[place], load.queue)
-    return bins, fullest, queue
+def row_times(queued: Replayed) -> tuple[IntArray, IntArray]:
+    """First begin and last end of the windows of every row of the schedule [cycles]."""
+    t = queued.tables
+    rows = int((t.node[t.copy[t.row_copy, ev.NODE], ev.KIND] == 0).sum())
+    first = np.flatnonzero(np.diff(t.turn_row, prepend=-1))
+    last = np.append(first[1:], len(t.turn_row)) - 1
+    row = t.turn_row[first]
+    keep = row < rows
+    begin, end = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    begin[row[keep]] = queued.window[t.turn_window[first[keep]], ev.BEGIN]
+    end[row[keep]] = queued.window[t.turn_window[last[keep]], ev.END]
+    return begin, end
+
+
+CAUSES = ("start", "data", "copy", "order")
+
+
+def critical_path(queued: Replayed, network: Network) -> CriticalPath:
+    """Follow what the window done last waited for, back to one that waited for nothing but its start."""
+    t, window = queued.tables, queued.window[: len(queued.tables.window_copy)]
+    chain = [int(window[:, ev.DONE].argmax())]
+    while (before := int(window[chain[-1], ev.REF])) >= 0 and window[chain[-1], ev.CAUSE] != ev.BY_START:
+        chain.append(before)
+    line = np.array(chain[::-1], np.int64)
+    node = t.copy[t.window_copy[line], ev.NODE]
+    own = window[line]
+    return CriticalPath(
+        tuple(network.nodes[i].name for i in node.tolist()),
+        line - t.node[node, ev.WINDOW0],
+        own[:, ev.BEGIN],
+        own[:, ev.END],
+        own[:, ev.DONE],
+        tuple(CAUSES[max(cause, 0)] for cause in own[:, ev.CAUSE].tolist()),
+        np.where(own[:, ev.CAUSE] == ev.BY_DATA, own[:, ev.WAIT], 0) / t.par[ev.RATE],
+    )
 
 
 def check_claims(claims: dict[str, dict[str, Any]], found: Evaluation) -> list[Violation]:

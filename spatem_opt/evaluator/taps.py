@@ -33,6 +33,14 @@ def readers(taps: IntArray, size: int) -> IntArray:
     return found
 
 
+def inverse_taps(taps: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """For every input 0 .. size - 1 how many outputs read it, and the outputs, input after input."""
+    output, tap = np.nonzero(taps >= 0)
+    key = distinct(taps[output, tap] * len(taps) + output)[0]
+    source, output = np.divmod(key, len(taps))
+    return np.bincount(source, minlength=size), output
+
+
 def read_pixels(windows: BoolArray, rows: IntArray, cols: IntArray) -> BoolArray:
     """Pixels in the receptive fields of windows.
 

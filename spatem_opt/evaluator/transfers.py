@@ -1,4 +1,4 @@
-"""Who reads what: subscriptions of tiles, delays and traffic of feature maps (M5, M6)."""
+"""Who reads what: subscriptions of tiles to feature maps (M5, M6)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.evaluator.arrays import any_by_group, distinct, starts_of
+from spatem_opt.evaluator.arrays import any_by_group, distinct
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
 from spatem_opt.network.layers import Edge, Node
@@ -17,8 +17,6 @@ BoolArray = NDArray[np.bool_]
 
 #: Later than any time.
 NEVER = np.int64(2**60)
-#: Elements of the largest temporary array.
-CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,7 +173,7 @@ def _pixels_of(node: Node, reader: Reader, member: BoolArray) -> BoolArray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Supply:
-    """What one producer sends, and how long it takes.
+    """What one producer sends.
 
     Parameters
     ----------
@@ -187,12 +185,12 @@ class Supply:
         Subscribed bits of every row of pixels.
     kind, pixels
         As in :class:`Subscription`.
-    bits : int64 array, shape (homes, tiles)
-        From each (copy, home tile) to each subscriber; bits that stay in the tile included.
-    fastest : int64 array, shape (tiles, copies)
-        Delay of the fastest transfer; :data:`NEVER` where nothing goes.
-    delay : list of int64 arrays, shape (copies, copies of the reader)
-        Per reader, how long its slowest transfers take.
+    home_set, sub_set : int64 arrays, shape (homes,) and (tiles,)
+        Number of the set of channels of each (copy, home tile) and of each subscriber.
+    home_channels, sub_channels : bool arrays, shape (sets, channels)
+        Those sets.
+    shared : int64 array, shape (home sets, subscriber sets)
+        Bits of one pixel from a home to a subscriber.
     """
 
     tiles: IntArray
@@ -200,78 +198,20 @@ class Supply:
     row_bits: IntArray
     kind: IntArray
     pixels: BoolArray
-    bits: IntArray
-    fastest: IntArray
-    delay: list[IntArray]
+    home_set: IntArray
+    sub_set: IntArray
+    home_channels: BoolArray
+    sub_channels: BoolArray
+    shared: IntArray
 
 
 def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader]) -> Supply:
-    """Bits and delays between the homes of a producer and its subscribers."""
+    """What goes from the homes of a producer to its subscribers."""
     wanted, width = subscribe(node, read_by), mesh.arch.activation_bits
     held, home = _distinct_rows(at.home_channels)
     read, tile = _distinct_rows(wanted.channels)
-    shared = (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)[home[:, None], tile]
-    pixels = _pixels_by_copy(at, wanted)[:, wanted.kind]
-    delay = mesh.delay(at.home_tile[:, None], wanted.tiles, width * shared)
-    start = starts_of(at.home_copy)
-    slowest = np.maximum.reduceat(np.where(shared > 0, delay, -1), start, axis=0)
-    fastest = np.minimum.reduceat(np.where(shared > 0, delay, NEVER), start, axis=0)
+    shared = width * (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)
     channels = wanted.channels.sum(1)
     in_row = wanted.pixels.reshape(-1, node.height, node.width).sum(2)[wanted.kind]
-    return Supply(
-        wanted.tiles, channels, in_row * channels[:, None] * width, wanted.kind, wanted.pixels,
-        width * shared * pixels[at.home_copy], np.ascontiguousarray(fastest.T),
-        [_copy_delay(reader, wanted.tiles, slowest) for reader in read_by],
-    )  # fmt: skip
-
-
-def _pixels_by_copy(at: Host, wanted: Subscription) -> IntArray:
-    """Subscribed pixels that each copy computes, shape (copies, kinds)."""
-    found = np.zeros((at.copies, len(wanted.pixels)), np.int64)
-    if at.copies == 1:
-        found[0] = wanted.pixels.sum(1)
-        return found
-    copy = at.pixel_copy
-    order = np.argsort(copy, kind="stable")
-    start = starts_of(copy[order])
-    found[copy[order][start]] = np.add.reduceat(wanted.pixels[:, order], start, axis=1, dtype=np.int64).T
-    return found
-
-
-def _copy_delay(reader: Reader, tiles: IntArray, slowest: IntArray) -> IntArray:
-    """Delay from each copy of the producer to each copy of the reader, shape (copies, copies of the reader)."""
-    place = np.searchsorted(tiles, reader.pair_tile)
-    start = starts_of(reader.pair_copy)
-    found = np.zeros((len(slowest), reader.copies), np.int64)
-    found[:, reader.pair_copy[start]] = np.maximum.reduceat(slowest[:, place], start, axis=1)
-    return np.maximum(found, 0)
-
-
-def ready_times(node: Node, reader: Reader, done: IntArray, pixel_copy: IntArray, delay: IntArray) -> IntArray:
-    """When each window of the reader has its inputs from ``node``: max of done + delay, -:data:`NEVER` without any."""
-    high, wide = len(reader.rows), len(reader.cols)
-    found = np.full(high * wide, -NEVER)
-    per_row = reader.rows.shape[1] * reader.cols.size
-    lines = max(CHUNK // max(per_row, 1), 1)
-    for first in range(0, high, lines):
-        rows = reader.rows[first : first + lines]
-        pixel = rows[:, None, :, None] * node.width + reader.cols[None, :, None, :]
-        empty = (rows < 0)[:, None, :, None] | (reader.cols < 0)[None, :, None, :]
-        pixel = np.where(empty, 0, pixel).reshape(len(rows) * wide, -1)
-        copy = reader.window_copy[first * wide : first * wide + len(pixel), None]
-        arrival = done[pixel] + delay[pixel_copy[pixel], copy]
-        arrival[empty.reshape(arrival.shape)] = -NEVER
-        found[first * wide : first * wide + len(pixel)] = arrival.max(1, initial=-NEVER)
-    return found
-
-
-def first_arrivals(node: Node, at: Host, sent: Supply, done: IntArray) -> IntArray:
-    """First arrival of every subscribed row of pixels at every tile, shape (tiles, rows); :data:`NEVER` without any."""
-    found = np.empty((len(sent.tiles), node.height), np.int64)
-    copy = at.pixel_copy
-    lines = max(CHUNK // node.windows, 1)
-    for first in range(0, len(sent.tiles), lines):
-        part = slice(first, first + lines)
-        arrival = np.where(sent.pixels[sent.kind[part]], sent.fastest[part].take(copy, axis=1) + done, NEVER)
-        found[part] = arrival.reshape(-1, node.height, node.width).min(2)
-    return np.minimum(found, NEVER)
+    row_bits = in_row * channels[:, None] * width
+    return Supply(wanted.tiles, channels, row_bits, wanted.kind, wanted.pixels, home, tile, held, read, shared)
