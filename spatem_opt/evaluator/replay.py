@@ -106,14 +106,17 @@ def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, qu
     tables = tables._replace(par=par)
     inputs = int((tables.node[:, ev.KIND] == 2) @ (tables.node[:, ev.HEIGHT] * tables.node[:, ev.WIDTH]))
     size = 2 * runs * (len(tables.copy) + inputs) + (1 << 15)
+    packed = ev.arena(tables)
     while True:
-        state = _state(tables, need, lines, runs, size)
-        if not ev.simulate(tables, state, runs):
-            return Replayed(
-                tables, state.win, state.arrival, state.router_bits, state.router_queue, state.router_wait,
-                state.node_wait, state.port_wait, (int(state.hops[0]), int(state.hops[1])),
-                (int(state.items[0]), int(state.items[1])),
-            )  # fmt: skip
+        state = ev.arena(_state(tables, need, lines, runs, size))
+        if not ev.simulate(packed, state, runs):
+            times = [
+                ev.view(state, table).copy()
+                for table in (ev.S_WIN, ev.S_ARRIVAL, ev.S_ROUTER_BITS, ev.S_ROUTER_QUEUE, ev.S_ROUTER_WAIT,
+                              ev.S_NODE_WAIT, ev.S_PORT_WAIT)
+            ]  # fmt: skip
+            hops, items = (ev.view(state, table).tolist() for table in (ev.S_HOPS, ev.S_ITEMS))
+            return Replayed(tables, *times, (hops[0], hops[1]), (items[0], items[1]))
         size *= 4
         if size > LARGEST:
             raise MemoryError(f"more than {LARGEST} packets under way at once")
@@ -139,16 +142,16 @@ def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev
     sent = np.bincount(_entries(t, entries), minlength=entries) * runs
     cast = bool(t.par[ev.MULTICAST])
     tree_of = np.full((int(t.cast_tree[-1]) if cast else 0, 2), -2, np.int64)
-    union = np.zeros((servers, t.home_channels.shape[1]) if cast else (0, 0), np.bool_)
+    union = np.zeros((servers, t.home_channels.shape[1]) if cast else (0, 2), np.int64)
     return ev.State(
         zeros(ev.LOCALS + 1), win, copy, t.row_need.copy(),
-        np.zeros(runs * len(t.pair_sub), np.int32), packet, action, np.full((3, ev.RING), -1, np.int64),
+        zeros(runs * len(t.pair_sub)), packet, action, np.full((3, ev.RING), -1, np.int64),
         zeros(size, 3), zeros(size, 3), zeros(size, 4), zeros(runs * len(t.copy) + 1), zeros(len(t.copy)),
         zeros(servers), zeros(int(t.par[ev.TILES]) + 1),
         np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries), zeros(entries),
         zeros(entries), np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
         zeros(len(t.node)), zeros(len(t.node)), zeros(2), zeros(3),
-        zeros(size if cast else 0, ev.T_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
+        zeros(size if cast else 0, ev.TREE_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
         np.full(servers, -1, np.int64), union,
     )  # fmt: skip
 

@@ -421,5 +421,5 @@ def _ranks(tables: ev.Tables, network: Network, placed: list[Placed], at: Layout
     first = tables.turn_earliest[begin][np.cumsum(np.diff(row, prepend=-1) != 0) - 1]
     time = np.maximum(tables.turn_earliest, first + inside * interval[copy])
     estimate[tables.turn_window[layer]] = time[layer]
-    ev.first_uses(tables, estimate, np.flatnonzero(outside), rank)
+    ev.first_uses(ev.arena(tables), estimate, np.flatnonzero(outside), rank)
     return rank
