@@ -11,7 +11,7 @@ import numpy as np
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Edge, Network, Node, Weights
 from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
-from tests.evaluator.brute import Brute
+
 from tests.evaluator.brute_place import Grid, build_grid
 
 Rng = np.random.Generator
@@ -124,7 +124,7 @@ def architecture(rng: Rng) -> Architecture:
         buffer_scope=str(rng.choice(["chip", "tile"])), buffer_bits_per_cycle=int(rng.integers(1, 60)),
         overlap_input=bool(rng.random() < 0.3), input_load="full" if rng.random() < 0.2 else "needed",
         router_bits_per_cycle=int(rng.integers(1, 30)), hop_cycles=int(rng.integers(1, 4)),
-        contention_cycles=int(rng.integers(1, 64)), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
+        digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ CHIP = Architecture(
     name="hand", mesh_rows=1, mesh_cols=2, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=2,
     crossbar_rows=8, crossbar_cols=8, ou_rows=4, ou_cols=4, cell_bits=2, dac_bits=1, adc_bits=8,
     weight_bits=2, activation_bits=2, partial_sum_bits=3, cycle_ns=10.0, pipeline_tail_cycles=5,
-    buffer_bits=512, buffer_bits_per_cycle=4, router_bits_per_cycle=4, hop_cycles=1, contention_cycles=64,
+    buffer_bits=512, buffer_bits_per_cycle=4, router_bits_per_cycle=4, hop_cycles=1,
     digital_ops_per_cycle=4, ou_fj=1, adc_fj=10, buffer_bit_fj=100, hop_bit_fj=1000, digital_op_fj=10000, static_fj=7,
 )  # fmt: skip
 
