@@ -1,4 +1,4 @@
-"""M5, M6, M8 and M9 of ``formulations/README.md`` in plain Python: who runs what, who subscribes to what, what comes out.
+"""M5, M6, M8, M9 of ``formulations/README.md`` in plain Python: who runs and reads what, and what comes out.
 
 The replay itself is :mod:`brute_replay`. Shares nothing with the evaluator but the data types; expects a well-formed
 solution.

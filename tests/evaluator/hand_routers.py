@@ -1,4 +1,4 @@
-"""Five tiny solutions on a line of three routers in which packets meet; ``test_hand_routers.py`` derives their times."""
+"""Tiny solutions on a line of three routers in which packets meet; ``test_hand_routers.py`` derives their times."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def _solution(
     return Solution(replace(LINE, **chip), network, (MappingOption(),) * layers, *parts, np.zeros(layers, np.int64))
 
 
-def fork() -> Solution:
-    """A on tile 0 feeds B on tile 1 and C on tile 2, one filter each, four pixels."""
+def fork(tiles: tuple[int, int, int] = (0, 1, 2)) -> Solution:
+    """A on tile 0 feeds B on tile 1 and C on tile 2 (or on other tiles), one filter each, four pixels."""
     nodes = [
         Node("x", "input", "input", 1, 1, 4),
         _layer("A", whole(0, 1), 1, 4), _layer("B", whole(1, 1), 1, 4), _layer("C", whole(1, 1), 1, 4),
     ]  # fmt: skip
     return _solution(
-        nodes, [(k, 0, k, 0, 1, 0, 1) for k in range(3)], [(k, 0, 0, 3, 1, 0, 0, 200) for k in range(3)]
+        nodes, [(k, 0, tiles[k], 0, 1, 0, 1) for k in range(3)], [(k, 0, 0, 3, 1, 0, 0, 200) for k in range(3)]
     )
 
 
@@ -78,4 +78,12 @@ def ports() -> Solution:
     nodes = [Node("x", "input", "input", 1, 1, 2), _layer("A", whole(0, 1), 1, 2)]
     placement = [(0, copy, copy, 0, 1, 0, 1) for copy in range(2)]
     schedule = [(0, copy, copy, copy, 1, 0, 0, 200) for copy in range(2)]
+    return _solution(nodes, placement, schedule, crossbars_per_pe=2)
+
+
+def one_port() -> Solution:
+    """Two layers of one filter on the two crossbars of tile 0 read one pixel of four channels."""
+    nodes = [Node("x", "input", "input", 4, 1, 1), _layer("A", whole(0, 4), 1, 1), _layer("B", whole(0, 4), 1, 1)]
+    placement = [(layer, 0, layer, 0, 1, 0, 1) for layer in range(2)]
+    schedule = [(layer, 0, 0, 0, 1, 0, 0, 200) for layer in range(2)]
     return _solution(nodes, placement, schedule, crossbars_per_pe=2)
