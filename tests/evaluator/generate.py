@@ -45,10 +45,11 @@ def whole(node: int, channels: int) -> list[tuple[int, int]]:
 
 
 def _conv(rng: Rng, nodes: list[Node], name: str) -> Node:
-    """A convolution over the last node, or over a concatenation or shuffle of nodes of its shape."""
-    last = nodes[-1]
-    pairs = whole(len(nodes) - 1, last.channels)
-    peers = [i for i, n in enumerate(nodes[:-1]) if (n.height, n.width) == (last.height, last.width)]
+    """A convolution over the last node, or any, or over a concatenation or shuffle of nodes of its shape."""
+    at = len(nodes) - 1 if rng.random() < 0.6 else int(rng.integers(len(nodes)))  # layers beside each other share ports
+    last = nodes[at]
+    pairs = whole(at, last.channels)
+    peers = [i for i, n in enumerate(nodes) if i != at and (n.height, n.width) == (last.height, last.width)]
     if peers and rng.random() < 0.4:
         peer = int(rng.choice(peers))
         pairs += whole(peer, nodes[peer].channels)
@@ -196,7 +197,7 @@ def _place(rng: Rng, arch: Architecture, net: Network, mapping: tuple[MappingOpt
                     fits = np.array([of_block[block]])
                 if not len(fits):
                     break
-                at = int(fits[0] if rng.random() < 0.5 else rng.choice(fits))
+                at = int(rng.choice(fits[: int(rng.choice([1, 4, 1000]))]))  # packed, side by side, or anywhere
                 of_block[block] = at
                 room[at] = -1 if filled else room[at] - n
                 mine.append((layer, copies, at, r0, r1, c0, c1))
