@@ -16,7 +16,7 @@ from tests.evaluator.generate import solution
 from tests.evaluator.hand import with_chip
 
 seeds = st.integers(0, 10**9)
-few = settings(max_examples=40, deadline=None, derandomize=True)
+few = settings(max_examples=25, deadline=None, derandomize=True)
 RATES = ("router_bits_per_cycle", "buffer_bits_per_cycle")
 
 
@@ -110,7 +110,7 @@ def test_twice_the_rate_hurts_at_most_a_little(rate: str, seed: int) -> None:
 
     (As in Graham's anomalies of list scheduling; no small bound can be proven.) Tolerance: a packet that falls behind
     others it was ahead of waits for what stands before it, at most the longest queue, here in cycles of the slower
-    chip. Measured with the plain replay on 250 seeds: one solution, 2 cycles slower of 693, its longest queue 59.
+    chip. Measured with the plain replay on 250 seeds: one solution, 2 cycles slower of 324, its longest queue 8.
     """
     base, slow = generated(seed)
     fast = evaluate(faster(base, rate, 2))
