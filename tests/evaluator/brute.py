@@ -1,31 +1,20 @@
-"""M5-M9 of ``formulations/README.md`` in plain Python: one dict entry per window and datum. Slow and simple.
+"""M5, M6, M8, M9 of ``formulations/README.md`` in plain Python: who runs and reads what, and what comes out.
 
-Shares nothing with the evaluator but the data types; expects a well-formed solution.
+The replay itself is :mod:`brute_replay`. Shares nothing with the evaluator but the data types; expects a well-formed
+solution.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from spatem_opt.network.layers import Edge
 from spatem_opt.solution import Solution
-from tests.evaluator.brute_place import OUTSIDE, ceil, place, route, transfer
-
-# --- M5, M6, M7 -------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Span:
-    """One window replayed."""
-
-    copy: int
-    begin: int
-    end: int
-    done: int
+from tests.evaluator.brute_place import OUTSIDE, ceil, place, route
+from tests.evaluator.brute_replay import Pixel, Replay, Span, itinerary, packets_of
 
 
 def field_of(edge: Edge, y: int, x: int) -> set[tuple[int, int]]:
@@ -33,16 +22,12 @@ def field_of(edge: Edge, y: int, x: int) -> set[tuple[int, int]]:
 
 
 class Brute:
-    """A solution replayed. ``choose(self, layer, copy, earlier)`` overrides the starts."""
+    """A solution, replayed once when it is asked for; :meth:`steady` replays it again at a distance."""
 
-    def __init__(self, sol: Solution, choose: Callable[[Brute, int, int, int], int] | None = None) -> None:
+    def __init__(self, sol: Solution) -> None:
         self.sol, self.arch, self.nodes = sol, sol.architecture, sol.network.nodes
         self.layer_of = {node: layer for layer, node in enumerate(sol.network.layers)}
         self.copies = [place(sol, layer) for layer in range(len(sol.mapping))]
-        self.choose = choose
-        self.row_start: dict[int, int] = {}
-        self.row_end: dict[int, int] = {}
-        self.spans: list[dict[int, Span]] = [{} for _ in self.nodes]  # by window
         self.pixel_copy: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]
         self.home: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]  # by (copy, channel)
         self.rows: list[list[list[int]]] = [self._rows_by_copy(layer) for layer in range(len(sol.mapping))]
@@ -52,8 +37,32 @@ class Brute:
         self.pixels: dict[tuple[int, int], set[tuple[int, int]]] = defaultdict(set)
         for index in range(len(self.nodes)):
             self._subscribe(index)
-        for index in range(len(self.nodes)):
-            self._run(index)
+        self._needs: dict[tuple[int, int], list[tuple[int, Pixel, int]]] = {}
+
+    @cached_property
+    def replay(self) -> Replay:
+        return Replay(self)
+
+    @property
+    def spans(self) -> list[dict[int, Span]]:
+        """By node, then window."""
+        return self.replay.spans[0]
+
+    @property
+    def latency(self) -> int | None:
+        """None if rows wait for each other."""
+        found = self.replay.latencies
+        return found[0] if found else None
+
+    @property
+    def queue_free(self) -> int | None:
+        found = Replay(self, queues=False).latencies
+        return found[0] if found else None
+
+    def steady(self, distance: int, inferences: int = 8) -> bool:
+        """Whether from the third on no inference takes longer than the one before."""
+        found = Replay(self, inferences, distance).latencies
+        return found is not None and all(found[i] <= found[i - 1] for i in range(2, inferences))
 
     # windows and pixels
 
@@ -144,81 +153,66 @@ class Brute:
                         for j, _ in rows:
                             self.channels[int(edge.source[j]), tile].add(int(edge.channel[j]))
 
-    def sent(self, p: int, copy: int) -> dict[tuple[int, int], int]:
-        """Channels per pixel from each home of a copy of p to each subscriber."""
-        count: dict[tuple[int, int], int] = defaultdict(int)
-        for (q, d), channels in self.channels.items():
-            if q == p:
+    # what the replay asks
+
+    def digital_cycles(self, index: int) -> int:
+        return ceil(self.nodes[index].ops_per_window, self.arch.digital_ops_per_cycle)
+
+    def needs(self, index: int, window: int) -> list[tuple[int, Pixel, int]]:
+        """What a window waits for: (producer, pixel, tile)."""
+        if (index, window) not in self._needs:
+            tiles = self.tiles(index, self.copy_of(index, window))
+            self._needs[index, window] = [
+                (p, pixel, d)
+                for edge in self.nodes[index].edges
+                for p in set(edge.source.tolist())
+                for pixel in self.reads(index, edge, window)
+                for d in tiles
+                if self.channels.get((p, d))
+            ]
+        return self._needs[index, window]
+
+    def wanted(self, p: int, pixel: Pixel) -> dict[int, dict[int, set[int]]]:
+        """Channels of a pixel that tiles subscribe to, by home and tile (the home among them)."""
+        found: dict[int, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for (q, d), channels in sorted(self.channels.items()):
+            if q == p and pixel in self.pixels[p, d]:
                 for channel in channels:
-                    count[self.home[p][copy, channel], d] += 1
-        return count
+                    found[self.home[p][self.pixel_copy[p][pixel], channel]][d].add(channel)
+        return dict(sorted(found.items()))
 
-    def delay(self, p: int, copy: int, tiles: set[int]) -> int:
-        width = self.arch.activation_bits
-        found = [transfer(self.arch, t, d, width * n) for (t, d), n in self.sent(p, copy).items() if d in tiles]
-        return max(found, default=0)
-
-    # when things run
-
-    def ready(self, index: int, window: int) -> int:
-        tiles = self.tiles(index, self.copy_of(index, window))
-        ready = -(10**15)
-        for edge in self.nodes[index].edges:
-            for p in set(edge.source.tolist()):
-                for pixel in self.reads(index, edge, window):
-                    done = self.spans[p][self.window(p, pixel)].done
-                    ready = max(ready, done + self._delay(p, self.pixel_copy[p][pixel], frozenset(tiles)))
-        return ready
-
-    def _delay(self, p: int, copy: int, tiles: frozenset[int]) -> int:
-        if not hasattr(self, "_delays"):
-            self._delays: dict[Any, int] = {}
-        if (p, copy, tiles) not in self._delays:
-            self._delays[p, copy, tiles] = self.delay(p, copy, set(tiles))
-        return self._delays[p, copy, tiles]
-
-    def _run(self, index: int) -> None:
-        node = self.nodes[index]
-        if node.kind == "input":
-            self.spans[index] = {w: Span(0, 0, 0, 0) for w in self.all_windows(index)}
-        elif node.kind == "crossbar":
-            self._run_layer(index)
-        else:
-            length = ceil(node.ops_per_window, self.arch.digital_ops_per_cycle)
-            free: dict[int, int] = defaultdict(int)
-            for window in self.all_windows(index):
-                copy = self.copy_of(index, window)
-                begin = max(free[copy], self.ready(index, window))
-                free[copy] = begin + length
-                self.spans[index][window] = Span(copy, begin, begin + length, begin + length)
-
-    def _run_layer(self, index: int) -> None:
-        layer, s = self.layer_of[index], self.sol.schedule
-        for c, at in enumerate(self.copies[layer]):
-            free = -(10**15)
-            for row in self.rows[layer][c]:
-                start = int(s.start[row]) if self.choose is None else self.choose(self, layer, c, max(free, 0))
-                self.row_start[row] = start
-                for j, window in enumerate(self.row_windows(row)):
-                    begin = max(free, start + j * int(s.pace[row]), self.ready(index, window))
-                    free = begin + at.interval
-                    done = free + at.sum_delay + self.arch.pipeline_tail_cycles
-                    self.spans[index][window] = Span(c, begin, free, done)
-                self.row_end[row] = free
-
-    # --- M7-M9: what comes out
-
-    @property
-    def latency(self) -> int:
-        return max(span.done for spans in self.spans for span in spans.values())
-
-    def port_bins(self) -> dict[int, dict[int, int]]:
-        load: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    @cached_property
+    def _uses(self) -> dict[tuple[int, Pixel, int], int]:
+        """First use of pixels on tiles by crossbar windows."""
+        s, found = self.sol.schedule, {}
         for index, layer in self.layer_of.items():
-            for span in self.spans[index].values():
-                for tile, bits in self.copies[layer][span.copy].port.items():
-                    load[tile][span.begin // self.arch.contention_cycles] += bits
-        return load
+            for copy, rows in enumerate(self.rows[layer]):
+                every = self.copies[layer][copy].interval
+                for row in rows:
+                    for j, window in enumerate(self.row_windows(row)):
+                        use = int(s.start[row]) + j * max(every, int(s.pace[row]))
+                        for need in self.needs(index, window):
+                            found[need] = min(use, found.get(need, use))
+        return found
+
+    def first_use(self, p: int, pixel: Pixel, tile: int) -> float:
+        return self._uses.get((p, pixel, tile), math.inf)
+
+    def rows_sharing(self, row: int) -> list[int]:
+        """Rows of the schedule on a crossbar of this one's, itself included."""
+        s = self.sol.schedule
+        mine = self.copies[s.layer[row]][s.copy[row]].ous.keys()
+        return [i for i in range(len(s.layer)) if mine & self.copies[s.layer[i]][s.copy[i]].ous.keys()]
+
+    # --- M8, M9: what comes out
+
+    def port_bits(self) -> dict[int, int]:
+        bits: dict[int, int] = defaultdict(int)
+        for index, layer in self.layer_of.items():
+            for window in self.all_windows(index):
+                for tile, n in self.copies[layer][self.copy_of(index, window)].port.items():
+                    bits[tile] += n
+        return bits
 
     def window_reads_row(self, index: int, p: int, row: int, tile: int) -> list[Span]:
         """Windows of a node, run on the tile, that read the row of pixels of p."""
@@ -244,43 +238,16 @@ class Brute:
                     bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.arch.activation_bits
         return bits
 
-    def router_bins(self) -> dict[tuple[int, int], dict[int, Fraction]]:
-        arch, width = self.arch, self.arch.contention_cycles
-        load: dict[tuple[int, int], dict[int, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
-        for (p, t, d), bits in self.map_bits().items():
-            share: dict[int, Fraction] = defaultdict(Fraction)
-            if self.nodes[p].kind == "input":
-                for row in {y for y, _ in self.pixels[p, d]}:
-                    first = min(span.begin for span in self.row_users(p, row, d))
-                    part = sum(y == row for y, _ in self.pixels[p, d])
-                    share[first // width] += Fraction(part, len(self.pixels[p, d]))
-            else:
-                here = [
-                    pixel for pixel, copy in self.pixel_copy[p].items()
-                    if any(self.home[p][copy, ch] == t for ch in range(self.nodes[p].channels))
-                ]  # fmt: skip
-                for pixel in here:
-                    share[self.spans[p][self.window(p, pixel)].done // width] += Fraction(1, len(here))
-            for router in route(arch, t, d):
-                for when, part in share.items():
-                    load[router][when] += part * bits
-        for index, layer in self.layer_of.items():
-            w = self.nodes[index].weights
-            for span in self.spans[index].values():
-                for (t, d), items in self.copies[layer][span.copy].sums.items():
-                    for router in route(arch, t, d):
-                        bits = items * (w.partial_sum_bits or arch.partial_sum_bits)
-                        load[router][span.done // width] += bits
-        return load
-
-    @staticmethod
-    def waiting(bins: dict[int, Any], capacity: int) -> Any:
-        """Most bits waiting after any bin."""
-        most = left = 0
-        for when in range(min(bins), max(bins) + 1):
-            left = max(0, left + bins.get(when, 0) - capacity)
-            most = max(most, left)
-        return most
+    def map_bit_hops(self) -> int:
+        """Bits over servers of all feature-map packets, packet by packet as they are sent."""
+        total = 0
+        for p in range(len(self.nodes)):
+            for pixel in self.pixel_copy[p]:
+                for home, wanted in self.wanted(p, pixel).items():
+                    for group in packets_of(self.arch, home, wanted):
+                        stops = itinerary(self.arch, home, group, self.arch.activation_bits)
+                        total += sum(stop.bits for at in stops.values() for stop in at)
+        return total
 
     def buffer_peaks(self) -> tuple[int, dict[int, int]]:
         held = []
@@ -289,42 +256,12 @@ class Brute:
                 continue
             for row in {y for y, _ in self.pixels[p, d]}:
                 pixels = [pixel for pixel in self.pixels[p, d] if pixel[0] == row]
-                users = self.row_users(p, row, d)
-                start = min(span.begin for span in users)
-                if self.nodes[p].kind != "input":
-                    start = min(self._arrival(p, pixel, d) for pixel in pixels)
-                bits = len(pixels) * len(channels) * self.arch.activation_bits
-                held.append((d, start, max(span.end for span in users), bits))
+                start, end = self.replay.row_first[0, p, row, d], max(span.end for span in self.row_users(p, row, d))
+                held.append((d, start, end, len(pixels) * len(channels) * self.arch.activation_bits))
         times = {start for _, start, _, _ in held}
         chip = max((sum(b for _, s, e, b in held if s <= t < e) for t in times), default=0)
         tiles = {d: max(sum(b for k, s, e, b in held if k == d and s <= t < e) for t in times) for d, *_ in held}
         return chip, tiles
-
-    def _arrival(self, p: int, pixel: tuple[int, int], d: int) -> int:
-        copy, width = self.pixel_copy[p][pixel], self.arch.activation_bits
-        done = self.spans[p][self.window(p, pixel)].done
-        sent = self.sent(p, copy)
-        return done + min(transfer(self.arch, t, e, width * n) for (t, e), n in sent.items() if e == d)
-
-    def period(self) -> int:
-        arch, s, p = self.arch, self.sol.schedule, self.sol.placement
-        spans = [0]
-        for x in set(p.crossbar.tolist()):
-            rows = [i for i in range(len(s.layer)) if x in self.copies[s.layer[i]][s.copy[i]].ous]
-            if rows:
-                spans.append(max(int(s.end[i]) for i in rows) - min(int(s.start[i]) for i in rows))
-        for index, node in enumerate(self.nodes):
-            if node.kind == "digital":
-                for copy in {span.copy for span in self.spans[index].values()}:
-                    mine = [span for span in self.spans[index].values() if span.copy == copy]
-                    spans.append(max(span.end for span in mine) - min(span.begin for span in mine))
-        if arch.input_load == "needed":
-            spans += [ceil(sum(bins.values()), arch.buffer_bits_per_cycle) for bins in self.port_bins().values()]
-        for bins in self.router_bins().values():
-            total = sum(bins.values(), Fraction(0))
-            assert total.denominator == 1
-            spans.append(ceil(total.numerator, arch.router_bits_per_cycle))
-        return max(spans)
 
     def sums(self) -> list[tuple[int, int, int]]:
         """Partial sums of every window: hops, number, bits of each."""
@@ -332,43 +269,35 @@ class Brute:
         return [
             (len(route(arch, t, d)), items, self.nodes[index].weights.partial_sum_bits or arch.partial_sum_bits)
             for index, layer in self.layer_of.items()
-            for span in self.spans[index].values()
-            for (t, d), items in self.copies[layer][span.copy].sums.items()
+            for window in self.all_windows(index)
+            for (t, d), items in self.copies[layer][self.copy_of(index, window)].sums.items()
         ]
 
     def report(self) -> dict[str, Any]:
-        arch = self.arch
-        maps, routers, ports = self.map_bits(), self.router_bins(), self.port_bins()
+        arch, replay = self.arch, self.replay
+        maps, ports, sums = self.map_bits(), self.port_bits(), self.sums()
         chip, tiles = self.buffer_peaks()
-        sums = self.sums()
         ous = sum(
-            sum(self.copies[layer][span.copy].ous.values())
+            sum(self.copies[layer][self.copy_of(index, window)].ous.values())
             * arch.input_phases(self.nodes[index].weights.activation_bits)
             for index, layer in self.layer_of.items()
-            for span in self.spans[index].values()
+            for window in self.all_windows(index)
         )
         return {
             "latency": self.latency,
-            "period": self.period(),
-            "buffer_read": sum(sum(bins.values()) for bins in ports.values()),
-            "map_bit_hops": sum(bits * len(route(arch, t, d)) for (_, t, d), bits in maps.items()),
+            "queue_free": self.queue_free,
+            "buffer_read": sum(ports.values()),
+            "map_bit_hops": self.map_bit_hops(),
             "sum_bit_hops": sum(hops * items * width for hops, items, width in sums),
             "map_items": sum(bits for (_, t, d), bits in maps.items() if t != d) // arch.activation_bits,
             "sum_items": sum(items for _, items, _ in sums),
             "written": sum(bits for (_, _, d), bits in maps.items() if d != OUTSIDE),
             "ou_operations": ous,
             "cells": sum(copy.cells for copies in self.copies for copy in copies),
-            "router_waiting": {
-                y * arch.mesh_cols + x: self.waiting(bins, arch.router_bits_per_cycle * arch.contention_cycles)
-                for (y, x), bins in routers.items()
-            },
-            "router_bits": {y * arch.mesh_cols + x: sum(bins.values()) for (y, x), bins in routers.items()},
-            "router_peak": {y * arch.mesh_cols + x: max(bins.values()) for (y, x), bins in routers.items()},
-            "port_waiting": {
-                tile: self.waiting(bins, arch.buffer_bits_per_cycle * arch.contention_cycles)
-                for tile, bins in ports.items()
-            },
-            "port_bits": {tile: sum(bins.values()) for tile, bins in ports.items()},
+            "router_bits": {y * arch.mesh_cols + x: bits for (y, x), bits in replay.router_bits.items()},
+            "router_queue": {y * arch.mesh_cols + x: bits for (y, x), bits in replay.router_queue.items()},
+            "waits": {"router_ticks": replay.router_wait, "port_cycles": replay.port_wait},
+            "port_bits": ports,
             "chip_peak": chip,
             "tile_peak": tiles,
         }

@@ -21,15 +21,24 @@ def ceil(a: int, b: int) -> int:
 # --- M1 ---------------------------------------------------------------------------------------------------------------
 
 
-def position(arch: Architecture, tile: int) -> tuple[int, int]:
-    return (0, 0) if tile == OUTSIDE else divmod(tile // arch.tiles_per_router, arch.mesh_cols)
+Router = tuple[int, int]
 
 
-def route(arch: Architecture, source: int, target: int) -> list[tuple[int, int]]:
+def position(arch: Architecture, tile: int) -> Router:
+    return divmod(tile // arch.tiles_per_router, arch.mesh_cols)
+
+
+def entry(arch: Architecture, tile: int) -> Router:
+    """Where data for the tile come in, and data of the tile leave."""
+    return (0, position(arch, tile)[1]) if arch.input_entry == "columns" else (0, 0)
+
+
+def route(arch: Architecture, source: int, target: int) -> list[Router]:
     """Routers passed, both ends included; none within a tile."""
     if source == target:
         return []
-    (y, x), (y1, x1) = position(arch, source), position(arch, target)
+    y, x = entry(arch, target) if source == OUTSIDE else position(arch, source)
+    y1, x1 = entry(arch, source) if target == OUTSIDE else position(arch, target)
     passed = [(y, x)]
     while x != x1:
         x += 1 if x1 > x else -1
@@ -144,6 +153,7 @@ class Copy:
     home: dict[int, int] = field(default_factory=dict)  # by output channel
     sums: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))  # items by (tile, home)
     compute: int = 0
+    load: int = 0
     interval: int = 0
     sum_delay: int = 0
 
@@ -214,5 +224,5 @@ def load(sol: Solution, w: Weights, copies: list[Copy]) -> None:
         most = max(shared[tile] for tile in copy.port)
         if arch.input_load == "full":
             most = arch.crossbar_rows * arch.crossbars_per_pe * bits
-        cycles = ceil(most, arch.buffer_bits_per_cycle)
-        copy.interval = max(copy.compute, cycles) if arch.overlap_input else copy.compute + cycles
+        copy.load = ceil(most, arch.buffer_bits_per_cycle)
+        copy.interval = max(copy.compute, copy.load) if arch.overlap_input else copy.compute + copy.load

@@ -1,4 +1,4 @@
-"""Random tiny solutions that keep every rule of M4 and M7, timed by :mod:`brute`; ports and buffers may be overrun."""
+"""Random tiny solutions that keep every rule of M4 and M7, timed by :mod:`brute`; buffers may be overrun."""
 
 from __future__ import annotations
 
@@ -45,10 +45,11 @@ def whole(node: int, channels: int) -> list[tuple[int, int]]:
 
 
 def _conv(rng: Rng, nodes: list[Node], name: str) -> Node:
-    """A convolution over the last node, or over a concatenation or shuffle of nodes of its shape."""
-    last = nodes[-1]
-    pairs = whole(len(nodes) - 1, last.channels)
-    peers = [i for i, n in enumerate(nodes[:-1]) if (n.height, n.width) == (last.height, last.width)]
+    """A convolution over the last node, or any, or over a concatenation or shuffle of nodes of its shape."""
+    at = len(nodes) - 1 if rng.random() < 0.6 else int(rng.integers(len(nodes)))  # layers beside each other share ports
+    last = nodes[at]
+    pairs = whole(at, last.channels)
+    peers = [i for i, n in enumerate(nodes) if i != at and (n.height, n.width) == (last.height, last.width)]
     if peers and rng.random() < 0.4:
         peer = int(rng.choice(peers))
         pairs += whole(peer, nodes[peer].channels)
@@ -70,6 +71,9 @@ def _conv(rng: Rng, nodes: list[Node], name: str) -> Node:
         axes = [taps(last.height, last.height), taps(last.width, last.width)]
     bits = [None if rng.random() < 0.7 else int(rng.integers(1, 6)) for _ in range(3)]
     filters = int(rng.integers(1, 4))
+    if rng.random() < 0.2:  # the shape of the first input: a digital node may read both
+        groups, filters, kernel, stride, dilation, transposed = 1, nodes[0].channels, (1, 1), (1, 1), (1, 1), False
+        axes = [taps(last.height, 1), taps(last.width, 1)]
     weights = Weights(groups, len(pairs) // groups, filters, kernel, stride, dilation, transposed, *bits)
     shape = groups * filters, len(axes[0]), len(axes[1])
     return Node(name, "crossbar", "conv", *shape, (edge(pairs, *axes),), weights, 0, int(rng.integers(0, 9)))
@@ -85,7 +89,10 @@ def _digital(rng: Rng, nodes: list[Node], name: str) -> Node:
     ]  # fmt: skip
     if peers and rng.random() < 0.7:
         same = np.arange(last.height)[:, None], np.arange(last.width)[:, None]
-        edges = tuple(edge(whole(i, last.channels), *same) for i in (index, int(rng.choice(peers))))
+        operands = [index, int(rng.choice(peers))]
+        if rng.random() < 0.4:  # the other one is the primary: where that is an input, this node runs outside
+            operands.reverse()
+        edges = tuple(edge(whole(i, last.channels), *same) for i in operands)
         return Node(name, "digital", "add", last.channels, last.height, last.width, edges, None, ops)
     pad = int(rng.integers(0, 2))
     rows, cols = (taps(size, min(2, size), int(rng.integers(1, 3)), pad) for size in (last.height, last.width))
@@ -95,10 +102,14 @@ def _digital(rng: Rng, nodes: list[Node], name: str) -> Node:
 
 
 def network(rng: Rng) -> Network:
-    """One to three crossbar layers with digital nodes between."""
-    nodes = [Node("in", "input", "input", *(int(n) for n in rng.integers((1, 2, 2), (4, 6, 6))))]
+    """One or two inputs, one to three crossbar layers, with digital nodes between."""
+    channels, *shape = (int(n) for n in rng.integers((1, 2, 2), (4, 6, 6)))
+    nodes = [Node("in", "input", "input", channels, *shape)]
     layers = int(rng.integers(1, 4))
-    if rng.random() < 0.1:
+    if rng.random() < 0.3:
+        channels = channels if rng.random() < 0.5 else int(rng.integers(1, 4))
+        nodes.append(Node("second", "input", "input", channels, *shape))
+    if rng.random() < 0.2:
         nodes.append(_digital(rng, nodes, "pre"))
     for layer in range(layers):
         nodes.append(_conv(rng, nodes, f"conv{layer}"))
@@ -111,7 +122,7 @@ def network(rng: Rng) -> Network:
 
 
 def architecture(rng: Rng) -> Architecture:
-    """A small chip with small OUs and narrow ports."""
+    """A small chip with small OUs, narrow ports and, half the time, routers so narrow that queues form."""
     return Architecture(
         name="tiny", mesh_rows=int(rng.integers(1, 4)), mesh_cols=int(rng.integers(1, 4)),
         tiles_per_router=int(rng.integers(1, 3)), pes_per_tile=int(rng.integers(1, 3)),
@@ -121,10 +132,11 @@ def architecture(rng: Rng) -> Architecture:
         cell_bits=2, dac_bits=int(rng.integers(1, 3)), weight_bits=int(rng.integers(1, 6)),
         activation_bits=int(rng.integers(1, 6)), partial_sum_bits=int(rng.integers(1, 6)),
         pipeline_tail_cycles=int(rng.integers(0, 6)), buffer_bits=int(rng.integers(10, 400)),
-        buffer_scope=str(rng.choice(["chip", "tile"])), buffer_bits_per_cycle=int(rng.integers(1, 60)),
+        buffer_scope=str(rng.choice(["chip", "tile"])), buffer_bits_per_cycle=int(rng.integers(1, rng.choice([8, 60]))),
         overlap_input=bool(rng.random() < 0.3), input_load="full" if rng.random() < 0.2 else "needed",
-        router_bits_per_cycle=int(rng.integers(1, 30)), hop_cycles=int(rng.integers(1, 4)),
-        contention_cycles=int(rng.integers(1, 64)), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
+        router_bits_per_cycle=int(rng.integers(1, rng.choice([4, 30]))), hop_cycles=int(rng.integers(0, 4)),
+        router_service=str(rng.choice(["shared", "links"])), input_entry=str(rng.choice(["columns", "corner"])),
+        multicast=bool(rng.random() < 0.4), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
     )  # fmt: skip
 
 
@@ -185,7 +197,7 @@ def _place(rng: Rng, arch: Architecture, net: Network, mapping: tuple[MappingOpt
                     fits = np.array([of_block[block]])
                 if not len(fits):
                     break
-                at = int(fits[0] if rng.random() < 0.5 else rng.choice(fits))
+                at = int(rng.choice(fits[: int(rng.choice([1, 4, 1000]))]))  # packed, side by side, or anywhere
                 of_block[block] = at
                 room[at] = -1 if filled else room[at] - n
                 mine.append((layer, copies, at, r0, r1, c0, c1))
@@ -217,42 +229,58 @@ def _split(rng: Rng, high: int, wide: int, copies: int) -> list[tuple[int, int, 
 
 
 def _schedule(rng: Rng, net: Network, mapping: tuple[MappingOption, ...], placement: np.ndarray) -> np.ndarray:
-    """Schedule rows (layer, copy, first, last, step, pace, start, end); starts give the order only."""
+    """Schedule rows (layer, copy, first, last, step, pace, start, end), in an order in which none waits for a later."""
     rows = []
     for layer, index in enumerate(net.layers):
         node, how = net.nodes[index], mapping[layer]
         copies = int(placement[placement[:, 0] == layer, 1].max()) + 1
         pace = int(rng.choice([0, 0, 7, 40]))
         split = _split(rng, -(-node.height // how.ph), -(-node.width // how.pw), copies)
-        rows += [(layer, c, a, b, step, pace, k, k + 1) for k, (c, a, b, step) in enumerate(split)]
+        rows += [(layer, c, a, b, step, pace, 0, 1) for c, a, b, step in split]
     return np.array(rows, np.int64)
 
 
+def _settle(rng: Rng, draft: Solution, rows: np.ndarray) -> bool:
+    """Give rows starts and ends that keep M7: replay, move starts behind the ends of rows before, until none moves.
+
+    Rows wait for no later row of the table, and starts never decrease: so rows of a crossbar keep the table's order.
+    Returns False if this does not settle soon.
+    """
+    slack = int(rng.integers(0, 4))
+    least = rng.integers(0, 2, len(rows)) * rng.integers(0, 60, len(rows))
+    before = [[i for i in Brute(draft).rows_sharing(row) if i < row] for row in range(len(rows))]
+    for row in range(len(rows)):
+        rows[row, 6] = max([least[row], *(rows[i, 6] for i in before[row])])
+    for _ in range(20):
+        run = Brute(replace(draft, schedule=Schedule(*rows.T.copy())))
+        rows[:, 7] = [run.replay.row_end[0, row] + slack for row in range(len(rows))]
+        late = [max([0, *(rows[i, 7] for i in before[row])]) for row in range(len(rows))]
+        if (late <= rows[:, 6]).all():
+            return True
+        for row in range(len(rows)):
+            rows[row, 6] = max(rows[row, 6], late[row], *(rows[i, 6] for i in before[row]), 0)
+    return False
+
+
 def solution(seed: int) -> Solution:
-    """A random solution that violates at most ``port``, ``router`` and ``buffer``."""
+    """A random solution that violates at most ``buffer``: starts are lower bounds, ends those of the plain replay."""
     rng = np.random.default_rng(seed)
     while True:
         arch, net = architecture(rng), network(rng)
         mapping = tuple(option(rng, net.nodes[index].weights) for index in net.layers)
         placement = _place(rng, arch, net, mapping)
-        if placement is not None:
-            break
-    rows = _schedule(rng, net, mapping, placement)
-    draft = Solution(
-        arch, net, mapping, Placement(*placement.T.copy()), Schedule(*rows.T.copy()), np.zeros(len(mapping), np.int64)
-    )
-    slack = int(rng.integers(0, 4))
-    order = rng.permutation(len(rows))
+        if placement is None:
+            continue
+        rows = _schedule(rng, net, mapping, placement)
+        parts = Placement(*placement.T.copy()), Schedule(*rows.T.copy()), np.zeros(len(mapping), np.int64)
+        draft = Solution(arch, net, mapping, *parts)
+        if _settle(rng, draft, rows):
+            order = rng.permutation(len(rows))
+            return replace(draft, schedule=Schedule(*rows[order].T.copy()))
 
-    def choose(run: Brute, layer: int, copy: int, earlier: int) -> int:
-        mine = run.copies[layer][copy].ous.keys()
-        s = draft.schedule
-        shared = [
-            end + slack for row, end in run.row_end.items() if mine & run.copies[s.layer[row]][s.copy[row]].ous.keys()
-        ]
-        return max([earlier, *shared]) + int(rng.integers(0, 2) * rng.integers(0, 60))
 
-    run = Brute(draft, choose)
-    rows[:, 6] = [run.row_start[i] for i in range(len(rows))]
-    rows[:, 7] = [run.row_end[i] + slack for i in range(len(rows))]
-    return replace(draft, schedule=Schedule(*rows[order].T.copy()))
+def scrambled(seed: int) -> Solution:
+    """A solution with the starts of its rows in any order: rows may wait for each other for ever."""
+    good = solution(seed)
+    start = np.random.default_rng(seed).permutation(good.schedule.start)
+    return replace(good, schedule=replace(good.schedule, start=start, end=np.maximum(good.schedule.end, start + 1)))
