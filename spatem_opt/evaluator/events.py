@@ -41,7 +41,9 @@ READ_NODE, READ_ROWS, READ_COLS, READ_SUBS = range(4)
 # Trees: a server of a multicast tree
 TREE_ROUTER, TREE_OUT, TREE_BITS, TREE_CHILD, TREE_SIBLING, TREE_LOCAL = range(6)
 # Scalars of the state
-(NOW, PENDING, FREE_ACTION, FREE_PACKET, LATER, STACK, BEGUN, FAILED, STAMP, DIRTY, TREES, LOCALS) = range(12)
+(NOW, PENDING, FREE_ACTION, FREE_PACKET, LATER, STACK, BEGUN, FAILED, STAMP, TREES, LOCALS) = range(11)
+OPENS = 2
+"""Kind of what opens an entry; 0 for feature maps, 1 for partial sums."""
 # Lists of a cycle; what an action does
 ACTIONS, ARRIVALS, HEADS = range(3)
 DO_END, DO_DONE, DO_CHECK = range(3)
@@ -105,9 +107,7 @@ class State(NamedTuple):
     entry_at: IntArray
     entry_size: IntArray
     entry_heap: IntArray
-    entry_free: IntArray
     entry_active: IntArray
-    dirty: IntArray
     arrival: IntArray
     router_bits: IntArray
     router_queue: IntArray
@@ -125,8 +125,8 @@ class State(NamedTuple):
 
 # Where the tables of an arena are described: offset, length, width
 (T_PAR, T_NODE, T_COPY, T_WINDOW_COPY, T_TURN_WINDOW, T_TURN_EARLIEST, T_TURN_ROW, T_ROW_COPY, T_ROW_NEED, T_ROW_NEXT_AT, T_ROW_NEXT, T_SUMS, T_PORT, T_HOME, T_SUB, T_PAIR_AT, T_PAIR_SUB, T_RANK, T_SHARED, T_READER, T_INVERSE_AT, T_INVERSE, T_COPIES_AT, T_COPIES, T_CAST_OF, T_CAST_TREE, T_HOME_CHANNELS, T_SUB_CHANNELS) = range(0, 84, 3)
-(S_SCALAR, S_WIN, S_COPY, S_ROW_NEED, S_LEFT, S_PACKET, S_ACTION, S_RING, S_LATER, S_HEAP, S_STACK, S_BEGUN, S_MARK, S_FREE, S_PORT_FREE, S_ENTRY_AT, S_ENTRY_SIZE, S_ENTRY_HEAP, S_ENTRY_FREE, S_ENTRY_ACTIVE, S_DIRTY, S_ARRIVAL, S_ROUTER_BITS, S_ROUTER_QUEUE, S_ROUTER_WAIT, S_NODE_WAIT, S_PORT_WAIT, S_HOPS, S_ITEMS, S_TREE, S_LOCAL, S_TREE_OF, S_SERVER_TREE, S_UNION) = range(0, 102, 3)
-T0, S0 = 84, 102
+(S_SCALAR, S_WIN, S_COPY, S_ROW_NEED, S_LEFT, S_PACKET, S_ACTION, S_RING, S_LATER, S_HEAP, S_STACK, S_BEGUN, S_MARK, S_FREE, S_PORT_FREE, S_ENTRY_AT, S_ENTRY_SIZE, S_ENTRY_HEAP, S_ENTRY_ACTIVE, S_ARRIVAL, S_ROUTER_BITS, S_ROUTER_QUEUE, S_ROUTER_WAIT, S_NODE_WAIT, S_PORT_WAIT, S_HOPS, S_ITEMS, S_TREE, S_LOCAL, S_TREE_OF, S_SERVER_TREE, S_UNION) = range(0, 96, 3)
+T0, S0 = 84, 96
 """Where the first table of each, parameters and scalars, begins."""
 
 
@@ -317,18 +317,33 @@ def _wait_outside(t: Any, s: Any, p: int, rank: int, entry: int) -> None:
     s[s[S_ENTRY_SIZE] + entry] = _push_heap(s, base, s[s[S_ENTRY_SIZE] + entry], rank, s[_cell(s, S_PACKET, p, KEY)], p)
     if not s[s[S_ENTRY_ACTIVE] + entry]:
         s[s[S_ENTRY_ACTIVE] + entry] = 1
-        s[s[S_DIRTY] + s[S0 + DIRTY]] = entry
-        s[S0 + DIRTY] += 1
+        _open_at(t, s, entry, s[S0 + NOW] * t[T0 + RATE])
 
 
 @njit(cache=True)
-def _enter(t: Any, s: Any, entry: int, time: int) -> int:
-    """Let the packet of first use in: its head arrives at the entry's router at `time` [ticks]. Returns it."""
+def _open_at(t: Any, s: Any, entry: int, time: int) -> None:
+    """Open an entry for the next packet at a time [ticks]; what opens it is listed like a packet, before all others."""
+    p = _new_packet(s)
+    if s[S0 + FAILED]:
+        return
+    s[_cell(s, S_PACKET, p, IS_SUM)], s[_cell(s, S_PACKET, p, KEY)] = OPENS, -1
+    s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, TIME)] = entry, time
+    _list_in(s, time // t[T0 + RATE], HEADS, p)
+
+
+@njit(cache=True)
+def _open(t: Any, s: Any, entry: int, time: int) -> None:
+    """Let in the packet of first use: its head arrives at the entry's router."""
+    size = s[s[S_ENTRY_SIZE] + entry]
+    if size == 0:
+        s[s[S_ENTRY_ACTIVE] + entry] = 0
+        return
     base = s[S_ENTRY_HEAP] + 3 * s[s[S_ENTRY_AT] + entry]
     p = s[base + 2]
-    s[s[S_ENTRY_SIZE] + entry] = _pop_heap(s, base, s[s[S_ENTRY_SIZE] + entry])
-    s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TIME)] = entry, entry, time
-    return int(p)
+    s[s[S_ENTRY_SIZE] + entry] = _pop_heap(s, base, size)
+    s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, ROUTER)] = entry, entry
+    s[_cell(s, S_PACKET, p, TIME)] = time
+    _list_in(s, time // t[T0 + RATE], HEADS, p)
 
 
 @njit(cache=True)
@@ -547,8 +562,7 @@ def _deliver(t: Any, s: Any, p: int) -> None:
     else:
         node = t[_cell(t, T_COPY, t[t[T_WINDOW_COPY] + w % t[T_WINDOW_COPY + 1]], NODE)]
         _arrived(t, s, s[_cell(s, S_PACKET, p, ITEM)], s[_cell(s, S_PACKET, p, PIXEL)], s[_cell(s, S_PACKET, p, SUB)], s[_cell(s, S_PACKET, p, RUN)], node, w, s[_cell(s, S_PACKET, p, WAITED)])
-    s[_cell(s, S_PACKET, p, NEXT)] = s[S0 + FREE_PACKET]
-    s[S0 + FREE_PACKET] = p
+    _drop(s, p)
 
 
 @njit(cache=True)
@@ -583,8 +597,7 @@ def _beginning(t: Any, s: Any, slot: int) -> None:
 @njit(cache=True)
 def _routers(t: Any, s: Any, slot: int) -> None:
     """Serve the heads that arrive within the cycle, in the order of their arrival."""
-    now, heap = s[S0 + NOW], s[S_HEAP]
-    rate, hop, links = t[T0 + RATE], t[T0 + HOP] * t[T0 + RATE], t[T0 + LINKS]
+    heap = s[S_HEAP]
     size = 0
     while s[_cell(s, S_RING, HEADS, slot)] >= 0 or size > 0:
         while s[_cell(s, S_RING, HEADS, slot)] >= 0:
@@ -597,41 +610,73 @@ def _routers(t: Any, s: Any, slot: int) -> None:
             size = _push_heap(s, heap, size, s[_cell(s, S_PACKET, p, TIME)], s[_cell(s, S_PACKET, p, KEY)], p)
         p = s[heap + 2]
         size = _pop_heap(s, heap, size)
-        router, target, bits, time = s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TARGET)], s[_cell(s, S_PACKET, p, BITS)], s[_cell(s, S_PACKET, p, TIME)]
-        onward, server, tree = -1, router, s[_cell(s, S_PACKET, p, TREE)]
-        if tree >= 0:
-            server = _server(t, router, s[_cell(s, S_TREE, tree, TREE_OUT)])
-            bits = s[_cell(s, S_TREE, tree, TREE_BITS)]
-        else:
-            onward = _next_router(t, router, target)
-            if links:
-                server = _server(t, router, _output(t, router, onward, target))
-        start = max(time, s[s[S_FREE] + server]) if t[T0 + QUEUES] else time
-        end = start + bits
-        s[s[S_FREE] + server] = end
-        s[_cell(s, S_PACKET, p, WAITED)] += start - time
-        s[s[S_ROUTER_BITS] + router] += bits
-        s[s[S_ROUTER_WAIT] + router] += start - time
-        s[s[S_ROUTER_QUEUE] + router] = max(s[s[S_ROUTER_QUEUE] + router], end - time)
-        node = t[_cell(t, T_COPY, t[t[T_WINDOW_COPY] + s[_cell(s, S_PACKET, p, FROM)] % t[T_WINDOW_COPY + 1]], NODE)]
-        s[s[S_NODE_WAIT] + node] += start - time
-        if s[_cell(s, S_PACKET, p, RUN)] == 0:
-            s[s[S_HOPS] + s[_cell(s, S_PACKET, p, IS_SUM)]] += bits
-        entry = s[_cell(s, S_PACKET, p, ENTRY)]
+        time, entry, tree = s[_cell(s, S_PACKET, p, TIME)], s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, TREE)]
+        if s[_cell(s, S_PACKET, p, IS_SUM)] == OPENS:
+            _open(t, s, entry, time)
+            _drop(s, p)
+            continue
+        s[_cell(s, S_PACKET, p, ENTRY)] = -1
+        end = _pass(t, s, p, time) if tree < 0 else _pass_on(t, s, p, tree, time)
         if entry >= 0:
-            s[_cell(s, S_PACKET, p, ENTRY)] = -1
-            if s[s[S_ENTRY_SIZE] + entry]:
-                other = _enter(t, s, entry, end)
-                _list_in(s, end // rate, HEADS, other)
-            else:
-                s[s[S_ENTRY_ACTIVE] + entry], s[s[S_ENTRY_FREE] + entry] = 0, end
-        if tree >= 0:
-            _branch(t, s, p, tree, start, end)
-        elif onward >= 0:
-            s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TIME)] = onward, start + hop
-            _list_in(s, (start + hop) // rate, HEADS, p)
-        else:
-            _list_in(s, -(-(end + hop) // rate), ARRIVALS, p)
+            _open_at(t, s, entry, end)
+
+
+@njit(cache=True)
+def _drop(s: Any, p: int) -> None:
+    """A packet is no longer needed."""
+    s[_cell(s, S_PACKET, p, NEXT)] = s[S0 + FREE_PACKET]
+    s[S0 + FREE_PACKET] = p
+
+
+@njit(cache=True)
+def _serve(t: Any, s: Any, p: int, router: int, server: int, bits: int, time: int) -> int:
+    """Pass a packet through a server; when service begins [ticks]."""
+    start = max(time, s[s[S_FREE] + server]) if t[T0 + QUEUES] else time
+    s[s[S_FREE] + server] = start + bits
+    s[_cell(s, S_PACKET, p, WAITED)] += start - time
+    s[s[S_ROUTER_BITS] + router] += bits
+    s[s[S_ROUTER_WAIT] + router] += start - time
+    s[s[S_ROUTER_QUEUE] + router] = max(s[s[S_ROUTER_QUEUE] + router], start + bits - time)
+    copy = t[t[T_WINDOW_COPY] + s[_cell(s, S_PACKET, p, FROM)] % t[T_WINDOW_COPY + 1]]
+    s[s[S_NODE_WAIT] + t[_cell(t, T_COPY, copy, NODE)]] += start - time
+    if s[_cell(s, S_PACKET, p, RUN)] == 0:
+        s[s[S_HOPS] + s[_cell(s, S_PACKET, p, IS_SUM)]] += bits
+    return int(start)
+
+
+@njit(cache=True)
+def _pass(t: Any, s: Any, p: int, time: int) -> int:
+    """A head has arrived at a router: on to the next one, or to its tile. When the server is free again [ticks]."""
+    router, target = s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TARGET)]
+    bits, rate = s[_cell(s, S_PACKET, p, BITS)], t[T0 + RATE]
+    onward = _next_router(t, router, target)
+    server = _server(t, router, _output(t, router, onward, target)) if t[T0 + LINKS] else router
+    start = _serve(t, s, p, router, server, bits, time)
+    head = start + t[T0 + HOP] * rate
+    if onward >= 0:
+        s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TIME)] = onward, head
+        _list_in(s, head // rate, HEADS, p)
+    else:
+        _list_in(s, -(-(head + bits) // rate), ARRIVALS, p)
+    return start + bits
+
+
+@njit(cache=True)
+def _pass_on(t: Any, s: Any, p: int, tree: int, time: int) -> int:
+    """The head of a multicast packet has arrived at a router: through all servers there that it needs (with links
+    they are siblings in the tree). When the last one is free again [ticks].
+    """
+    router, freed = s[_cell(s, S_TREE, tree, TREE_ROUTER)], 0
+    while tree >= 0 and not s[S0 + FAILED]:
+        bits = s[_cell(s, S_TREE, tree, TREE_BITS)]
+        before = s[_cell(s, S_PACKET, p, WAITED)]
+        start = _serve(t, s, p, router, _server(t, router, s[_cell(s, S_TREE, tree, TREE_OUT)]), bits, time)
+        freed = max(freed, start + bits)
+        _branch(t, s, p, tree, start, start + bits)
+        s[_cell(s, S_PACKET, p, WAITED)] = before
+        tree = s[_cell(s, S_TREE, tree, TREE_SIBLING)] if t[T0 + LINKS] else -1
+    _drop(s, p)
+    return int(freed)
 
 
 @njit(cache=True)
@@ -651,9 +696,9 @@ def _branch(t: Any, s: Any, p: int, tree: int, start: int, end: int) -> None:
     child = s[_cell(s, S_TREE, tree, TREE_CHILD)]
     while child >= 0 and not s[S0 + FAILED]:
         other = _copy_packet(s, p)
-        s[_cell(s, S_PACKET, other, TREE)], s[_cell(s, S_PACKET, other, ROUTER)], s[_cell(s, S_PACKET, other, TIME)] = child, s[_cell(s, S_TREE, child, TREE_ROUTER)], start + hop
+        s[_cell(s, S_PACKET, other, TREE)], s[_cell(s, S_PACKET, other, TIME)] = child, start + hop
         _list_in(s, (start + hop) // rate, HEADS, other)
-        child = s[_cell(s, S_TREE, child, TREE_SIBLING)]
+        child = s[_cell(s, S_TREE, child, TREE_SIBLING)] if not t[T0 + LINKS] else -1
     local = s[_cell(s, S_TREE, tree, TREE_LOCAL)]
     while local >= 0 and not s[S0 + FAILED]:
         other = _copy_packet(s, p)
@@ -661,8 +706,6 @@ def _branch(t: Any, s: Any, p: int, tree: int, start: int, end: int) -> None:
         s[_cell(s, S_PACKET, other, ITEM)], s[_cell(s, S_PACKET, other, SUB)] = s[_cell(s, S_PACKET, p, RUN)] * t[T_PAIR_SUB + 1] + at, t[t[T_PAIR_SUB] + at]
         _list_in(s, -(-(end + hop) // rate), ARRIVALS, other)
         local = s[_cell(s, S_LOCAL, local, 1)]
-    s[_cell(s, S_PACKET, p, NEXT)] = s[S0 + FREE_PACKET]
-    s[S0 + FREE_PACKET] = p
 
 
 @njit(cache=True)
@@ -681,15 +724,17 @@ def _cast(t: Any, s: Any, w: int, run: int, node: int, copy: int, pixel: int) ->
             place = (pixel - t[_cell(t, T_NODE, node, PIXEL0)]) * t[_cell(t, T_NODE, node, HOMES)] + h - t[_cell(t, T_NODE, node, NODE_HOME0)]
             first = t[t[T_PAIR_SUB] + pair + s[_cell(s, S_TREE_OF, slot, 1)]] if tree >= 0 else 0
             key = run * t[T0 + KEY_SPAN] + t[_cell(t, T_NODE, node, MAP_KEY)] + place * t[_cell(t, T_NODE, node, SUBS)] + first - t[_cell(t, T_NODE, node, SUB0)]
-            while tree >= 0 and not s[S0 + FAILED]:
-                p = _fill(t, s, w, 0, pixel, first, run, key, 0)
-                s[_cell(s, S_PACKET, p, WAITED)], s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, TREE)] = 0, -1, tree
-                s[_cell(s, S_PACKET, p, ROUTER)], s[_cell(s, S_PACKET, p, TIME)] = s[_cell(s, S_TREE, tree, TREE_ROUTER)], s[S0 + NOW] * t[T0 + RATE]
-                if outside and t[T0 + QUEUES]:
-                    _wait_outside(t, s, p, _first_rank(t, s, node, pixel, entry) + run * t[T0 + PERIOD], entry)
-                else:
-                    _list_in(s, s[S0 + NOW], HEADS, p)
-                tree = s[_cell(s, S_TREE, tree, TREE_SIBLING)]
+            if tree < 0 or s[S0 + FAILED]:
+                continue
+            p = _fill(t, s, w, 0, pixel, first, run, key, 0)
+            if s[S0 + FAILED]:
+                return
+            s[_cell(s, S_PACKET, p, WAITED)], s[_cell(s, S_PACKET, p, ENTRY)] = 0, -1
+            s[_cell(s, S_PACKET, p, TREE)], s[_cell(s, S_PACKET, p, TIME)] = tree, s[S0 + NOW] * t[T0 + RATE]
+            if outside and t[T0 + QUEUES]:
+                _wait_outside(t, s, p, _first_rank(t, s, node, pixel, entry) + run * t[T0 + PERIOD], entry)
+            else:
+                _list_in(s, s[S0 + NOW], HEADS, p)
 
 
 @njit(cache=True)
@@ -822,11 +867,6 @@ def simulate(t: Any, s: Any, runs: int) -> int:
         if s[_cell(s, S_RING, ACTIONS, slot)] >= 0 or s[_cell(s, S_RING, ARRIVALS, slot)] >= 0:
             _beginning(t, s, slot)
             _load(t, s)
-            for i in range(s[S0 + DIRTY]):
-                time = max(s[S0 + NOW] * t[T0 + RATE], s[s[S_ENTRY_FREE] + s[s[S_DIRTY] + i]])
-                p = _enter(t, s, s[s[S_DIRTY] + i], time)
-                _list_in(s, time // t[T0 + RATE], HEADS, p)
-            s[S0 + DIRTY] = 0
         if s[_cell(s, S_RING, HEADS, slot)] >= 0:
             _routers(t, s, slot)
         s[S0 + NOW] += 1

@@ -102,7 +102,7 @@ def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, qu
         Subscribed rows of pixels.
     """
     par = tables.par.copy()
-    par[ev.QUEUES] = queues
+    par[ev.QUEUES], par[ev.PORTS] = queues, par[ev.PORTS] and queues
     tables = tables._replace(par=par)
     inputs = int((tables.node[:, ev.KIND] == 2) @ (tables.node[:, ev.HEIGHT] * tables.node[:, ev.WIDTH]))
     size = 2 * runs * (len(tables.copy) + inputs) + (1 << 15)
@@ -148,8 +148,7 @@ def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev
         zeros(runs * len(t.pair_sub)), packet, action, np.full((3, ev.RING), -1, np.int64),
         zeros(size, 3), zeros(size, 3), zeros(size, 4), zeros(runs * len(t.copy) + 1), zeros(len(t.copy)),
         zeros(servers), zeros(int(t.par[ev.TILES]) + 1),
-        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries), zeros(entries),
-        zeros(entries), np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
+        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries), np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
         zeros(len(t.node)), zeros(len(t.node)), zeros(2), zeros(3),
         zeros(size if cast else 0, ev.TREE_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
         np.full(servers, -1, np.int64), union,

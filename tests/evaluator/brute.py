@@ -161,16 +161,22 @@ class Brute:
     def needs(self, index: int, window: int) -> list[tuple[int, Pixel, int]]:
         """What a window waits for: (producer, pixel, tile)."""
         if (index, window) not in self._needs:
-            tiles = self.tiles(index, self.copy_of(index, window))
+            copy = self.copy_of(index, window)
             self._needs[index, window] = [
                 (p, pixel, d)
                 for edge in self.nodes[index].edges
                 for p in set(edge.source.tolist())
                 for pixel in self.reads(index, edge, window)
-                for d in tiles
-                if self.channels.get((p, d))
+                for d in self.tiles(index, copy)
+                if any(edge.source[j] == p for j in self.carried(index, copy, d))
             ]
         return self._needs[index, window]
+
+    def carried(self, index: int, copy: int, tile: int) -> set[int]:
+        """Channels of its edge that a copy itself reads on a tile."""
+        if index in self.layer_of:
+            return {j for j, _ in self.copies[self.layer_of[index]][copy].rows[tile]}
+        return {j for j in range(self.nodes[index].channels) if self.home[index][copy, j] == tile}
 
     def wanted(self, p: int, pixel: Pixel) -> dict[int, dict[int, set[int]]]:
         """Channels of a pixel that tiles subscribe to, by home and tile (the home among them)."""

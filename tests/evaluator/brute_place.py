@@ -11,7 +11,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.network.layers import Weights
 from spatem_opt.solution import MappingOption, Solution
 
-OUTSIDE = -1
+OUTSIDE = 10**9  # behind all tiles
 
 
 def ceil(a: int, b: int) -> int:

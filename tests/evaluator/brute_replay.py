@@ -6,7 +6,6 @@ let packets in, then heads arrive, by the rule for equal times.
 
 Where the text leaves a choice, this is what is done here:
 
-- *reads the pixel's node* (M7): a tile of the copy that subscribes to the node, whichever layer's OUs there read it.
 - *overlapped input that waits at a port* (M8): ``end = max(begin + compute, loaded)``.
 - *an entry, links, multicast* (M6): the next packet comes in when the last output would be free of the one before.
 - *queue-free* (M7): entries and ports never make anything wait either.
@@ -14,7 +13,6 @@ Where the text leaves a choice, this is what is done here:
   before the node), ports (before the layer), rows of equal shifted start. A digital (node, copy) runs all windows of
   one inference before the next one's.
 - *what only digital windows read* comes last at an entry even if it belongs to an earlier inference.
-- *the outside* comes before all tiles in the order of homes and destinations.
 - *equal arrivals with hop_cycles = 0*: the packet that goes first does so at all routers it reaches in that instant.
 """
 

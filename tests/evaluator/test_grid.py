@@ -7,7 +7,6 @@ import pytest
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import any_by_group, distinct, running_maximum
-from spatem_opt.evaluator.contention import Flow, total_load
 from spatem_opt.evaluator.grid import build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.transfers import carry
@@ -81,17 +80,6 @@ def test_routes_go_along_x_first() -> None:
     flows = mesh.flows(np.array([0]), np.array([2]), np.array([5]), 1)
     assert mesh.loads(np.array([6]), flows).reshape(3, 3).tolist() == [[0, 0, 5], [0, 0, 5], [5, 5, 5]]
     assert mesh.hops(np.array([6, 9, 4]), np.array([2, 8, 4])).tolist() == [5, 5, 0]
-
-
-@pytest.mark.parametrize(("bins", "bits", "waits"), [
-    ([0, 1], [30, 0], 20),  # 20 of 30 bits wait after bin 0, 10 after bin 1
-    ([0, 1], [15, 15], 10),  # 5, then 10
-    ([0, 2], [25, 15], 15),  # 15, 5 after the empty bin, then 10
-    ([0, 9], [25, 15], 15),  # the bucket is empty long before bin 9
-])  # fmt: skip
-def test_leaky_bucket(bins: list[int], bits: list[int], waits: float) -> None:
-    flow = Flow(np.array([0]), np.array([[1]]), np.array(bins), np.array([bits], np.float64))
-    assert total_load([flow], 1, 10).waiting[0] == waits
 
 
 def test_running_maximum_restarts_with_each_group() -> None:
