@@ -21,10 +21,13 @@ OUTSIDE = -1
 
 
 def hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
-    """Routers passed between tiles, elementwise with broadcasting (M1); ``source`` may be :data:`OUTSIDE`."""
+    """Routers passed between tiles, elementwise with broadcasting (M1); either may be :data:`OUTSIDE`."""
     ys, xs = _position(architecture, source)
     yd, xd = _position(architecture, target)
-    return np.asarray(np.where(source == target, 0, 1 + abs(ys - yd) + abs(xs - xd)), dtype=np.int64)
+    across = abs(xs - xd)
+    if architecture.input_entry == "columns":
+        across = np.where((source == OUTSIDE) | (target == OUTSIDE), 0, across)
+    return np.asarray(np.where(source == target, 0, 1 + abs(ys - yd) + across), dtype=np.int64)
 
 
 def _position(architecture: Architecture, tile: IntArray) -> tuple[IntArray, IntArray]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import ModelError
@@ -11,16 +14,12 @@ from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
-from spatem_opt.scheduling.stretch import longer, stretch
-from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
 
-STRETCHES, BURSTS = 9, 4
-"""Times a schedule is slowed down before its plan is given up; from which on copies that send at once begin apart."""
-QUEUE, SHORTER, FARTHER = 0.95, 0.05, 0.16
-"""Queue that the first time may leave, of a full bin, and by how much less each further time; how much less the first
-time for a second bin that the longest queue takes: the farther it is off, the farther off is what is left."""
-CONTENTION = {"port", "router"}
+ROUNDS = 8
+"""Times a schedule is replayed until its reservations are those of the replay; two do unless late inputs are reordered."""
+SETTLING = {"reservation", "exclusive"}
+"""What is violated while reservations are still those of a schedule without queues."""
 
 
 def finish(
@@ -31,49 +30,72 @@ def finish(
     problem: Problem | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> tuple[Solution, Evaluation] | None:
-    """Schedule a plan, slowing it down until routers and ports can follow; None if they never can.
+    """Schedule a plan: everything as soon as possible, reserved for as long as the replay with queues says.
 
-    With a ``limit``, also None as soon as the latency is not below it: slowing down never shortens it. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way. None, too, once ``stop`` is true.
+    None if a buffer is too small, if the latency is not below `limit`, or once `stop` is true. A ``problem``
+    replaces that of the plan, where the plan's copies are placed another way.
 
     Raises
     ------
     ModelError
-        If the evaluator finds another latency than the scheduler, or breaks another constraint than a port or router.
+        If the evaluator finds a constraint broken that no schedule of the plan should break.
     """
     problem = problem_of(plan, network, architecture) if problem is None else problem
     if limit is not None and max(bounds.path(problem)[1]) >= limit:
         return None
-    known, evaluate = routes(problem), Evaluator()
-    for attempt in range(STRETCHES):
+    times = list_schedule.solve(problem)
+    if limit is not None and times.latency >= limit:  # queues only make it later
+        return None
+    evaluate, solution = Evaluator(), assemble(plan, problem, times)
+    for _ in range(ROUNDS):
         if stop is not None and stop():
             return None
-        times = list_schedule.solve(problem, known)
-        if limit is not None and times.latency >= limit:
-            return None
-        solution = assemble(plan, problem, times)
         found = evaluate(solution)
+        if limit is not None and (found.latency_cycles or 0) >= limit:
+            return None
         families = {violation.family for violation in found.violations}
         if not families:
-            return solution, found
-        if families - CONTENTION:
-            bad = next(v for v in found.violations if v.family not in CONTENTION)
+            return claimed(solution, found), found
+        if families - SETTLING or found.arrays is None:
+            bad = next(v for v in found.violations if found.arrays is None or v.family not in SETTLING)
             if bad.family == "buffer":
                 return None
             raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
-        if found.arrays is None:
-            raise ModelError(f"{plan.name} on {network.name!r}: no replay")
-        whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
-        bins, queue = found.arrays.bins, found.arrays.bin_queue
-        beyond = max(float(queue.max(initial=0.0)) - 1.0, 0.0)
-        allowed = QUEUE - (SHORTER * attempt if attempt or beyond > 1 else FARTHER * beyond)
-        factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
-        if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
-            return None
-        problem = stretch(
-            problem, times, bins, queue, allowed, factor, stagger=attempt == 0, apart=float(attempt >= BURSTS)
-        )
-    return None
+        solution = settled(solution, found)
+    raise ModelError(f"{plan.name} on {network.name!r}: reservations and replay differ after {ROUNDS} rounds")
+
+
+def settled(solution: Solution, found: Evaluation) -> Solution:
+    """The same decisions, with every row reserved from its first begin to its last end in the replay.
+
+    The first row of a copy whose crossbars nobody used before keeps its start: where inputs come from outside, it says in
+    which order they are needed (M6). Windows begin no other way than they did: a start is a lower bound.
+    """
+    if found.arrays is None or found.latency_cycles is None:
+        raise ModelError("a schedule that could not be replayed cannot be settled")
+    table, place = solution.schedule, solution.placement
+    copies = int(max(place.copy.max(), table.copy.max())) + 1
+    key, owner = table.layer * copies + table.copy, place.layer * copies + place.copy
+    first = np.full(len(solution.mapping) * copies, np.iinfo(np.int64).max)
+    np.minimum.at(first, key, table.start)
+    earliest = np.full(solution.architecture.crossbars, np.iinfo(np.int64).max)
+    np.minimum.at(earliest, place.crossbar, first[owner])
+    opens = np.ones(len(first), dtype=np.bool_)
+    np.logical_and.at(opens, owner, first[owner] == earliest[place.crossbar])
+    holders = np.zeros(solution.architecture.crossbars, dtype=np.int64)
+    pair = np.unique(np.stack([place.crossbar, owner]), axis=1)
+    np.add.at(holders, pair[0], first[pair[1]] == earliest[pair[0]])
+    np.logical_and.at(opens, owner, holders[place.crossbar] == 1)
+    keep = opens[key] & (table.start == first[key])
+    begin, end = found.arrays.row_begin, found.arrays.row_end
+    schedule = replace(table, start=np.where(keep, table.start, begin), pace=np.zeros_like(table.pace), end=end)
+    return replace(solution, schedule=schedule)
+
+
+def claimed(solution: Solution, found: Evaluation) -> Solution:
+    """The solution with the replayed latency as its claim."""
+    total = {**solution.claims.get("total", {}), "latency": found.latency_cycles}
+    return replace(solution, claims={**solution.claims, "total": total})
 
 
 def measure(found: Evaluation, objective: str) -> int:

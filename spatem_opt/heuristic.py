@@ -42,10 +42,8 @@ FINE = 256
 FEW_LAYERS = 40
 """Layers up to which all of :data:`~spatem_opt.settings.MORE` belong to the first answer; of larger networks the most
 promising plan."""
-FEW_BINS = 8
-"""Bins of contention that the latency bound may have for a bin's burst to matter."""
-EARLY = 0.7
-"""Share of a bin's burst that network inputs count on in longer inferences: no queue awaits those that come first."""
+SHORTEST, SHORT_CYCLES = 4096, 32768
+"""Latency bounds [cycles] between which an inference is short."""
 SHORT_LAYERS = 100
 """Layers up to which every plan of a short inference is scheduled for the first answer."""
 MANY_LAYERS = 400
@@ -60,7 +58,7 @@ class Candidates:
 
     def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
         self.network, self.architecture, self.objective = network, architecture, objective
-        self._ways: dict[tuple[bool, float, float], list[Ways]] = {}
+        self._ways: dict[tuple[bool, float], list[Ways]] = {}
         self._made: dict[object, Ways] = {}
         self.best = self.settings()[0]
 
@@ -105,26 +103,9 @@ class Candidates:
         return sum(min(grid.ous for grid in options) for options in self.grids)
 
     @cached_property
-    def burst(self) -> float:
-        """Cycles of traffic that segments may count on beyond their paces: a bin (M8), if there are few in all.
-
-        0 if the whole inference may be shorter than a bin: then routers serve no more than its latency allows.
-        """
-        width = self.architecture.contention_cycles
-        return float(width) if width <= latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
-
-    @property
     def short(self) -> bool:
         """Whether inferences are so short that estimates are the least certain, of networks that are quick to plan."""
-        return self.burst > 0 and len(self.nodes) <= SHORT_LAYERS
-
-    @cached_property
-    def early(self) -> float:
-        """Cycles of traffic that network inputs may count on in inferences longer than those; 0 for throughput, where
-        inputs of one follow those of another."""
-        width = self.architecture.contention_cycles
-        long = latency(self.network, self.architecture).value > FEW_BINS * width
-        return EARLY * width if long and self.objective != "throughput" else 0.0
+        return SHORTEST <= latency(self.network, self.architecture).value <= SHORT_CYCLES and len(self.nodes) <= SHORT_LAYERS
 
     @property
     def effort(self) -> int:
@@ -169,7 +150,7 @@ class Candidates:
         priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segments.Runs(
             priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
-            setting.burst * self.burst, setting.waits,
+            setting.waits,
         )  # fmt: skip
 
     def _weighted(self, way: Ways, weight: float) -> Ways:
@@ -239,24 +220,23 @@ class Candidates:
 
     def ways(self, setting: Setting) -> list[Ways]:
         """Ways to run every layer: in a segment, or on crossbars of its own with all numbers of slots or nearly."""
-        fine, burst = bool(setting.steady), setting.burst * self.burst
-        if (fine, burst, setting.corner) not in self._ways:
+        fine = bool(setting.steady)
+        if (fine, setting.corner) not in self._ways:
             slots = self._fine_slots() if fine else self.slots
-            self._ways[fine, burst, setting.corner] = self._make_ways(slots, burst, setting.corner)
-        return self._ways[fine, burst, setting.corner]
+            self._ways[fine, setting.corner] = self._make_ways(slots, setting.corner)
+        return self._ways[fine, setting.corner]
 
     def _fine_slots(self) -> segments.IntArray:
         most = self.architecture.ou_slots
         few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
         return np.unique(few.astype(np.int64))
 
-    def _make_ways(self, slots: segments.IntArray, burst: float, corner: float) -> list[Ways]:
+    def _make_ways(self, slots: segments.IntArray, corner: float) -> list[Ways]:
         found: list[Ways] = []
         gathered = _gathered(self.network, self.architecture)
-        early = max(burst, self.early)
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
-            more = (outside, gathered.get(index, 0), *((early, corner) if outside else (burst, CORNER)))
+            more = (outside, gathered.get(index, 0), corner if outside else CORNER)
             key = (_kind(node), slots.tobytes(), *more)
             if key not in self._made:
                 self._made[key] = ways(grids, node, self.architecture, slots, *more)

@@ -150,7 +150,7 @@ def dealt(plan: Plan, problem: Problem) -> tuple[Plan, Problem]:
 
 
 def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
-    """The solution file's tables for a scheduled problem; it claims the latency that the scheduler computed."""
+    """The solution file's tables for a scheduled problem, without claims."""
     return Solution(
         problem.architecture,
         problem.network,
@@ -158,7 +158,6 @@ def assemble(plan: Plan, problem: Problem, times: Times) -> Solution:
         problem.placement,
         _table(problem.chunks, times),
         plan.segment,
-        {"total": {"latency": times.latency}},
     )
 
 

@@ -34,8 +34,6 @@ WOVEN = (0, 6, 8, 12, 12, 16, 24)
 """Numbers of strips that the walk is dealt out to, that it chooses from; 0: it is not."""
 CORNERS = (0.7, 0.85, CORNER, 1.0)
 """Shares of the corner's router that it chooses from, too."""
-BURST = 0.5
-"""Share of a bin's burst that segments count on: the queue of a router is not empty when theirs begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +50,6 @@ class Setting:
         Whether segments may have parts of the chip to themselves.
     weights : tuple of float
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
-    burst : float
-        Share of a bin's burst that segments may count on, where it matters
-        (:attr:`~spatem_opt.heuristic.Candidates.burst`).
     steady : float
         If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
     waits : float
@@ -75,7 +70,6 @@ class Setting:
     router_share: float = 0.6
     side_by_side: bool = False
     weights: tuple[float, ...] = ()
-    burst: float = BURST
     steady: float = 0.0
     waits: float = 1.0
     strips: int = 0
@@ -140,7 +134,7 @@ LARGE = (
 )  # fmt: skip
 """Settings for latency of networks with many layers: what suits them differs most in these."""
 SHORT = (
-    Setting(0.003, burst=0.0), Setting(0.003, burst=1.0), Setting(0.1), Setting(0.1, 1.0), Setting(0.1, 1.0, burst=1.0),
+    Setting(0.1), Setting(0.1, 1.0),
     Setting(0.1, corner=0.85), Setting(0.003, corner=0.7), Setting(0.003, 0.8, waits=0.5),
 )  # fmt: skip
 """More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""

@@ -21,9 +21,9 @@ from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.received import check_transfers
+from spatem_opt.evaluator.period import shortest_period
 from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
-    Reserved,
     Turns,
     check_exclusive,
     check_start,
@@ -40,7 +40,7 @@ from spatem_opt.evaluator.structure import (
     check_windows,
     weights_of,
 )
-from spatem_opt.evaluator.summary import Facts, check_claims, port_bits, summarize
+from spatem_opt.evaluator.summary import Facts, check_claims, least_period, port_bits, summarize
 from spatem_opt.evaluator.tables import Fixed, fixed, scheduled
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.network.layers import Network
@@ -105,7 +105,7 @@ class Evaluator:
         found += check_exclusive(solution.schedule, held)
         if gaps:
             return Evaluation(tuple(found))
-        return _replayed(solution, placed, self._wired(solution, turns), turns, held, found)
+        return _replayed(solution, placed, self._wired(solution, turns), turns, found)
 
     def _wired(self, solution: Solution, turns: list[Turns]) -> tuple[list[Wire], Fixed]:
         """Who sends what to whom: as before, if copies still compute the same windows."""
@@ -216,7 +216,6 @@ def _replayed(
     placed: list[Placed],
     wired: tuple[list[Wire], Fixed],
     turns: list[Turns],
-    held: Reserved,
     found: list[Violation],
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
@@ -233,8 +232,13 @@ def _replayed(
     found += check_buffers(arch, buffers)
     found += check_transfers(solution.transfers, runs, arch)
     free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency
-    facts = Facts(mesh, network, placed, runs, layer_runs, held, queued, free, port_bits(mesh, placed, layer_runs), buffers)
-    result = summarize(facts, tuple(found))
+    facts = Facts(mesh, network, placed, runs, layer_runs, queued, free, port_bits(mesh, placed, layer_runs), buffers)
+
+    def tables_of(inferences: int, period: int) -> ev.Tables:
+        return scheduled(known, network, placed, turns, solution.schedule, inferences, period)
+
+    period = shortest_period(known, tables_of, least_period(facts, known), queued.latency)
+    result = summarize(facts, tuple(found), period)
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 
 

@@ -81,7 +81,7 @@ class LoadRatios:
 
     Parameters
     ----------
-    busiest, mean : float
+    busiest_mean, mean : float
         Share of the latency for which the busiest one, and the average one, is busy.
     longest_queue_bits : int or None
         Most bits that a router still has to pass when a packet arrives, that packet included; None for ports.
@@ -89,7 +89,7 @@ class LoadRatios:
         Waiting of all packets at all routers, or of all windows at ports beyond their load.
     """
 
-    busiest: float
+    busiest_mean: float
     mean: float
     longest_queue_bits: int | None
     waiting_cycles: float

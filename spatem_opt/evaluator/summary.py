@@ -28,7 +28,7 @@ from spatem_opt.evaluator.evaluation import (
 from spatem_opt.evaluator.findings import Violation
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.replay import Replayed, Run
-from spatem_opt.evaluator.reservations import Reserved
+from spatem_opt.evaluator.tables import Fixed
 from spatem_opt.evaluator.transfers import NEVER
 from spatem_opt.network.layers import Network
 
@@ -44,7 +44,6 @@ class Facts:
     placed: list[Placed]
     runs: list[Run]
     layer_runs: list[Run]
-    held: Reserved
     queued: Replayed
     free: int
     port_bits: IntArray
@@ -60,11 +59,10 @@ class Facts:
         return np.bincount(self.layer_runs[layer].at.window_copy, minlength=self.placed[layer].copies)
 
 
-def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
-    """Build the report."""
+def summarize(facts: Facts, violations: tuple[Violation, ...], period: int) -> Evaluation:
+    """Build the report; `period`: one for which inferences in a row were replayed."""
     arch = facts.arch
     latency = max(int(run.done.max()) for run in facts.runs)
-    period = _period(facts)
     layers, arrays = _layer_table(facts), _arrays(facts)
     communication, written = _communication(facts)
     operations = int(layers.ou_operations.sum())
@@ -111,15 +109,23 @@ def _router_ratios(facts: Facts, latency: int) -> LoadRatios:
     return LoadRatios(float(bits.max() / served), float(bits.mean() / served), longest, queued.router_wait.sum() / rate)
 
 
-def _period(facts: Facts) -> int:
-    """Longest span on a crossbar or of a digital node's copy, busiest router, busiest port [cycles]."""
-    arch, held = facts.arch, facts.held
-    spans = [-(-int(facts.queued.router_bits.max()) // arch.router_bits_per_cycle)]
+def least_period(facts: Facts, known: Fixed) -> int:
+    """No period is shorter than the longest span on a crossbar or of a digital node's copy, or what the busiest router or
+    port needs [cycles].
+    """
+    arch, spans = facts.arch, [1]
+    if arch.router_service == "shared":
+        spans.append(-(-int(facts.queued.router_bits.max()) // arch.router_bits_per_cycle))
     if arch.input_load == "needed":
         spans.append(-(-int(facts.port_bits.max()) // arch.buffer_bits_per_cycle))
+    begin, end = row_times(facts.queued)
+    row_copy = facts.queued.tables.row_copy[: len(begin)]
+    low, high = np.full(len(facts.queued.tables.copy), NEVER), np.full(len(facts.queued.tables.copy), -NEVER)
+    np.minimum.at(low, row_copy, begin)
+    np.maximum.at(high, row_copy, end)
     first, last = np.full(arch.crossbars, NEVER), np.full(arch.crossbars, -NEVER)
-    np.minimum.at(first, held.crossbar, held.first[held.copy])
-    np.maximum.at(last, held.crossbar, held.last[held.copy])
+    np.minimum.at(first, known.crossbar, low[known.holder])
+    np.maximum.at(last, known.crossbar, high[known.holder])
     spans.append(int((last - first).max()))
     for node, run in zip(facts.network.nodes, facts.runs, strict=True):
         if node.kind == "digital":

@@ -143,9 +143,8 @@ def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: Layout) -> IntAr
         line, supply, homes = found[i], wire.supply, int(at.home[i + 1] - at.home[i])
         line[ev.KIND] = {"crossbar": 0, "digital": 1, "input": 2}[node.kind]
         line[ev.HEIGHT], line[ev.WIDTH] = node.height, node.width
-        rows, cols = wire.at.window_shape
-        line[ev.PATCH_H], line[ev.PATCH_W] = -(-node.height // rows), -(-node.width // cols)
-        line[ev.WINDOW_COLS] = cols
+        line[ev.PATCH_H], line[ev.PATCH_W] = wire.patch
+        line[ev.WINDOW_COLS] = wire.at.window_shape[1]
         line[ev.WINDOW0], line[ev.PIXEL0], line[ev.NODE_HOME0] = at.window[i], at.pixel[i], at.home[i]
         line[ev.SUB0], line[ev.SUBS], line[ev.HOMES] = at.sub[i], at.sub[i + 1] - at.sub[i], homes
         line[ev.SHARED0], line[ev.RANK0] = shared, rank
@@ -156,7 +155,7 @@ def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: Layout) -> IntAr
             shared += supply.shared.size
             home_set, sub_set = home_set + len(supply.shared), sub_set + supply.shared.shape[1]
             if wire.at.home_tile[0] == mesh.outside:
-                rank += int(np.count_nonzero(supply.pixels[supply.kind]))
+                rank += int(supply.pixels.sum(axis=1)[supply.kind[supply.channels > 0]].sum())
         line[ev.READER0], line[ev.READER1] = readers, readers + len(wire.readers)
         readers += len(wire.readers)
         line[ev.MAP_KEY] = key

@@ -20,9 +20,10 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wire:
-    """A node's host, who reads it, and what these get; ``supply`` is None if nobody does."""
+    """A node's host, its windows' rows and columns of pixels, who reads it, and what these get (None if nobody does)."""
 
     at: Host
+    patch: tuple[int, int]
     readers: list[Reader]
     supply: Supply | None
 
@@ -40,6 +41,7 @@ def wire(
     """Wires of all nodes; ``copies``: per crossbar layer the copy that computes each window, and each holds an OU."""
     layer_of = {node: layer for layer, node in enumerate(network.layers)}
     hosts: list[Host] = []
+    patches: list[tuple[int, int]] = []
     readers: list[list[Reader]] = [[] for _ in network.nodes]
     for index, node in enumerate(network.nodes):
         layer, patch = layer_of.get(index), (1, 1)
@@ -49,11 +51,12 @@ def wire(
             patch = mapping[layer].ph, mapping[layer].pw
             at = host(node, patch, copies[layer], placed[layer].homes)
         hosts.append(at)
+        patches.append(patch)
         if node.edges:
             _enter(network, index, patch, at, None if layer is None else placed[layer], readers)
     return [
-        Wire(at, read_by, supply(mesh, node, at, read_by) if read_by else None)
-        for node, at, read_by in zip(network.nodes, hosts, readers, strict=True)
+        Wire(at, patch, read_by, supply(mesh, node, at, read_by) if read_by else None)
+        for node, at, patch, read_by in zip(network.nodes, hosts, patches, readers, strict=True)
     ]
 
 

@@ -20,6 +20,8 @@ rounds of exchanges for each at most; rounds without one after which the next po
 QUIET = 0.85
 """Share of what routers pass within a segment's time that loads may take: where all are below nothing is to be gained.
 """
+MEET = 4096
+"""Cycles around which what another segment sends meets a segment's in queues: half of them before and after it."""
 LOOKED, MET, TRIED, TAKEN = 64, 0.2, 32, 6
 """Tiles of a round that look for a partner; share of all tiles among which they do; exchanges whose loads are computed;
 exchanges made, at most."""
@@ -31,8 +33,7 @@ def calm(
     """New tile of what each segment keeps at each tile, so that no router passes much more than others.
 
     Segment by segment, tiles of one kind change places while the sum of powers of the routers' loads falls, loads being
-    all that a segment sends or receives, and what others send that meets it in a queue: within half a bin (M8) of its
-    own time. What exchanges may gain is a product of matrices, in which the way
+    all that a segment sends or receives, and what others send that meets it in a queue (:data:`MEET`). What exchanges may gain is a product of matrices, in which the way
     from router to router is as long as the powers' slopes say; the most promising ones are then computed exactly.
 
     Parameters
@@ -52,7 +53,7 @@ def calm(
     int64 array, shape (segments, tiles)
     """
     place = np.tile(np.arange(flows.places), (flows.segments, 1)) if place is None else place.copy()
-    meets = _meetings(lasts, architecture.contention_cycles)
+    meets = _meetings(lasts, MEET)
     budget = QUIET * architecture.router_bits_per_cycle * (meets @ lasts)
     passed: dict[tuple[int, int], FloatArray] = {}
     for segment in range(flows.segments):
@@ -96,6 +97,19 @@ def _by_router(bits: FloatArray | SingleArray, tile: IntArray, architecture: Arc
     return found
 
 
+def entry_ways(architecture: Architecture) -> SingleArray:
+    """Routers that data from outside (or to it) pass on their way to each router (M1); shape (routers, routers), 0 or 1."""
+    y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
+    if architecture.input_entry == "columns":
+        return np.asarray((x[:, None] == x) & (y[:, None] >= y), dtype=np.float32)
+    along = (y == 0) & (x[:, None] >= x)
+    return np.asarray(along | ((x[:, None] == x) & (y[:, None] >= y)), dtype=np.float32)
+
+
+NOTHING = 1e-20
+"""Slopes taken for none: products of numbers near the smallest ones are many times slower."""
+
+
 class _Crowd:
     """The tiles of one segment, which may move, and all others, which stay.
 
@@ -112,17 +126,21 @@ class _Crowd:
         np.fill_diagonal(self.inner, 0.0)
         self.to, self.by = self._at_routers(self.inner, self.tile), self._at_routers(self.inner.T, self.tile)
         fixed = np.zeros_like(self.to)
+        self.entry = entry_ways(architecture)
+        self.outside = np.zeros(flows.places, dtype=np.float32)
         for (begin, end), bits in flows.blocks.items():
             if (begin == segment) != (end == segment):
                 other = end if begin == segment else begin
-                where = np.zeros(1, dtype=np.int64) if other == OUTSIDE else place[other]
-                side = self._at_routers(bits if begin == segment else bits.T, where)
+                if other == OUTSIDE:
+                    self.outside += bits.sum(axis=1 if begin == segment else 0)
+                    continue
+                side = self._at_routers(bits if begin == segment else bits.T, place[other])
                 if begin == segment:
                     self.to += side
                 else:
                     self.by += side
                     fixed += side
-        self.load = self._total(self.to) + self._total(fixed, received=True)
+        self.load = self._total(self.to) + self._total(fixed, received=True) + self.outside @ self.entry[self.router]
 
     @property
     def router(self) -> IntArray:
@@ -148,16 +166,20 @@ class _Crowd:
 
     def _promising(self, kind: IntArray, power: int, scale: float) -> tuple[IntArray, IntArray]:
         """Exchanges that seem to gain most, with some chance, as columns."""
-        router = self.router
-        way = self.mesh.ways(((self.load / scale) ** (power - 1)).astype(np.float32))
+        router, slope = self.router, (self.load / scale) ** (power - 1)
+        slope = np.where(slope < NOTHING, 0.0, slope).astype(np.float32)
+        way = self.mesh.ways(slope)
         back_way = np.ascontiguousarray(way.T)
-        own = np.einsum("ij,ij->i", self.to, way[router]) + np.einsum("ij,ij->i", self.by, back_way[router])
+        enters = self.entry @ slope  # cost of a bit from outside
+        own = self.outside * enters[router] + np.einsum("ij,ij->i", self.to, way[router]) + np.einsum("ij,ij->i", self.by, back_way[router])
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
         met = self.random.permutation(len(own))[: max(1, int(MET * len(own)))]
         here, away = router[looked], router[met]
         there = self.to[looked] @ back_way + self.by[looked] @ way  # their cost at every router
+        there += self.outside[looked, None] * enters
         back = way[here] @ self.to[met].T + back_way[here] @ self.by[met].T  # that of others where they are
+        back += enters[here][:, None] * self.outside[met]
         gain = own[looked, None] + own[met] - there[:, away] - back
         gain[(kind[looked, None] != kind[met]) | (here[:, None] == away)] = 0.0
         gain *= self.random.random(gain.shape, dtype=np.float32)
@@ -202,7 +224,8 @@ class _Crowd:
         ends = np.concatenate([there, here])
         sent = self.mesh.sent_by_each(ends, np.concatenate([more, less]))
         received = self.mesh.received_by_each(ends, np.concatenate([into, -into]))
-        return np.asarray((sent + received).reshape(2, len(one), -1).sum(axis=0))
+        entered = (self.outside[one] - self.outside[other])[:, None] * (self.entry[there] - self.entry[here])
+        return np.asarray((sent + received).reshape(2, len(one), -1).sum(axis=0) + entered)
 
     def _exchange(self, one: int, other: int) -> None:
         here, there = self.router[[one, other]]

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.mesh import Mesh
+from spatem_opt.placement.calm import entry_ways
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -34,9 +35,13 @@ class Tiles:
         self.out = bits.copy()
         np.fill_diagonal(self.out, 0.0)
         self.into = np.ascontiguousarray(self.out.T)
+        self.outside, self.entry = self.out[-1] + self.into[-1], entry_ways(architecture)
+        for table in (self.out, self.into):
+            table[-1] = table[:, -1] = 0.0
         self.router = np.append(np.arange(len(bits) - 1) // architecture.tiles_per_router, 0)
-        every = range(len(bits))
-        self.load = sum((self._sent(tile) for tile in every), np.zeros(self.routers))
+        tiles = range(len(bits) - 1)
+        self.load = sum((self._sent(tile) for tile in tiles), np.zeros(self.routers))
+        self.load += self.outside @ self.entry[self.router]
 
     def _sent(self, tile: int) -> FloatArray:
         return self.mesh.sent(int(self.router[tile]), self._by_router(self.out[tile]))
@@ -45,7 +50,8 @@ class Tiles:
         """Load by what a tile sends, and what it receives from elsewhere than another tile."""
         into = self.into[tile].copy()
         into[other] = 0.0
-        return self._sent(tile) + self.mesh.received(int(self.router[tile]), self._by_router(into))
+        here = int(self.router[tile])
+        return self._sent(tile) + self.mesh.received(here, self._by_router(into)) + self.outside[tile] * self.entry[here]
 
     def _by_router(self, bits: FloatArray) -> FloatArray:
         return np.bincount(self.router, bits, self.routers).astype(np.float64)

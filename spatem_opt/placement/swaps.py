@@ -67,7 +67,7 @@ def _distances(architecture: Architecture) -> tuple[FloatArray, FloatArray]:
     y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
     distance = 1.0 + abs(y[:, None] - y) + abs(x[:, None] - x)
     np.fill_diagonal(distance, SAME_ROUTER)
-    return distance, 1.0 + y + x
+    return distance, 1.0 + y + (0 if architecture.input_entry == "columns" else x)
 
 
 def _exchange(place: IntArray, mine: IntArray, pull: FloatArray, inner: FloatArray, distance: FloatArray) -> float:

@@ -73,12 +73,11 @@ def footprint(grid: Grid, shape: Shape, architecture: Architecture, begin: int =
     return Footprint(reads, counts, home, np.bincount(kind.ravel(), sums).astype(np.float64), share)
 
 
-ROOM = 0.4
-"""Queue that a router may have after a segment, of a bin's burst (M8), so that it is hardly ever longer meanwhile.
-Fitted to evaluated plans."""
+ROOM = 400.0
+"""Queue [cycles] that a router may have after a segment before the next one waits for it."""
 
 
-def serve(passed: FloatArray, cycles: FloatArray, architecture: Architecture) -> float:
+def serve(passed: FloatArray, cycles: FloatArray) -> float:
     """Cycles of segments that run one after the other, and last longer where a router's queue would grow too long.
 
     Parameters
@@ -87,12 +86,11 @@ def serve(passed: FloatArray, cycles: FloatArray, architecture: Architecture) ->
         Cycles that routers need for each segment's traffic (:func:`loads`).
     cycles : float array, shape (segments,)
         How long segments last otherwise.
-    architecture : Architecture
     """
     queue, total = np.zeros(passed.shape[1]), 0.0
     for load, lasts in zip(passed, cycles.tolist(), strict=True):
         queue = np.maximum(queue + load - lasts, 0.0)
-        extra = max(0.0, float(queue.max()) - ROOM * architecture.contention_cycles)
+        extra = max(0.0, float(queue.max()) - ROOM)
         queue = np.maximum(queue - extra, 0.0)
         total += lasts + extra
     return max(total, float(passed.sum(axis=0).max()))
@@ -218,6 +216,10 @@ class _Traffic:
         sent = self._made[producer].T @ (bits * (reads[:, :-1].T @ needed))
         if self._host[producer] >= 0:
             np.fill_diagonal(sent, sent.diagonal() * (1 - 1 / self.architecture.tiles_per_router))
+        if self._host[producer] < 0 and self.architecture.input_entry == "columns":
+            router = np.arange(self.routers)
+            entering, sent = sent.sum(axis=0), np.zeros_like(sent)
+            sent[router % self.architecture.mesh_cols, router] = entering
         sender = self._host[producer] if self._host[producer] >= 0 else host
         self.bits[self.segment[sender]] += sent
 

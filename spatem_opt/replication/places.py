@@ -111,7 +111,7 @@ def allocate(
             if traffic and len(plan.cycles):
                 busy = loads(network, architecture, chosen, counts, found, moves)
                 lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
-                cycles = serve(calmed(busy) if woven else busy, lasts, architecture)
+                cycles = serve(calmed(busy) if woven else busy, lasts)
             if best is None or cycles < best.cycles:
                 best = Laid(chosen, found, cycles, moves)
     return best

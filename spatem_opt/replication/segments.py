@@ -94,8 +94,6 @@ class Runs:
         Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
     side_by_side : bool
         Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.shelves`).
-    burst : float
-        Cycles of traffic that routers take in on top of what they serve within a pace (M8).
     waits : float
         Share of a run's trail that the next run waits for: it begins on crossbars of layers that are done.
     """
@@ -109,7 +107,6 @@ class Runs:
         slots: IntArray | None = None,
         router_share: float = 0.6,
         side_by_side: bool = False,
-        burst: float = 0.0,
         waits: float = 1.0,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
@@ -117,7 +114,7 @@ class Runs:
         self.widths = range(len(WIDTHS) if side_by_side else 1)
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
-        self.burst, self.waits = burst, waits
+        self.waits = waits
         self.paces = self._paces()[:: COARSER if side_by_side else 1]
         self.before, self.lag = lags(network)
         self.needs = [self._table(width) for width in self.widths]
@@ -146,7 +143,7 @@ class Runs:
         if not len(fits):
             return None
         share = way.crossbars[fits] / (SHARES[width] * self.architecture.crossbars)
-        traffic = way.hop_bits[fits] / (SHARES[width] * self.router * (pace + self.burst))
+        traffic = way.hop_bits[fits] / (SHARES[width] * self.router * pace)
         return int(fits[(share + traffic + way.bits[fits] * self.price / pace).argmin()])
 
     def _needs(self, way: Ways, width: int) -> FloatArray:
@@ -155,7 +152,7 @@ class Runs:
         need[0] = IMPOSSIBLE
         share = (way.crossbars / (SHARES[width] * self.architecture.crossbars))[:, None]
         price = (way.bits * self.price)[:, None] / self.paces
-        price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / (self.paces + self.burst)
+        price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / self.paces
         cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
         columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
         place = np.searchsorted(self.slots, way.serial)  # fewest slots that the way fits
@@ -188,7 +185,7 @@ class Runs:
         need, sent, bits = self.needs[width][stop] - self.needs[width][first]
         room = fill if stop > first + 1 else 1.0
         fits = need <= room * SHARES[width] * self.architecture.crossbars
-        fits &= sent <= SHARES[width] * self.router * (self.paces + self.burst)
+        fits &= sent <= SHARES[width] * self.router * self.paces
         return np.where(fits, self.paces * (1 + self.trail(first, stop)) + self.price * bits, np.inf)
 
     def trail(self, first: int, stop: int) -> float:
@@ -295,7 +292,7 @@ def _refined(runs: Runs, s: int, first: int, stop: int, fill: float, width: int)
         need, sent, bits = (
             sum(float(getattr(way, name)[k]) for way, k in pairs) for name in ("crossbars", "hop_bits", "bits")
         )
-        fits = need <= room * runs.architecture.crossbars and sent <= SHARES[width] * runs.router * (pace + runs.burst)
+        fits = need <= room * runs.architecture.crossbars and sent <= SHARES[width] * runs.router * pace
         cost = pace * (1 + runs.trail(first, stop)) + runs.price * bits
         if len(pairs) == len(options) and fits and cost < least:
             least, found = cost, (pace, [k for _, k in pairs])

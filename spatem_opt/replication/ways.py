@@ -87,7 +87,6 @@ def ways(
     slots: IntArray,
     outside: bool = False,
     gathered: int = 0,
-    burst: float = 0.0,
     corner: float = CORNER,
 ) -> Ways:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
@@ -104,8 +103,6 @@ def ways(
         Whether the layer reads a network input, which comes from the corner of the mesh.
     gathered : int
         Bits of its outputs that a digital node brings together at one of its copies (global pooling).
-    burst : float
-        Cycles of traffic that a router takes in on top of what it serves (M8).
     corner : float
         Share of the corner's router that network inputs may take, or of others what a digital node brings together.
     """
@@ -117,7 +114,7 @@ def ways(
         own = _shapes(grid, architecture, slots)
         if own:
             estimate = _Estimate(
-                grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, burst, corner
+                grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, corner
             )
             table = estimate.table()
             tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
@@ -156,7 +153,6 @@ class _Estimate:
     rows: IntArray
     outside: bool
     gathered: int
-    burst: float
     corner: float
 
     def table(self) -> FloatArray:
@@ -188,8 +184,9 @@ class _Estimate:
         interval = np.maximum(compute, load) if chip.overlap_input else compute + load
         interval = np.where(size > per_tile, np.maximum(interval, np.ceil(busy)), interval)
         cycles = windows_in_turn(grid, self.cols, self.rows) * interval
-        through = np.maximum(moved / doors, pixels * input_bits * repeats if self.outside else 0.0)
-        cycles = np.maximum(cycles, np.ceil(through / (self.corner * chip.router_bits_per_cycle) - self.burst))
+        entries = chip.mesh_cols if chip.input_entry == "columns" else 1
+        through = np.maximum(moved / doors, pixels * input_bits * repeats / entries if self.outside else 0.0)
+        cycles = np.maximum(cycles, np.ceil(through / (self.corner * chip.router_bits_per_cycle)))
 
         edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
         cost = hop_bits * cycles
@@ -221,8 +218,9 @@ class _Estimate:
 
 
 def _to_outside(architecture: Architecture) -> float:
-    """Mean distance from the port to the outside."""
-    return 1 + (architecture.mesh_rows + architecture.mesh_cols) / 2
+    """Mean distance from where inputs enter."""
+    columns = architecture.input_entry == "columns"
+    return 1 + (architecture.mesh_rows + (0 if columns else architecture.mesh_cols)) / 2
 
 
 def _shared(units: list[Unit], per_tile: int) -> FloatArray:
