@@ -46,7 +46,17 @@ def finish(
     times = list_schedule.solve(problem)
     if limit is not None and times.latency >= limit:  # queues only make it later
         return None
-    evaluate, solution = Evaluator(), assemble(plan, problem, times)
+    return replayed(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop)
+
+
+def replayed(
+    name: str, solution: Solution, limit: int | None = None, stop: Callable[[], bool] | None = None
+) -> tuple[Solution, Evaluation] | None:
+    """A solution whose reservations are those of its replay, and what the evaluator says; as :func:`finish`.
+
+    Of the schedule given only starts, order and paces count.
+    """
+    evaluate = Evaluator()
     for _ in range(ROUNDS):
         if stop is not None and stop():
             return None
@@ -60,9 +70,9 @@ def finish(
             bad = next(v for v in found.violations if found.arrays is None or v.family not in SETTLING)
             if bad.family == "buffer":
                 return None
-            raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
+            raise ModelError(f"{name}: {bad.family}: {bad.message}")
         solution = settled(solution, found)
-    raise ModelError(f"{plan.name} on {network.name!r}: reservations and replay differ after {ROUNDS} rounds")
+    raise ModelError(f"{name}: reservations and replay differ after {ROUNDS} rounds")
 
 
 def settled(solution: Solution, found: Evaluation) -> Solution:

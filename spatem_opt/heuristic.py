@@ -105,7 +105,10 @@ class Candidates:
     @cached_property
     def short(self) -> bool:
         """Whether inferences are so short that estimates are the least certain, of networks that are quick to plan."""
-        return SHORTEST <= latency(self.network, self.architecture).value <= SHORT_CYCLES and len(self.nodes) <= SHORT_LAYERS
+        return (
+            SHORTEST <= latency(self.network, self.architecture).value <= SHORT_CYCLES
+            and len(self.nodes) <= SHORT_LAYERS
+        )
 
     @property
     def effort(self) -> int:

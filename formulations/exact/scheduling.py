@@ -14,19 +14,15 @@ from formulations.scheduling.steps import finish as conclude
 from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, Result, Stop
 from spatem_opt.errors import InstanceError
-from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.finish import CONTENTION, measure
+from spatem_opt.evaluator import Evaluation
+from spatem_opt.finish import measure, replayed
 from spatem_opt.plan import assemble
 from spatem_opt.result import Status, Step
 from spatem_opt.scheduling import chunk_heuristic, chunks
 from spatem_opt.scheduling.expansion import Expansion, build
 from spatem_opt.scheduling.problem import Chunks, Problem
-from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.search import Evaluated
 from spatem_opt.solution import IntArray, Solution
-
-ROUNDS = 6
-"""Times a chunk schedule is slowed down where routers cannot follow, before it is given up."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,24 +156,11 @@ def settle(
     limit: int | None = None,
     late: Stop = lambda: False,
 ) -> tuple[Solution, Evaluation] | None:
-    """Windows for given starts of chunks, in this order slowed down until routers and ports can follow.
+    """Windows for given starts of chunks, in this order, as the replay with queues has them.
 
-    None if they never can, if a buffer is too small, as soon as the latency is not below ``limit``, or if they still
-    cannot when it is ``late``.
+    None if a buffer is too small, if the latency is not below ``limit``, or once it is ``late``.
     """
-    order = np.argsort(np.argsort(solution.start, kind="stable"))
-    for attempt in range(ROUNDS):
-        cut, times = expansion.timetable(solution)
-        if limit is not None and times.latency >= limit:
-            return None
-        complete = assemble(found.plan, cut, times)
-        evaluation = evaluate(complete)
-        families = {violation.family for violation in evaluation.violations}
-        if not families:
-            return complete, evaluation
-        if families - CONTENTION or evaluation.arrays is None or late():
-            return None
-        arrays = evaluation.arrays
-        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)
-        solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, order))
-    return None
+    cut, times = expansion.timetable(solution)
+    if limit is not None and times.latency >= limit:
+        return None
+    return replayed(f"{count} chunks a layer", assemble(found.plan, cut, times), limit, late)

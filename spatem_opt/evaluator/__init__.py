@@ -20,8 +20,8 @@ from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, U
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.period import shortest_period
+from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
     Turns,

@@ -1,11 +1,11 @@
 """Event replay of windows and packets with first-in-first-out routers and ports (M6-M8), compiled by numba.
 
 Tables are integer columns (:mod:`spatem_opt.evaluator.tables` fills them in); a column's number is a constant below. Time
-inside routers is counted in ticks of 1/c cycle (c = bits per cycle of a router), so that a packet of b bits takes b ticks.
+inside routers is counted in ticks of 1/c cycle (c = bits per cycle of a router), so that b bits take b ticks.
 
-Order of what happens in a cycle: first everything that happens at its beginning (deliveries, ends, dones, begins) until nothing
-more follows from it, then ports serve the windows that begin, then heads of packets that arrive at routers within the cycle
-are served in the order of their arrival. What comes of a router is delivered in a later cycle at the earliest.
+Order of what happens in a cycle: first everything that happens at its beginning (deliveries, ends, dones, begins) until
+nothing more follows from it, then ports serve the windows that begin, then heads of packets that arrive at routers within
+the cycle are served in the order of their arrival. What comes of a router is delivered in a later cycle at the earliest.
 """
 
 # mypy: disable-error-code="no-any-unimported,misc,untyped-decorator"
@@ -124,8 +124,70 @@ class State(NamedTuple):
 
 
 # Where the tables of an arena are described: offset, length, width
-(T_PAR, T_NODE, T_COPY, T_WINDOW_COPY, T_TURN_WINDOW, T_TURN_EARLIEST, T_TURN_ROW, T_ROW_COPY, T_ROW_NEED, T_ROW_NEXT_AT, T_ROW_NEXT, T_SUMS, T_PORT, T_HOME, T_SUB, T_PAIR_AT, T_PAIR_SUB, T_RANK, T_SHARED, T_READER, T_INVERSE_AT, T_INVERSE, T_COPIES_AT, T_COPIES, T_CAST_OF, T_CAST_TREE, T_HOME_CHANNELS, T_SUB_CHANNELS) = range(0, 84, 3)
-(S_SCALAR, S_WIN, S_COPY, S_ROW_NEED, S_LEFT, S_PACKET, S_ACTION, S_RING, S_LATER, S_HEAP, S_STACK, S_BEGUN, S_MARK, S_FREE, S_PORT_FREE, S_ENTRY_AT, S_ENTRY_SIZE, S_ENTRY_HEAP, S_ENTRY_ACTIVE, S_ARRIVAL, S_ROUTER_BITS, S_ROUTER_QUEUE, S_ROUTER_WAIT, S_NODE_WAIT, S_PORT_WAIT, S_HOPS, S_ITEMS, S_TREE, S_LOCAL, S_TREE_OF, S_SERVER_TREE, S_UNION) = range(0, 96, 3)
+(
+    T_PAR,
+    T_NODE,
+    T_COPY,
+    T_WINDOW_COPY,
+    T_TURN_WINDOW,
+    T_TURN_EARLIEST,
+    T_TURN_ROW,
+    T_ROW_COPY,
+    T_ROW_NEED,
+    T_ROW_NEXT_AT,
+    T_ROW_NEXT,
+    T_SUMS,
+    T_PORT,
+    T_HOME,
+    T_SUB,
+    T_PAIR_AT,
+    T_PAIR_SUB,
+    T_RANK,
+    T_SHARED,
+    T_READER,
+    T_INVERSE_AT,
+    T_INVERSE,
+    T_COPIES_AT,
+    T_COPIES,
+    T_CAST_OF,
+    T_CAST_TREE,
+    T_HOME_CHANNELS,
+    T_SUB_CHANNELS,
+) = range(0, 84, 3)
+(
+    S_SCALAR,
+    S_WIN,
+    S_COPY,
+    S_ROW_NEED,
+    S_LEFT,
+    S_PACKET,
+    S_ACTION,
+    S_RING,
+    S_LATER,
+    S_HEAP,
+    S_STACK,
+    S_BEGUN,
+    S_MARK,
+    S_FREE,
+    S_PORT_FREE,
+    S_ENTRY_AT,
+    S_ENTRY_SIZE,
+    S_ENTRY_HEAP,
+    S_ENTRY_ACTIVE,
+    S_ARRIVAL,
+    S_ROUTER_BITS,
+    S_ROUTER_QUEUE,
+    S_ROUTER_WAIT,
+    S_NODE_WAIT,
+    S_PORT_WAIT,
+    S_HOPS,
+    S_ITEMS,
+    S_TREE,
+    S_LOCAL,
+    S_TREE_OF,
+    S_SERVER_TREE,
+    S_UNION,
+) = range(0, 96, 3)
 T0, S0 = 84, 96
 """Where the first table of each, parameters and scalars, begins."""
 
@@ -133,8 +195,8 @@ T0, S0 = 84, 96
 def arena(tables: Tables | State) -> IntArray:
     """All tables in one array, behind offset, length and width of each.
 
-    Compiled functions get two such arrays: with dozens of arrays as arguments they take a minute to compile, not seconds, and twice
-    as long to run.
+    Compiled functions get two such arrays: with dozens of arrays as arguments they take a minute to compile, not
+    seconds, and twice as long to run.
     """
     head, at = [], 3 * len(tables)
     for table in tables:
@@ -164,7 +226,11 @@ def _push_heap(s: Any, base: int, size: int, a: int, b: int, c: int) -> int:
         up = (i - 1) >> 1
         if s[base + 3 * up] < a or (s[base + 3 * up] == a and s[base + 3 * up + 1] <= b):
             break
-        s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = s[base + 3 * up], s[base + 3 * up + 1], s[base + 3 * up + 2]
+        s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = (
+            s[base + 3 * up],
+            s[base + 3 * up + 1],
+            s[base + 3 * up + 2],
+        )
         i = up
     s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = a, b, c
     return size + 1
@@ -182,12 +248,17 @@ def _pop_heap(s: Any, base: int, size: int) -> int:
             break
         other = down + 1
         if other < size and (
-            s[base + 3 * other] < s[base + 3 * down] or (s[base + 3 * other] == s[base + 3 * down] and s[base + 3 * other + 1] < s[base + 3 * down + 1])
+            s[base + 3 * other] < s[base + 3 * down]
+            or (s[base + 3 * other] == s[base + 3 * down] and s[base + 3 * other + 1] < s[base + 3 * down + 1])
         ):
             down = other
         if s[base + 3 * down] > a or (s[base + 3 * down] == a and s[base + 3 * down + 1] >= b):
             break
-        s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = s[base + 3 * down], s[base + 3 * down + 1], s[base + 3 * down + 2]
+        s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = (
+            s[base + 3 * down],
+            s[base + 3 * down + 1],
+            s[base + 3 * down + 2],
+        )
         i = down
     s[base + 3 * i], s[base + 3 * i + 1], s[base + 3 * i + 2] = a, b, c
     return size
@@ -227,7 +298,12 @@ def _push(s: Any, what: int, item: int, ref: int, wait: int) -> None:
     if i + 1 >= s[S_STACK + 1]:
         s[S0 + FAILED] = 1
         return
-    s[_cell(s, S_STACK, i, 0)], s[_cell(s, S_STACK, i, 1)], s[_cell(s, S_STACK, i, 2)], s[_cell(s, S_STACK, i, 3)] = what, item, ref, wait
+    s[_cell(s, S_STACK, i, 0)], s[_cell(s, S_STACK, i, 1)], s[_cell(s, S_STACK, i, 2)], s[_cell(s, S_STACK, i, 3)] = (
+        what,
+        item,
+        ref,
+        wait,
+    )
     s[S0 + STACK] = i + 1
 
 
@@ -370,7 +446,9 @@ def _arrived(t: Any, s: Any, pair: int, pixel: int, sub: int, run: int, node: in
         reading = t[_cell(t, T_READER, r, READ_NODE)]
         r0, k0 = t[_cell(t, T_READER, r, READ_ROWS)] + y, t[_cell(t, T_READER, r, READ_COLS)] + x
         for i in range(t[t[T_INVERSE_AT] + r0], t[t[T_INVERSE_AT] + r0 + 1]):
-            line0 = t[_cell(t, T_NODE, reading, WINDOW0)] + t[t[T_INVERSE] + i] * t[_cell(t, T_NODE, reading, WINDOW_COLS)]
+            line0 = (
+                t[_cell(t, T_NODE, reading, WINDOW0)] + t[t[T_INVERSE] + i] * t[_cell(t, T_NODE, reading, WINDOW_COLS)]
+            )
             for j in range(t[t[T_INVERSE_AT] + k0], t[t[T_INVERSE_AT] + k0 + 1]):
                 window = line0 + t[t[T_INVERSE] + j]
                 c = t[t[T_WINDOW_COPY] + window]
@@ -390,8 +468,17 @@ def _fill(t: Any, s: Any, w: int, pair: int, pixel: int, sub: int, run: int, key
     """A new feature-map packet."""
     p = _new_packet(s)
     s[_cell(s, S_PACKET, p, KEY)], s[_cell(s, S_PACKET, p, IS_SUM)], s[_cell(s, S_PACKET, p, ITEM)] = key, 0, pair
-    s[_cell(s, S_PACKET, p, PIXEL)], s[_cell(s, S_PACKET, p, SUB)], s[_cell(s, S_PACKET, p, TARGET)] = pixel, sub, t[_cell(t, T_SUB, sub, SUB_TILE)]
-    s[_cell(s, S_PACKET, p, BITS)], s[_cell(s, S_PACKET, p, FROM)], s[_cell(s, S_PACKET, p, RUN)], s[_cell(s, S_PACKET, p, TREE)] = bits, w, run, -1
+    s[_cell(s, S_PACKET, p, PIXEL)], s[_cell(s, S_PACKET, p, SUB)], s[_cell(s, S_PACKET, p, TARGET)] = (
+        pixel,
+        sub,
+        t[_cell(t, T_SUB, sub, SUB_TILE)],
+    )
+    (
+        s[_cell(s, S_PACKET, p, BITS)],
+        s[_cell(s, S_PACKET, p, FROM)],
+        s[_cell(s, S_PACKET, p, RUN)],
+        s[_cell(s, S_PACKET, p, TREE)],
+    ) = bits, w, run, -1
     return p
 
 
@@ -405,15 +492,30 @@ def _pixel_done(t: Any, s: Any, w: int, run: int, node: int, copy: int, pixel: i
         sub = t[t[T_PAIR_SUB] + at]
         tile = t[_cell(t, T_SUB, sub, SUB_TILE)]
         for h in range(h0, h1):
-            bits = t[t[T_SHARED] + t[_cell(t, T_NODE, node, SHARED0)] + t[_cell(t, T_HOME, h, 1)] * columns + t[_cell(t, T_SUB, sub, SUB_SET)]]
+            bits = t[
+                t[T_SHARED]
+                + t[_cell(t, T_NODE, node, SHARED0)]
+                + t[_cell(t, T_HOME, h, 1)] * columns
+                + t[_cell(t, T_SUB, sub, SUB_SET)]
+            ]
             if bits == 0:
                 continue
             source = t[_cell(t, T_HOME, h, 0)]
             if source == tile:
                 _arrived(t, s, run * pairs + at, pixel, sub, run, node, w, 0)
                 continue
-            place = (pixel - t[_cell(t, T_NODE, node, PIXEL0)]) * t[_cell(t, T_NODE, node, HOMES)] + h - t[_cell(t, T_NODE, node, NODE_HOME0)]
-            key = run * t[T0 + KEY_SPAN] + t[_cell(t, T_NODE, node, MAP_KEY)] + place * t[_cell(t, T_NODE, node, SUBS)] + sub - t[_cell(t, T_NODE, node, SUB0)]
+            place = (
+                (pixel - t[_cell(t, T_NODE, node, PIXEL0)]) * t[_cell(t, T_NODE, node, HOMES)]
+                + h
+                - t[_cell(t, T_NODE, node, NODE_HOME0)]
+            )
+            key = (
+                run * t[T0 + KEY_SPAN]
+                + t[_cell(t, T_NODE, node, MAP_KEY)]
+                + place * t[_cell(t, T_NODE, node, SUBS)]
+                + sub
+                - t[_cell(t, T_NODE, node, SUB0)]
+            )
             if run == 0:
                 s[s[S_ITEMS] + 0] += bits // t[_cell(t, T_NODE, node, WIDTH_BITS)]
                 s[s[S_ITEMS] + 1 if source == t[T0 + TILES] else 2] += bits // t[_cell(t, T_NODE, node, WIDTH_BITS)]
@@ -423,7 +525,15 @@ def _pixel_done(t: Any, s: Any, w: int, run: int, node: int, copy: int, pixel: i
             if s[S0 + FAILED]:
                 return
             if source == t[T0 + TILES] and t[T0 + QUEUES]:
-                rank = t[t[T_RANK] + t[_cell(t, T_NODE, node, RANK0)] + at - t[t[T_PAIR_AT] + t[_cell(t, T_NODE, node, PIXEL0)]]] + run * t[T0 + PERIOD]
+                rank = (
+                    t[
+                        t[T_RANK]
+                        + t[_cell(t, T_NODE, node, RANK0)]
+                        + at
+                        - t[t[T_PAIR_AT] + t[_cell(t, T_NODE, node, PIXEL0)]]
+                    ]
+                    + run * t[T0 + PERIOD]
+                )
                 _wait_outside(t, s, p, rank, _entry_of(t, tile))
             else:
                 _send(t, s, p, source)
@@ -481,7 +591,11 @@ def _window_end(t: Any, s: Any, w: int) -> None:
         order = (window - t[_cell(t, T_NODE, node, WINDOW0)]) * (last - first) + i - first
         s[_cell(s, S_PACKET, p, KEY)] = run * t[T0 + KEY_SPAN] + t[_cell(t, T_NODE, node, SUM_KEY)] + order
         s[_cell(s, S_PACKET, p, IS_SUM)], s[_cell(s, S_PACKET, p, ITEM)], s[_cell(s, S_PACKET, p, FROM)] = 1, w, w
-        s[_cell(s, S_PACKET, p, TARGET)], s[_cell(s, S_PACKET, p, BITS)], s[_cell(s, S_PACKET, p, TREE)] = t[_cell(t, T_SUMS, i, 1)], t[_cell(t, T_SUMS, i, 2)], -1
+        s[_cell(s, S_PACKET, p, TARGET)], s[_cell(s, S_PACKET, p, BITS)], s[_cell(s, S_PACKET, p, TREE)] = (
+            t[_cell(t, T_SUMS, i, 1)],
+            t[_cell(t, T_SUMS, i, 2)],
+            -1,
+        )
         s[_cell(s, S_PACKET, p, RUN)] = run
         _send(t, s, p, t[_cell(t, T_SUMS, i, 0)])
 
@@ -516,7 +630,12 @@ def _check(t: Any, s: Any, k: int, cause: int, ref: int, wait: int) -> None:
             _act(s, earliest, DO_CHECK, k * 4 + BY_START)
         return
     s[_cell(s, S_COPY, k, BUSY)] = 1
-    s[_cell(s, S_WIN, w, BEGIN)], s[_cell(s, S_WIN, w, CAUSE)], s[_cell(s, S_WIN, w, REF)], s[_cell(s, S_WIN, w, WAIT)] = now, cause, ref, wait
+    (
+        s[_cell(s, S_WIN, w, BEGIN)],
+        s[_cell(s, S_WIN, w, CAUSE)],
+        s[_cell(s, S_WIN, w, REF)],
+        s[_cell(s, S_WIN, w, WAIT)],
+    ) = now, cause, ref, wait
     if t[_cell(t, T_NODE, t[_cell(t, T_COPY, copy, NODE)], KIND)] == 0:
         s[s[S_BEGUN] + s[S0 + BEGUN]] = w
         s[S0 + BEGUN] += 1
@@ -540,7 +659,9 @@ def _load(t: Any, s: Any) -> None:
             served = 0
             for i in range(t[_cell(t, T_COPY, copy, PORT0)], t[_cell(t, T_COPY, copy, PORT1)]):
                 tile = t[_cell(t, T_PORT, i, 0)]
-                s[s[S_PORT_FREE] + tile] = max(s[s[S_PORT_FREE] + tile], now * t[T0 + PORT_RATE]) + t[_cell(t, T_PORT, i, 1)]
+                s[s[S_PORT_FREE] + tile] = (
+                    max(s[s[S_PORT_FREE] + tile], now * t[T0 + PORT_RATE]) + t[_cell(t, T_PORT, i, 1)]
+                )
                 served = max(served, s[s[S_PORT_FREE] + tile])
             late = -(-served // t[T0 + PORT_RATE]) - now - load
             if late > 0:
@@ -561,7 +682,17 @@ def _deliver(t: Any, s: Any, p: int) -> None:
             _finish(t, s, w)
     else:
         node = t[_cell(t, T_COPY, t[t[T_WINDOW_COPY] + w % t[T_WINDOW_COPY + 1]], NODE)]
-        _arrived(t, s, s[_cell(s, S_PACKET, p, ITEM)], s[_cell(s, S_PACKET, p, PIXEL)], s[_cell(s, S_PACKET, p, SUB)], s[_cell(s, S_PACKET, p, RUN)], node, w, s[_cell(s, S_PACKET, p, WAITED)])
+        _arrived(
+            t,
+            s,
+            s[_cell(s, S_PACKET, p, ITEM)],
+            s[_cell(s, S_PACKET, p, PIXEL)],
+            s[_cell(s, S_PACKET, p, SUB)],
+            s[_cell(s, S_PACKET, p, RUN)],
+            node,
+            w,
+            s[_cell(s, S_PACKET, p, WAITED)],
+        )
     _drop(s, p)
 
 
@@ -585,7 +716,12 @@ def _beginning(t: Any, s: Any, slot: int) -> None:
             break
         s[S0 + STACK] -= 1
         i = s[S0 + STACK]
-        what, item, ref, wait = s[_cell(s, S_STACK, i, 0)], s[_cell(s, S_STACK, i, 1)], s[_cell(s, S_STACK, i, 2)], s[_cell(s, S_STACK, i, 3)]
+        what, item, ref, wait = (
+            s[_cell(s, S_STACK, i, 0)],
+            s[_cell(s, S_STACK, i, 1)],
+            s[_cell(s, S_STACK, i, 2)],
+            s[_cell(s, S_STACK, i, 3)],
+        )
         if what == DO_CHECK:
             _check(t, s, item >> 2, item & 3, ref, wait)
         elif what == DO_END:
@@ -610,7 +746,11 @@ def _routers(t: Any, s: Any, slot: int) -> None:
             size = _push_heap(s, heap, size, s[_cell(s, S_PACKET, p, TIME)], s[_cell(s, S_PACKET, p, KEY)], p)
         p = s[heap + 2]
         size = _pop_heap(s, heap, size)
-        time, entry, tree = s[_cell(s, S_PACKET, p, TIME)], s[_cell(s, S_PACKET, p, ENTRY)], s[_cell(s, S_PACKET, p, TREE)]
+        time, entry, tree = (
+            s[_cell(s, S_PACKET, p, TIME)],
+            s[_cell(s, S_PACKET, p, ENTRY)],
+            s[_cell(s, S_PACKET, p, TREE)],
+        )
         if s[_cell(s, S_PACKET, p, IS_SUM)] == OPENS:
             _open(t, s, entry, time)
             _drop(s, p)
@@ -703,7 +843,10 @@ def _branch(t: Any, s: Any, p: int, tree: int, start: int, end: int) -> None:
     while local >= 0 and not s[S0 + FAILED]:
         other = _copy_packet(s, p)
         at = t[t[T_PAIR_AT] + s[_cell(s, S_PACKET, p, PIXEL)]] + s[_cell(s, S_LOCAL, local, 0)]
-        s[_cell(s, S_PACKET, other, ITEM)], s[_cell(s, S_PACKET, other, SUB)] = s[_cell(s, S_PACKET, p, RUN)] * t[T_PAIR_SUB + 1] + at, t[t[T_PAIR_SUB] + at]
+        s[_cell(s, S_PACKET, other, ITEM)], s[_cell(s, S_PACKET, other, SUB)] = (
+            s[_cell(s, S_PACKET, p, RUN)] * t[T_PAIR_SUB + 1] + at,
+            t[t[T_PAIR_SUB] + at],
+        )
         _list_in(s, -(-(end + hop) // rate), ARRIVALS, other)
         local = s[_cell(s, S_LOCAL, local, 1)]
 
@@ -721,9 +864,19 @@ def _cast(t: Any, s: Any, w: int, run: int, node: int, copy: int, pixel: int) ->
             if s[_cell(s, S_TREE_OF, slot, 0)] == -2:
                 _grow(t, s, node, h, pixel, slot, entry if outside else -1)
             tree = s[_cell(s, S_TREE_OF, slot, 0)]
-            place = (pixel - t[_cell(t, T_NODE, node, PIXEL0)]) * t[_cell(t, T_NODE, node, HOMES)] + h - t[_cell(t, T_NODE, node, NODE_HOME0)]
+            place = (
+                (pixel - t[_cell(t, T_NODE, node, PIXEL0)]) * t[_cell(t, T_NODE, node, HOMES)]
+                + h
+                - t[_cell(t, T_NODE, node, NODE_HOME0)]
+            )
             first = t[t[T_PAIR_SUB] + pair + s[_cell(s, S_TREE_OF, slot, 1)]] if tree >= 0 else 0
-            key = run * t[T0 + KEY_SPAN] + t[_cell(t, T_NODE, node, MAP_KEY)] + place * t[_cell(t, T_NODE, node, SUBS)] + first - t[_cell(t, T_NODE, node, SUB0)]
+            key = (
+                run * t[T0 + KEY_SPAN]
+                + t[_cell(t, T_NODE, node, MAP_KEY)]
+                + place * t[_cell(t, T_NODE, node, SUBS)]
+                + first
+                - t[_cell(t, T_NODE, node, SUB0)]
+            )
             if tree < 0 or s[S0 + FAILED]:
                 continue
             p = _fill(t, s, w, 0, pixel, first, run, key, 0)
@@ -750,13 +903,16 @@ def _first_rank(t: Any, s: Any, node: int, pixel: int, entry: int) -> int:
 
 @njit(cache=True)
 def _grow(t: Any, s: Any, node: int, home: int, pixel: int, slot: int, entry: int) -> None:
-    """The tree by which a pixel goes from a home (or an entry) to its subscribers; servers that share a start are siblings."""
+    """The tree by which a pixel goes from a home (or an entry) to its subscribers; servers that follow one are siblings."""
     source, kind = t[_cell(t, T_HOME, home, 0)], t[_cell(t, T_HOME, home, 1)]
     base, first_root, begun = s[S0 + TREES], -1, 0
     for at in range(t[t[T_PAIR_AT] + pixel], t[t[T_PAIR_AT] + pixel + 1]):
         sub = t[t[T_PAIR_SUB] + at]
         tile, wanted = t[_cell(t, T_SUB, sub, SUB_TILE)], t[_cell(t, T_SUB, sub, SUB_SET)]
-        if t[t[T_SHARED] + t[_cell(t, T_NODE, node, SHARED0)] + kind * t[_cell(t, T_NODE, node, SETS)] + wanted] == 0 or tile == source:
+        if (
+            t[t[T_SHARED] + t[_cell(t, T_NODE, node, SHARED0)] + kind * t[_cell(t, T_NODE, node, SETS)] + wanted] == 0
+            or tile == source
+        ):
             continue
         if entry >= 0 and _entry_of(t, tile) != entry:
             continue
@@ -780,7 +936,10 @@ def _grow(t: Any, s: Any, node: int, home: int, pixel: int, slot: int, entry: in
                 if before < 0:
                     s[_cell(s, S_TREE, here, TREE_SIBLING)], first_root = first_root, here
                 else:
-                    s[_cell(s, S_TREE, here, TREE_SIBLING)], s[_cell(s, S_TREE, before, TREE_CHILD)] = s[_cell(s, S_TREE, before, TREE_CHILD)], here
+                    s[_cell(s, S_TREE, here, TREE_SIBLING)], s[_cell(s, S_TREE, before, TREE_CHILD)] = (
+                        s[_cell(s, S_TREE, before, TREE_CHILD)],
+                        here,
+                    )
             for channel in range(s[S_UNION + 2]):
                 if t[_cell(t, T_HOME_CHANNELS, home_set, channel)] and t[_cell(t, T_SUB_CHANNELS, sub_set, channel)]:
                     s[_cell(s, S_UNION, here - base, channel)] = 1
@@ -790,12 +949,18 @@ def _grow(t: Any, s: Any, node: int, home: int, pixel: int, slot: int, entry: in
             s[S0 + FAILED] = 1
             return
         s[S0 + LOCALS] = local + 1
-        s[_cell(s, S_LOCAL, local, 0)], s[_cell(s, S_LOCAL, local, 1)] = at - t[t[T_PAIR_AT] + pixel], s[_cell(s, S_TREE, before, TREE_LOCAL)]
+        s[_cell(s, S_LOCAL, local, 0)], s[_cell(s, S_LOCAL, local, 1)] = (
+            at - t[t[T_PAIR_AT] + pixel],
+            s[_cell(s, S_TREE, before, TREE_LOCAL)],
+        )
         s[_cell(s, S_TREE, before, TREE_LOCAL)] = local
         if begun == 0:
             s[_cell(s, S_TREE_OF, slot, 1)], begun = at - t[t[T_PAIR_AT] + pixel], 1
     for here in range(base, s[S0 + TREES]):
-        s[_cell(s, S_TREE, here, TREE_BITS)] = s[_cell(s, S_UNION, here - base, 0) : _cell(s, S_UNION, here - base + 1, 0)].sum() * t[_cell(t, T_NODE, node, WIDTH_BITS)]
+        s[_cell(s, S_TREE, here, TREE_BITS)] = (
+            s[_cell(s, S_UNION, here - base, 0) : _cell(s, S_UNION, here - base + 1, 0)].sum()
+            * t[_cell(t, T_NODE, node, WIDTH_BITS)]
+        )
     s[_cell(s, S_TREE_OF, slot, 0)] = first_root
 
 
@@ -806,7 +971,10 @@ def first_uses(t: Any, estimate: Any, nodes: Any, rank: Any) -> None:
     stamp = 0
     for node in nodes:
         base = t[_cell(t, T_NODE, node, RANK0)] - t[t[T_PAIR_AT] + t[_cell(t, T_NODE, node, PIXEL0)]]
-        for pixel in range(t[_cell(t, T_NODE, node, PIXEL0)], t[_cell(t, T_NODE, node, PIXEL0)] + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)]):
+        for pixel in range(
+            t[_cell(t, T_NODE, node, PIXEL0)],
+            t[_cell(t, T_NODE, node, PIXEL0)] + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)],
+        ):
             y, x = divmod(pixel - t[_cell(t, T_NODE, node, PIXEL0)], t[_cell(t, T_NODE, node, WIDTH)])
             for pair in range(t[t[T_PAIR_AT] + pixel], t[t[T_PAIR_AT] + pixel + 1]):
                 for r in range(t[_cell(t, T_NODE, node, READER0)], t[_cell(t, T_NODE, node, READER1)]):
@@ -814,9 +982,16 @@ def first_uses(t: Any, estimate: Any, nodes: Any, rank: Any) -> None:
                     stamp += 1
                     for i in range(t[t[T_COPIES_AT] + at], t[t[T_COPIES_AT] + at + 1]):
                         mark[t[t[T_COPIES] + i]] = stamp
-                    reading, r0, k0 = t[_cell(t, T_READER, r, READ_NODE)], t[_cell(t, T_READER, r, READ_ROWS)] + y, t[_cell(t, T_READER, r, READ_COLS)] + x
+                    reading, r0, k0 = (
+                        t[_cell(t, T_READER, r, READ_NODE)],
+                        t[_cell(t, T_READER, r, READ_ROWS)] + y,
+                        t[_cell(t, T_READER, r, READ_COLS)] + x,
+                    )
                     for i in range(t[t[T_INVERSE_AT] + r0], t[t[T_INVERSE_AT] + r0 + 1]):
-                        line = t[_cell(t, T_NODE, reading, WINDOW0)] + t[t[T_INVERSE] + i] * t[_cell(t, T_NODE, reading, WINDOW_COLS)]
+                        line = (
+                            t[_cell(t, T_NODE, reading, WINDOW0)]
+                            + t[t[T_INVERSE] + i] * t[_cell(t, T_NODE, reading, WINDOW_COLS)]
+                        )
                         for j in range(t[t[T_INVERSE_AT] + k0], t[t[T_INVERSE_AT] + k0 + 1]):
                             window = line + t[t[T_INVERSE] + j]
                             if mark[t[t[T_WINDOW_COPY] + window]] == stamp:
@@ -828,9 +1003,14 @@ def _begin_runs(t: Any, s: Any, runs: int) -> None:
     """Count what every subscriber expects; have everything begin that may."""
     pairs, copies, windows = t[T_PAIR_SUB + 1], t[T_COPY + 1], t[T_WINDOW_COPY + 1]
     for node in range(t[T_NODE + 1]):
-        for pixel in range(t[_cell(t, T_NODE, node, PIXEL0)], t[_cell(t, T_NODE, node, PIXEL0)] + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)]):
+        for pixel in range(
+            t[_cell(t, T_NODE, node, PIXEL0)],
+            t[_cell(t, T_NODE, node, PIXEL0)] + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)],
+        ):
             y, x = divmod(pixel - t[_cell(t, T_NODE, node, PIXEL0)], t[_cell(t, T_NODE, node, WIDTH)])
-            line = (y // t[_cell(t, T_NODE, node, PATCH_H)]) * t[_cell(t, T_NODE, node, WINDOW_COLS)] + x // t[_cell(t, T_NODE, node, PATCH_W)]
+            line = (y // t[_cell(t, T_NODE, node, PATCH_H)]) * t[_cell(t, T_NODE, node, WINDOW_COLS)] + x // t[
+                _cell(t, T_NODE, node, PATCH_W)
+            ]
             copy = t[t[T_WINDOW_COPY] + t[_cell(t, T_NODE, node, WINDOW0)] + line]
             for at in range(t[t[T_PAIR_AT] + pixel], t[t[T_PAIR_AT] + pixel + 1]):
                 place = t[_cell(t, T_NODE, node, SHARED0)] + t[_cell(t, T_SUB, t[t[T_PAIR_SUB] + at], SUB_SET)]
@@ -846,7 +1026,9 @@ def _begin_runs(t: Any, s: Any, runs: int) -> None:
         for node in range(t[T_NODE + 1]):
             if t[_cell(t, T_NODE, node, KIND)] == 2:
                 first = t[_cell(t, T_NODE, node, WINDOW0)]
-                for window in range(first, first + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)]):
+                for window in range(
+                    first, first + t[_cell(t, T_NODE, node, HEIGHT)] * t[_cell(t, T_NODE, node, WIDTH)]
+                ):
                     for column in (BEGIN, END):
                         s[_cell(s, S_WIN, run * windows + window, column)] = run * t[T0 + PERIOD]
                     _act(s, run * t[T0 + PERIOD], DO_DONE, run * windows + window)

@@ -17,9 +17,7 @@ FACTORS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.7)
 between two of them can be told from these."""
 
 
-def shortest_period(
-    known: Fixed, tables: Callable[[int, int], ev.Tables], least: int, latency: int
-) -> int:
+def shortest_period(known: Fixed, tables: Callable[[int, int], ev.Tables], least: int, latency: int) -> int:
     """A distance at which, of eight inferences in a row, none from the third on takes longer than the one before.
 
     Parameters

@@ -159,7 +159,9 @@ def _entries(t: ev.Tables, entries: int) -> IntArray:
     """Entry of every packet that comes from outside."""
     outside = t.home[t.node[:, ev.NODE_HOME0], 0] == t.par[ev.TILES]
     end = t.node[:, ev.PIXEL0] + t.node[:, ev.HEIGHT] * t.node[:, ev.WIDTH]
-    parts = [t.pair_sub[t.pair_at[a] : t.pair_at[b]] for a, b in zip(t.node[outside, ev.PIXEL0], end[outside], strict=True)]
+    parts = [
+        t.pair_sub[t.pair_at[a] : t.pair_at[b]] for a, b in zip(t.node[outside, ev.PIXEL0], end[outside], strict=True)
+    ]
     tile = t.sub[np.concatenate([np.zeros(0, np.int32), *parts]), ev.SUB_TILE]
     tile = tile[tile < t.par[ev.TILES]]
     return tile // t.par[ev.PER_ROUTER] % t.par[ev.MESH_COLS] if entries > 1 else np.zeros(len(tile), np.int64)

@@ -260,7 +260,11 @@ def _copies(
         sums.append(np.stack([layer.pair_tile[layer.sum_pair], layer.sum_target, layer.sum_bits], axis=1))
         ports.append(np.stack([layer.pair_tile, layer.port_bits], axis=1))
         sum0, port0 = sum0 + len(sender), port0 + len(layer.pair_tile)
-    return found, np.concatenate([np.zeros((0, 3), np.int64), *sums]), np.concatenate([np.zeros((0, 2), np.int64), *ports])
+    return (
+        found,
+        np.concatenate([np.zeros((0, 3), np.int64), *sums]),
+        np.concatenate([np.zeros((0, 2), np.int64), *ports]),
+    )
 
 
 def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, NDArray[np.int32]]:

@@ -171,7 +171,11 @@ class _Crowd:
         way = self.mesh.ways(slope)
         back_way = np.ascontiguousarray(way.T)
         enters = self.entry @ slope  # cost of a bit from outside
-        own = self.outside * enters[router] + np.einsum("ij,ij->i", self.to, way[router]) + np.einsum("ij,ij->i", self.by, back_way[router])
+        own = (
+            self.outside * enters[router]
+            + np.einsum("ij,ij->i", self.to, way[router])
+            + np.einsum("ij,ij->i", self.by, back_way[router])
+        )
         heavy = own * self.random.random(len(own), dtype=np.float32)
         looked = np.argpartition(heavy, -min(LOOKED, len(own)))[-LOOKED:]
         met = self.random.permutation(len(own))[: max(1, int(MET * len(own)))]

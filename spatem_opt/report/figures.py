@@ -211,13 +211,7 @@ def _draw_load(axes: Axes, arch: Architecture, evaluation: Evaluation, found: Ac
     if arrays is None:
         raise ModelError("a replayed solution has no arrays")
     axes.stairs(100 * found.occupancy, found.edges, fill=True, color="#999999", label="crossbars at work")
-    if len(arrays.bins):
-        first = int(arrays.bins[0])
-        loads = np.zeros(int(arrays.bins[-1]) - first + 1)
-        loads[arrays.bins - first] = arrays.bin_load
-        edges = (first + np.arange(len(loads) + 1)) * arch.contention_cycles
-        axes.stairs(100 * loads, edges, color="#000000", linewidth=0.8, label="fullest port or router")
-    axes.set_ylim(0, max(105.0, 105 * float(arrays.bin_load.max(initial=0))))
+    axes.set_ylim(0, 105.0)
     axes.set_ylabel("%")
     axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", linewidth=0.3)

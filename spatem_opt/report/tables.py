@@ -146,7 +146,8 @@ def _utilization(e: Evaluation) -> Iterator[Row]:
         yield "buffer peak", f"{e.buffers.chip_peak_bits:,} bits", f"fullest tile {e.buffers.tile_peak_bits:,} bits"
     for name, load in (("ports", e.ports), ("routers", e.routers)):
         if load is not None:
-            yield f"busiest of {name}", share(load.busiest_mean, 1), f"fullest bin {share(load.peak_bin, 1)}"
+            queue = "" if load.longest_queue_bits is None else f"longest queue {load.longest_queue_bits:,} bits"
+            yield f"busiest of {name}", share(load.busiest_mean, 1), queue
 
 
 def _traffic(e: Evaluation) -> Iterator[Row]:
