@@ -1,4 +1,4 @@
-"""OU grouping: which OUs of one copy sit on the same crossbar (SPEC 3.2, ``formulations/grouping/README.md``)."""
+"""OU grouping: which OUs of one copy sit on the same crossbar (M4, ``formulations/grouping/README.md``)."""
 
 from __future__ import annotations
 

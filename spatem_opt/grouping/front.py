@@ -1,4 +1,4 @@
-"""Pareto front of groupings of one layer: crossbars, serial OUs, communication (SPEC 3.2)."""
+"""Pareto front of groupings of one layer: crossbars, serial OUs, communication (M4)."""
 
 from __future__ import annotations
 

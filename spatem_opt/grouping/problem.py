@@ -1,4 +1,4 @@
-"""OU grouping: the problem and its solutions (SPEC 3.2, ``formulations/grouping/README.md``)."""
+"""OU grouping: the problem and its solutions (M4, ``formulations/grouping/README.md``)."""
 
 from __future__ import annotations
 
