@@ -53,7 +53,7 @@ def random_chip(rng: Rng) -> Architecture:
         partial_sum_bits=int(rng.integers(1, 8)), pipeline_tail_cycles=int(rng.integers(0, 6)),
         buffer_bits_per_cycle=int(rng.integers(4, 80)), overlap_input=bool(rng.random() < 0.4),
         input_load="full" if rng.random() < 0.2 else "needed", router_bits_per_cycle=int(rng.integers(4, 40)),
-        hop_cycles=int(rng.integers(1, 4)), contention_cycles=64, digital_ops_per_cycle=int(rng.integers(1, 9)),
+        hop_cycles=int(rng.integers(1, 4)), digital_ops_per_cycle=int(rng.integers(1, 9)),
     )  # fmt: skip
 
 

@@ -14,8 +14,8 @@ from formulations.scheduling.steps import finish as conclude
 from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, Result, Stop
 from spatem_opt.errors import InstanceError
-from spatem_opt.evaluator import Evaluation
-from spatem_opt.finish import measure, replayed
+from spatem_opt.evaluator import Evaluation, settle
+from spatem_opt.finish import measure
 from spatem_opt.plan import assemble
 from spatem_opt.result import Status, Step
 from spatem_opt.scheduling import chunk_heuristic, chunks
@@ -141,14 +141,14 @@ def _settled(
     expansion: Expansion, count: int, solution: chunks.Solution, found: Evaluated, objective: str, late: Stop
 ) -> Evaluated:
     """The better of the solution so far and that of some starts of chunks."""
-    done = settle(expansion, count, solution, found, found.value if objective == "latency" else None, late)
+    done = windows_of(expansion, count, solution, found, found.value if objective == "latency" else None, late)
     if done is None or measure(done[1], objective) >= found.value:
         return found
     name = f"{found.name.partition(', order of')[0]}, order of {count} chunks a layer"
     return replace(found, name=name, solution=done[0], evaluation=done[1], value=measure(done[1], objective))
 
 
-def settle(
+def windows_of(
     expansion: Expansion,
     count: int,
     solution: chunks.Solution,
@@ -163,4 +163,4 @@ def settle(
     cut, times = expansion.timetable(solution)
     if limit is not None and times.latency >= limit:
         return None
-    return replayed(f"{count} chunks a layer", assemble(found.plan, cut, times), limit, late)
+    return settle(f"{count} chunks a layer", assemble(found.plan, cut, times), limit, late)

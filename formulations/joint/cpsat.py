@@ -12,9 +12,9 @@ from formulations.joint.decisions import Decisions, from_solution, literals, rea
 from formulations.joint.problem import Problem
 from formulations.joint.variables import Variables, make_variables, worst_case
 from formulations.solver import Limits, Result, Run, Stop, concluded, run_cpsat, versions
-from spatem_opt import bounds, pipeline
+from spatem_opt import bounds
 from spatem_opt.errors import ModelError
-from spatem_opt.evaluator import evaluate
+from spatem_opt.evaluator import settle
 from spatem_opt.result import Status
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
@@ -135,7 +135,7 @@ def solve(
         Wall time [s].
     seed, workers : int
     hint : Solution or None
-        Valid solution to start from, used if it lies in the model's space; None lets the heuristic make one.
+        Valid solution to start from, used if it lies in the model's space: the heuristic's, for instance.
     without : collection of str
         Redundant and symmetry families to leave out.
     deterministic_limit : float or None
@@ -160,9 +160,9 @@ def solve(
     missing = shortage(problem.network, problem.architecture)
     if missing is not None or not all(problem.copies):
         return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
-    best = _start(problem, hint, seed)
+    best = hint if hint is not None and from_solution(problem, hint) is not None else None
     bound = bounds.latency(problem.network, problem.architecture).value if "bound" not in without else 0
-    objective, text = None if best is None else accepted(best), ""  # the heuristic's: never overruns anything
+    objective, text = None if best is None else accepted(best)[1], ""
     if objective != bound:
         model, y = build(problem, without, lower=bound, upper=objective)
         if best is not None:
@@ -179,41 +179,33 @@ def solve(
             )
         bound = max(bound, run.bound or 0)
         if run.solved:
-            found = to_solution(problem, read(y, run.value), {})
-            value = accepted(found, run)
+            found, value = accepted(to_solution(problem, read(y, run.value), {}), run)
             if value is not None and (objective is None or value < objective):
                 best, objective = found, value
     return _result(best, objective, bound, time.monotonic() - begin, seed, text)
 
 
-def _start(problem: Problem, hint: Solution | None, seed: int) -> Solution | None:
-    """The hint, or what the heuristic finds, if it lies in the model's space."""
-    if hint is None:
-        hint = pipeline.solve(problem.network, problem.architecture, seed=seed).solution
-    return hint if hint is not None and from_solution(problem, hint) is not None else None
+def accepted(solution: Solution, run: Run | None = None) -> tuple[Solution, int | None]:
+    """A solution as it is replayed with queues, and its latency [cycles]; None if a buffer is too small.
 
-
-def accepted(solution: Solution, run: Run | None = None) -> int | None:
-    """Latency of a solution as the evaluator finds it [cycles]; None if it overruns a port or a router.
-
-    The model does not count their bits over a whole inference (M8), so its bound holds, but its solution need not.
+    The model is a relaxation: its packets never wait (M6, M8). Its bound holds, its solution may take longer.
 
     Raises
     ------
     ModelError
-        If it is not valid, or `run` claims less, or has proven another latency optimal.
+        If no schedule of the decisions is valid, or `run` claims more than the queue-free latency, or has proven another
+        one optimal.
     """
-    found = evaluate(solution)
-    if found.violations and {violation.family for violation in found.violations} <= {"port", "router"}:
-        return None
-    if found.violations or found.latency_cycles is None:
-        first = found.violations[0]
-        raise ModelError(f"joint: {len(found.violations)} violations, the first: {first.family}: {first.message}")
+    done = settle("joint", solution)
+    if done is None:
+        return solution, None
+    settled, found = done
     claim = None if run is None else run.objective
     proven = run is not None and run.status is Status.OPTIMAL
-    if claim is not None and (found.latency_cycles > claim or (proven and found.latency_cycles != claim)):
-        raise ModelError(f"joint: the model claims {claim} cycles, the evaluator finds {found.latency_cycles}")
-    return found.latency_cycles
+    free = found.queue_free_cycles or 0
+    if claim is not None and (free > claim or (proven and free != claim)):
+        raise ModelError(f"joint: the model claims {claim} cycles, the evaluator finds {free} without queues")
+    return settled, found.latency_cycles
 
 
 def _result(

@@ -275,7 +275,7 @@ def make(
     Raises
     ------
     InstanceError
-        If ports, routers or buffers might bind (:func:`check_contention`).
+        If buffers might bind (:func:`check_buffers`).
     """
     total = architecture.crossbars * architecture.ou_slots
     limit = architecture.crossbars if most_copies is None else most_copies
@@ -287,7 +287,7 @@ def make(
         most = (min(way.grid.windows, total // way.slots(architecture.ou_slots)) for way in found)
         copies.append(min(limit, max(most, default=0)))
     problem = Problem(network, architecture, tuple(ways), tuple(copies))
-    check_contention(problem)
+    check_buffers(problem)
     return problem
 
 
@@ -326,39 +326,12 @@ def _way(grid: Grid) -> Way:
     return Way(grid, (grid.option.ph, grid.option.pw), row, col, item)
 
 
-def check_contention(problem: Problem) -> None:
-    """Raise :class:`InstanceError` unless no solution whatever can overrun a port, a router or a buffer (M8).
-
-    A bin serves ``c * D`` bits and as many may wait, so no bin overruns a resource that never sees more than
-    ``2 * c * D`` bits in a whole inference; whether the latency is long enough for them, only the evaluator finds.
-    Most bits of a port: every window reads all its matrix rows there. Of a router: every
-    datum goes to every tile and the outside, every partial sum to every tile, all past it. Of a buffer: all data.
-    """
+def check_buffers(problem: Problem) -> None:
+    """Raise :class:`InstanceError` unless no solution whatever can overrun a buffer (M8): it might hold all data."""
     a, network = problem.architecture, problem.network
-    where = f"network {network.name!r} on chip {a.name!r}"
-    data = sum(node.windows * node.channels for node in network.nodes) * a.activation_bits
-    reads, sums = (
-        sum(max((amount(way.grid) for way in ways), default=0) for ways in problem.ways)
-        for amount in (_read_bits, _sum_bits)
-    )
-    most = 2 * a.contention_cycles
+    held = sum(node.windows * node.channels for node in network.nodes) * a.activation_bits
+    held *= a.tiles if a.buffer_scope == "chip" else 1
     room = a.buffer_bits * (a.tiles if a.buffer_scope == "chip" else 1)
-    held = data * (a.tiles if a.buffer_scope == "chip" else 1)
-    checks = [
-        ("router bits", (data + sums) * (a.tiles + 1), most * a.router_bits_per_cycle),
-        ("buffer bits", held, room),
-    ]
-    if a.input_load == "needed":
-        checks.append(("port bits", reads, most * a.buffer_bits_per_cycle))
-    for what, bits, limit in checks:
-        if bits > limit:
-            rule = f"expected <= {limit}: more might bind, and the joint model does not count them (M8)"
-            raise InstanceError(where, what, bits, rule)
-
-
-def _read_bits(grid: Grid) -> int:
-    return grid.windows * grid.weights.groups * int(grid.rows.stop[-1]) * grid.activation_bits
-
-
-def _sum_bits(grid: Grid) -> int:
-    return grid.windows * grid.weights.groups * int(grid.column_sums().sum()) * grid.partial_sum_bits
+    if held > room:
+        rule = f"expected <= {room}: more might bind, and the joint model does not count them (M8)"
+        raise InstanceError(f"network {network.name!r} on chip {a.name!r}", "buffer bits", held, rule)

@@ -73,8 +73,6 @@ class Problem:
         Traffic that routers carry [bit-hops per cycle].
     capacity : int
         OU slots of a crossbar, shared by all runs.
-    burst : float
-        Cycles of traffic that routers take in on top of that of a pace.
 
     Raises
     ------
@@ -90,7 +88,6 @@ class Problem:
     alone: int
     router: float
     capacity: int
-    burst: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.menus or len(self.lag) != self.layers:
@@ -130,7 +127,7 @@ class Problem:
 
     def traffic(self, pace: int) -> int:
         """Bit-hops that routers carry within a pace."""
-        return int(self.router * (float(self.paces[pace]) + self.burst))
+        return int(self.router * float(self.paces[pace]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +164,7 @@ def from_runs(runs: Runs, *, fill: float = 0.97) -> Problem:
     menus = tuple(known[id(way)] for way in runs.options)
     chip = runs.architecture
     few, every = int(fill * chip.crossbars), chip.crossbars
-    return Problem(menus, runs.slots, runs.paces, runs.lag, few, every, runs.router, chip.ou_slots, runs.burst)
+    return Problem(menus, runs.slots, runs.paces, runs.lag, few, every, runs.router, chip.ou_slots)
 
 
 def from_cuts(problem: Problem, cuts: Cuts) -> Solution:

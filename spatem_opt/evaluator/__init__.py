@@ -1,4 +1,4 @@
-"""The independent evaluator: replays a solution and reports every violation (SPEC 4; ``formulations/README.md``).
+"""The independent evaluator: replays a solution and reports every violation (``formulations/README.md``, M1-M9).
 
 It shares the data types with the rest of the package and nothing else.
 """
@@ -46,7 +46,7 @@ from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
-__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
+__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "settle"]
 
 IntArray = NDArray[np.int64]
 
@@ -269,3 +269,6 @@ def _check_reservations(schedule: Schedule, turns: list[Turns], runs: list[Run])
         )
 
     return listed("reservation", end[bad], schedule.end[row[bad]], "cycles", describe)
+
+
+from spatem_opt.evaluator.settling import settle  # noqa: E402  stands on the class above

@@ -53,25 +53,6 @@ def layout_of(network: Network, wires: list[Wire]) -> Layout:
     )
 
 
-class _Growing:
-    """Tables that several nodes append to."""
-
-    def __init__(self) -> None:
-        self.parts: list[NDArray[np.generic]] = []
-        self.size = 0
-
-    def add(self, part: NDArray[np.generic]) -> int:
-        """Append; where it begins."""
-        before = self.size
-        self.parts.append(part)
-        self.size += len(part)
-        return before
-
-    def join(self, dtype: type = np.int64, shape: tuple[int, ...] = ()) -> NDArray[np.generic]:
-        """All of it."""
-        return np.ascontiguousarray(np.concatenate([np.zeros((0, *shape), dtype), *self.parts]), dtype)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Fixed:
     """What does not depend on times: tables without turns, rows and ranks; arrivals that every window waits for.
@@ -165,12 +146,12 @@ def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: Layout) -> IntAr
     return found
 
 
-def _shared(network: Network, wires: list[Wire], node: IntArray) -> tuple[NDArray[np.int32], IntArray, IntArray]:
+def _shared(network: Network, wires: list[Wire], node: IntArray) -> tuple[IntArray, IntArray, IntArray]:
     """Bits from homes by their channels to subscribers by theirs; the set of channels of every home and subscriber."""
     tables = [wire.supply.shared.ravel() for wire in wires if wire.supply]
     home = [wire.supply.home_set if wire.supply else np.zeros(len(wire.at.home_tile), np.int64) for wire in wires]
     sub = [wire.supply.sub_set for wire in wires if wire.supply]
-    return _join(tables).astype(np.int32), _join(home), _join(sub)
+    return _join(tables), _join(home), _join(sub)
 
 
 def _lines(network: Network, wires: list[Wire], at: Layout) -> IntArray:
@@ -267,9 +248,9 @@ def _copies(
     )
 
 
-def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, NDArray[np.int32]]:
+def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, IntArray]:
     """Subscribers of every pixel, ascending."""
-    counts, found = [np.zeros(1, np.int64)], [np.zeros(0, np.int32)]
+    counts, found = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     for i, (node, wire) in enumerate(zip(network.nodes, wires, strict=True)):
         if wire.supply is None:
             counts.append(np.zeros(node.windows, np.int64))
@@ -280,16 +261,17 @@ def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, N
             wanted = supply.pixels[:, first : first + block].T[:, supply.kind] & (supply.channels > 0)
             pixel, sub = np.nonzero(wanted)
             counts.append(np.bincount(pixel, minlength=len(wanted)))
-            found.append((at.sub[i] + sub).astype(np.int32))
+            found.append(at.sub[i] + sub)
     return np.cumsum(np.concatenate(counts)), np.concatenate(found)
 
 
 def _casts(
-    mesh: Mesh, network: Network, wires: list[Wire], at: Layout, pairs: tuple[IntArray, NDArray[np.int32], IntArray]
-) -> tuple[IntArray, IntArray, NDArray[np.bool_], NDArray[np.bool_]]:
+    mesh: Mesh, network: Network, wires: list[Wire], at: Layout, pairs: tuple[IntArray, IntArray, IntArray]
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """For multicast: pixels of one copy that go to the same subscribers, where their trees begin, sets of channels."""
     if not mesh.arch.multicast:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.bool_)
+        none = np.zeros(0, np.int64)
+        return none, none, np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
     pair_at, pair_sub, _ = pairs
     mixed = np.random.default_rng(0).integers(0, 2**63 - 1, at.sub[-1] + 1, dtype=np.uint64)  # hashes of subscribers
     total = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed[pair_sub], dtype=np.uint64)])
@@ -309,8 +291,9 @@ def _casts(
     return cast_of.ravel(), np.concatenate([[0], np.cumsum(slots)]), np.concatenate(home), np.concatenate(sub)
 
 
-def _padded(table: NDArray[np.bool_], wide: int) -> NDArray[np.bool_]:
-    return np.pad(table, ((0, 0), (0, wide - table.shape[1])))
+def _padded(table: NDArray[np.bool_], wide: int) -> IntArray:
+    found: IntArray = np.pad(table, ((0, 0), (0, wide - table.shape[1]))).astype(np.int64)
+    return found
 
 
 def _with_turns(known: Fixed, network: Network, turns: list[Turns], rows: int) -> ev.Tables:

@@ -11,9 +11,10 @@ from spatem_opt.evaluator.arrays import rows_by_group
 from spatem_opt.evaluator.durations import clip, place
 from spatem_opt.evaluator.grid import build_grid
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.replay import replay
+from spatem_opt.evaluator.replay import runs_of, simulate
 from spatem_opt.evaluator.reservations import turns_of
 from spatem_opt.evaluator.structure import by_layer, weights_of
+from spatem_opt.evaluator.tables import fixed, scheduled
 from spatem_opt.evaluator.wiring import copies_of, wire
 from spatem_opt.solution import Solution
 
@@ -62,7 +63,9 @@ def activity(solution: Solution, slices: int = 800) -> Activity:
         operations.append(placed[-1].phases * int(pieces.ous[pieces.copy == 0].sum()))
     mesh = Mesh(arch)
     wires = wire(mesh, network, solution.mapping, placed, [copies_of(turn) for turn in turns])
-    runs = replay(mesh, network, wires, placed, turns)
+    known = fixed(mesh, network, wires, placed)
+    tables = scheduled(known, network, placed, turns, solution.schedule)
+    runs = runs_of(simulate(tables, known.need, int(known.at.line[-1])), network, wires)
     ends = [int(run.done.max()) for run in runs]
     edges = np.linspace(0, max(max(ends), 1), slices + 1)
     busy, done = np.zeros((len(weights), slices)), np.zeros(slices)
