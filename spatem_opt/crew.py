@@ -193,7 +193,7 @@ def _attempt(candidates: Candidates, packed: Packed, setting: Setting, limit: in
 
 def _outcome(candidates: Candidates, plan: Plan, setting: Setting, limit: int | None) -> Outcome | None:
     plan, problem = candidates.ready(plan, setting)
-    made = finish(plan, candidates.network, candidates.architecture, limit, problem)
+    made = finish(plan, candidates.network, candidates.architecture, limit, problem, full=candidates.objective == "throughput")
     return None if made is None else (_packed(plan), made[0].schedule, made[0].claims, made[1])
 
 

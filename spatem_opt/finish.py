@@ -21,11 +21,13 @@ def finish(
     limit: int | None = None,
     problem: Problem | None = None,
     stop: Callable[[], bool] | None = None,
+    *,
+    full: bool = False,
 ) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan: everything as soon as possible, reserved for as long as the replay with queues says.
 
     None if a buffer is too small, if the latency is not below `limit`, or once `stop` is true. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way.
+    replaces that of the plan, where the plan's copies are placed another way. `full`: with a period.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def finish(
     times = list_schedule.solve(problem)
     if limit is not None and times.latency >= limit:  # queues only make it later
         return None
-    return settle(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop)
+    return settle(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop, full=full)
 
 
 def measure(found: Evaluation, objective: str) -> int:

@@ -15,6 +15,7 @@ from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError
+from spatem_opt.evaluator import evaluate
 from spatem_opt.finish import measure, rank
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
@@ -128,6 +129,7 @@ def solve(
     seconds = time.monotonic() - begun
     if best is None:
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
+    best = replace(best, evaluation=evaluate(best.solution))
     claims = _claims(best, bound, objective, method, seed, seconds, trace, steps)
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
     return Result(

@@ -334,7 +334,7 @@ class _Search:
     def tried(self, plan: Plan, problem: Problem | None = None) -> Made | None:
         """What comes of a plan that is tried here."""
         problem = problem_of(plan, self.network, self.architecture) if problem is None else problem
-        made = finish(plan, self.network, self.architecture, self.limit, problem)
+        made = finish(plan, self.network, self.architecture, self.limit, problem, full=self.objective == "throughput")
         return None if made is None else Made(plan, problem, *made)
 
     def _late(self, setting: Setting, plan: Plan) -> bool:

@@ -88,8 +88,8 @@ class Evaluator:
         self._wires: list[Wire] = []
         self._fixed: Fixed | None = None
 
-    def __call__(self, solution: Solution) -> Evaluation:
-        """Replay a solution."""
+    def __call__(self, solution: Solution, *, full: bool = True) -> Evaluation:
+        """Replay a solution. Unless `full`, without its queue-free latency and its period, which take further replays."""
         check_network(solution.network)
         grids, unreadable = _read(solution)
         if unreadable:
@@ -105,7 +105,7 @@ class Evaluator:
         found += check_exclusive(solution.schedule, held)
         if gaps:
             return Evaluation(tuple(found))
-        return _replayed(solution, placed, self._wired(solution, turns), turns, found)
+        return _replayed(solution, placed, self._wired(solution, turns), turns, found, full=full)
 
     def _wired(self, solution: Solution, turns: list[Turns]) -> tuple[list[Wire], Fixed]:
         """Who sends what to whom: as before, if copies still compute the same windows."""
@@ -217,6 +217,8 @@ def _replayed(
     wired: tuple[list[Wire], Fixed],
     turns: list[Turns],
     found: list[Violation],
+    *,
+    full: bool,
 ) -> Evaluation:
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
@@ -231,13 +233,13 @@ def _replayed(
     buffers = buffer_use(arch, runs)
     found += check_buffers(arch, buffers)
     found += check_transfers(solution.transfers, runs, arch)
-    free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency
+    free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency if full else None
     facts = Facts(mesh, network, placed, runs, layer_runs, queued, free, port_bits(mesh, placed, layer_runs), buffers)
 
     def tables_of(inferences: int, period: int) -> ev.Tables:
         return scheduled(known, network, placed, turns, solution.schedule, inferences, period)
 
-    period = shortest_period(known, tables_of, least_period(facts, known), queued.latency)
+    period = shortest_period(known, tables_of, least_period(facts, known), queued.latency) if full else None
     result = summarize(facts, tuple(found), period)
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 

@@ -172,7 +172,7 @@ class Arrays:
     """For plots: one entry per tile, per router, or per row of the schedule.
 
     ``router_wait_cycles`` is the waiting of all packets at a router, ``row_begin`` and ``row_end`` the first begin and
-    last end of the windows of a row.
+    last end of the windows of a row, ``row_free`` when its crossbars are free of the rows before.
     """
 
     tile_crossbars: IntArray
@@ -185,6 +185,7 @@ class Arrays:
     router_wait_cycles: NDArray[np.float64]
     row_begin: IntArray
     row_end: IntArray
+    row_free: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

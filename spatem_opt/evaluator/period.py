@@ -10,7 +10,10 @@ from spatem_opt.evaluator.tables import Fixed
 
 INFERENCES, FEW = 8, 4
 """Inferences in a row that are replayed, and those that tell quickly that a distance is too short."""
-NEARLY = 0.98
+MOST = 6_000_000
+"""Pixels delivered to tiles, in all inferences in a row, beyond which no shorter distance than the latency is looked for:
+a try of as many takes about ten seconds."""
+NEARLY = 0.9
 """Share of the latency from which on inferences hardly meet, and no shorter distance is looked for."""
 FACTORS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.7)
 """Distances tried, over the least there can be. Whether inferences keep up does not grow with the distance, so that none
@@ -28,6 +31,8 @@ def shortest_period(known: Fixed, tables: Callable[[int, int], ev.Tables], least
     least, latency : int
         Cycles: what no distance falls short of, and what one inference takes (at that distance they do not meet).
     """
+    if INFERENCES * len(known.tables.pair_sub) > MOST:
+        return latency
     for factor in FACTORS:
         distance = int(least * factor)
         if distance >= NEARLY * latency:

@@ -19,12 +19,18 @@ SETTLING = {"reservation", "exclusive"}
 
 
 def settle(
-    name: str, solution: Solution, limit: int | None = None, stop: Callable[[], bool] | None = None
+    name: str,
+    solution: Solution,
+    limit: int | None = None,
+    stop: Callable[[], bool] | None = None,
+    *,
+    full: bool = True,
 ) -> tuple[Solution, Evaluation] | None:
     """A solution whose reservations are those of its replay, and what the evaluator says of it.
 
     Of the schedule given only starts, their order and paces count. None if a buffer is too small, if the latency is not
-    below `limit` [cycles], or once `stop` is true. `name` tells whose solution it is, in errors.
+    below `limit` [cycles], or once `stop` is true. `name` tells whose solution it is, in errors. `full` as for
+    :class:`~spatem_opt.evaluator.Evaluator`.
 
     Raises
     ------
@@ -35,12 +41,13 @@ def settle(
     for _ in range(ROUNDS):
         if stop is not None and stop():
             return None
-        found = evaluate(solution)
+        found = evaluate(solution, full=False)
         if limit is not None and (found.latency_cycles or 0) >= limit:
             return None
         families = {violation.family for violation in found.violations}
         if not families:
-            return claimed(solution, found), found
+            solution = claimed(solution, found)
+            return solution, evaluate(solution) if full else found
         if families - SETTLING or found.arrays is None:
             bad = next(v for v in found.violations if found.arrays is None or v.family not in SETTLING)
             if bad.family == "buffer":
@@ -51,29 +58,16 @@ def settle(
 
 
 def settled(solution: Solution, found: Evaluation) -> Solution:
-    """The same decisions, with every row reserved from its first begin to its last end in the replay.
+    """The same decisions, with rows reserved no earlier than their crossbars are free in the replay, to their last end.
 
-    The first row of a copy whose crossbars nobody used before keeps its start: where inputs come from outside, it says in
-    which order they are needed (M6). Windows begin no other way than they did: a start is a lower bound.
+    A start is a lower bound: raised to when crossbars are free it changes nothing, but for the paces counted from it, which
+    are dropped there, and the order of inputs (M6).
     """
     if found.arrays is None or found.latency_cycles is None:
         raise ModelError("a schedule that could not be replayed cannot be settled")
-    table, place = solution.schedule, solution.placement
-    copies = int(max(place.copy.max(), table.copy.max())) + 1
-    key, owner = table.layer * copies + table.copy, place.layer * copies + place.copy
-    first = np.full(len(solution.mapping) * copies, np.iinfo(np.int64).max)
-    np.minimum.at(first, key, table.start)
-    earliest = np.full(solution.architecture.crossbars, np.iinfo(np.int64).max)
-    np.minimum.at(earliest, place.crossbar, first[owner])
-    opens = np.ones(len(first), dtype=np.bool_)
-    np.logical_and.at(opens, owner, first[owner] == earliest[place.crossbar])
-    holders = np.zeros(solution.architecture.crossbars, dtype=np.int64)
-    pair = np.unique(np.stack([place.crossbar, owner]), axis=1)
-    np.add.at(holders, pair[0], first[pair[1]] == earliest[pair[0]])
-    np.logical_and.at(opens, owner, holders[place.crossbar] == 1)
-    keep = opens[key] & (table.start == first[key])
-    begin, end = found.arrays.row_begin, found.arrays.row_end
-    schedule = replace(table, start=np.where(keep, table.start, begin), pace=np.zeros_like(table.pace), end=end)
+    table, free = solution.schedule, found.arrays.row_free
+    pace = np.where(free > table.start, 0, table.pace)
+    schedule = replace(table, start=np.maximum(table.start, free), pace=pace, end=found.arrays.row_end)
     return replace(solution, schedule=schedule)
 
 

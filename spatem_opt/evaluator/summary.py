@@ -45,7 +45,7 @@ class Facts:
     runs: list[Run]
     layer_runs: list[Run]
     queued: Replayed
-    free: int
+    free: int | None
     port_bits: IntArray
     buffers: BufferUse
 
@@ -59,7 +59,7 @@ class Facts:
         return np.bincount(self.layer_runs[layer].at.window_copy, minlength=self.placed[layer].copies)
 
 
-def summarize(facts: Facts, violations: tuple[Violation, ...], period: int) -> Evaluation:
+def summarize(facts: Facts, violations: tuple[Violation, ...], period: int | None) -> Evaluation:
     """Build the report; `period`: one for which inferences in a row were replayed."""
     arch = facts.arch
     latency = max(int(run.done.max()) for run in facts.runs)
@@ -118,7 +118,7 @@ def least_period(facts: Facts, known: Fixed) -> int:
         spans.append(-(-int(facts.queued.router_bits.max()) // arch.router_bits_per_cycle))
     if arch.input_load == "needed":
         spans.append(-(-int(facts.port_bits.max()) // arch.buffer_bits_per_cycle))
-    begin, end = row_times(facts.queued)
+    begin, end, _ = row_times(facts.queued)
     row_copy = facts.queued.tables.row_copy[: len(begin)]
     low, high = np.full(len(facts.queued.tables.copy), NEVER), np.full(len(facts.queued.tables.copy), -NEVER)
     np.minimum.at(low, row_copy, begin)
@@ -224,18 +224,26 @@ def _arrays(facts: Facts) -> Arrays:
     )
 
 
-def row_times(queued: Replayed) -> tuple[IntArray, IntArray]:
-    """First begin and last end of the windows of every row of the schedule [cycles]."""
+def row_times(queued: Replayed) -> tuple[IntArray, IntArray, IntArray]:
+    """Of every row of the schedule [cycles]: first begin and last end of its windows, and when its crossbars are free of
+    the rows before it.
+    """
     t = queued.tables
     rows = int((t.node[t.copy[t.row_copy, ev.NODE], ev.KIND] == 0).sum())
     first = np.flatnonzero(np.diff(t.turn_row, prepend=-1))
     last = np.append(first[1:], len(t.turn_row)) - 1
     row = t.turn_row[first]
-    keep = row < rows
-    begin, end = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    begin[row[keep]] = queued.window[t.turn_window[first[keep]], ev.BEGIN]
-    end[row[keep]] = queued.window[t.turn_window[last[keep]], ev.END]
-    return begin, end
+    begin, end, free = (np.zeros(len(t.row_copy), np.int64) for _ in range(3))
+    begin[row] = queued.window[t.turn_window[first], ev.BEGIN]
+    end[row] = queued.window[t.turn_window[last], ev.END]
+    same = np.flatnonzero(t.row_copy[row[1:]] == t.row_copy[row[:-1]])
+    free[row[same + 1]] = end[row[same]]
+    waits = np.diff(t.row_next_at)[: len(t.row_copy)]
+    before = np.repeat(np.arange(len(waits)), waits)
+    after = t.row_next[: len(before)]
+    inside = after < len(t.row_copy)
+    np.maximum.at(free, after[inside], end[before[inside]])
+    return begin[:rows], end[:rows], free[:rows]
 
 
 CAUSES = ("start", "data", "copy", "order")
