@@ -1,4 +1,4 @@
-"""The accelerator (SPEC 1; ``formulations/README.md``, M1). Presets are TOML files in ``instances/architectures``.
+"""The accelerator (``formulations/README.md``, M1). Presets are TOML files in ``instances/architectures``.
 
 This module holds the data and its rules and reads no file; see :mod:`spatem_opt.presets` for names, files and
 overrides.

@@ -1,4 +1,4 @@
-"""What existing tools do, on the same chip and through the same evaluator (SPEC 6). Each uses all the chip it can."""
+"""What existing tools do, on the same chip and through the same evaluator. Each uses all the chip it can."""
 
 from __future__ import annotations
 

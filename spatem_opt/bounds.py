@@ -1,4 +1,4 @@
-"""Lower bounds that hold for any solution whatever (SPEC 5), in cycles, bits or fJ, and which term is the largest."""
+"""Lower bounds that hold for any solution whatever (M9), in cycles, bits or fJ, and which term is the largest."""
 
 from __future__ import annotations
 

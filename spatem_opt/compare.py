@@ -1,4 +1,4 @@
-"""All baselines and the heuristic on the same chip through the same evaluator (SPEC 6)."""
+"""All baselines and the heuristic on the same chip through the same evaluator."""
 
 from __future__ import annotations
 

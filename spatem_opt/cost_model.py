@@ -1,4 +1,4 @@
-"""Durations, homes and transfers of placed layers, for all steps (SPEC 3.5; ``formulations/README.md``, M1, M4, M6).
+"""Durations, homes and transfers of placed layers, for all steps (``formulations/README.md``, M1, M4, M6).
 
 The evaluator computes the same quantities with code of its own; tests hold the two against each other.
 """

@@ -11,6 +11,7 @@ from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.scheduling import bounds, list_schedule
 from spatem_opt.scheduling.problem import Problem
+from spatem_opt.scheduling.problem import Solution as Times
 from spatem_opt.scheduling.stretch import longer, stretch
 from spatem_opt.scheduling.transport import routes
 from spatem_opt.solution import Solution
@@ -63,17 +64,38 @@ def finish(
             raise ModelError(f"{plan.name} on {network.name!r}: {bad.family}: {bad.message}")
         if found.arrays is None:
             raise ModelError(f"{plan.name} on {network.name!r}: no replay")
-        whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
-        bins, queue = found.arrays.bins, found.arrays.bin_queue
-        beyond = max(float(queue.max(initial=0.0)) - 1.0, 0.0)
-        allowed = QUEUE - (SHORTER * attempt if attempt or beyond > 1 else FARTHER * beyond)
-        factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
-        if limit is not None and times.latency + longer(queue, 1.0).sum() * architecture.contention_cycles >= limit:
+        waiting = longer(found.arrays.bin_queue, 1.0).sum() * architecture.contention_cycles
+        if limit is not None and times.latency + waiting >= limit:
             return None
-        problem = stretch(
-            problem, times, bins, queue, allowed, factor, stagger=attempt == 0, apart=float(attempt >= BURSTS)
-        )
+        problem = slower(problem, times, found, attempt)
     return None
+
+
+def slower(problem: Problem, times: Times, found: Evaluation, attempt: int) -> Problem:
+    """The problem to schedule next, where routers or ports could not follow the present times.
+
+    Parameters
+    ----------
+    problem, times
+        What was scheduled, and when everything runs.
+    found : Evaluation
+        Of that schedule.
+    attempt : int
+        Times it was slowed down before: less and less queue is allowed.
+
+    Raises
+    ------
+    ModelError
+        If the evaluation has no replay.
+    """
+    if found.arrays is None:
+        raise ModelError("a schedule that overruns ports or routers could not be replayed")
+    whole = max((load.busiest_mean for load in (found.ports, found.routers) if load is not None), default=0.0)
+    bins, queue = found.arrays.bins, found.arrays.bin_queue
+    beyond = max(float(queue.max(initial=0.0)) - 1.0, 0.0)
+    allowed = QUEUE - (SHORTER * attempt if attempt or beyond > 1 else FARTHER * beyond)
+    factor = whole * (1 + 0.02 * attempt) if whole > 1 else 1.0
+    return stretch(problem, times, bins, queue, allowed, factor, stagger=attempt == 0, apart=float(attempt >= BURSTS))
 
 
 def measure(found: Evaluation, objective: str) -> int:

@@ -1,4 +1,4 @@
-"""Candidate plans of the heuristic, most promising first (SPEC 3; ``formulations/replication/README.md``)."""
+"""Candidate plans of the heuristic, most promising first (``formulations/replication/README.md``)."""
 
 from __future__ import annotations
 

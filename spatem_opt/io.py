@@ -1,4 +1,4 @@
-"""Solution files (SPEC 8); the format is described in ``instances/README.md``."""
+"""Solution files (M3-M7); the format is described in ``instances/README.md``."""
 
 from __future__ import annotations
 

@@ -316,6 +316,7 @@ class _Search:
     def _fresh(self, setting: Setting, planned: Planned, attempt: Attempt | None = None) -> Made | None:
         """What comes of a plan; nothing if it was tried before, or can hardly be fast enough."""
         plan = planned()
+        self._begin(plan)
         if plan is None or self._known(plan) or self._late(setting, plan):
             return None
         made = self.tried(*self.candidates.ready(plan, setting)) if attempt is None else attempt()
@@ -349,13 +350,17 @@ class _Search:
 
     def _unknown(self, make: Callable[[], Plan | None]) -> Plan | None:
         plan = make()
+        self._begin(plan)
         late = plan is not None and self.goal is not None and plan.busiest >= self.goal
         return None if self._known(plan) or late else plan
 
-    def _known(self, plan: Plan | None) -> bool:
-        """Whether a plan was made before, or is none; what is told next is about it."""
+    def _begin(self, plan: Plan | None) -> None:
+        """What is told next is about this plan."""
         self._key = b"" if plan is None else plan.digest()
-        return plan is None or self._key in self._verdicts
+
+    def _known(self, plan: Plan | None) -> bool:
+        """Whether a plan was tried before, or is none."""
+        return plan is None or plan.digest() in self._verdicts
 
 
 def lost_cycles(plan: Plan, solution: Solution) -> IntArray:

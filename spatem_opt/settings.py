@@ -93,6 +93,7 @@ class Setting:
         more += f", waits {self.waits:.2g}" if self.waits < 1 else ""
         more += f", strips {self.strips}" if self.strips else ""
         more += f", fill {self.fill:.3g}" if self.fill < 1 else ""
+        more += f", burst {self.burst:.2g}" if self.burst != BURST else ""
         more += f", corner {self.corner:.2g}" if self.corner != CORNER else ""
         more += f", lanes {self.lanes}" if self.lanes else ""
         more += f", woven {self.woven}" if self.woven else ""

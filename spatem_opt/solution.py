@@ -1,4 +1,4 @@
-"""A solution: decisions only, as the solution file stores them (SPEC 8; ``formulations/README.md``, M3-M7)."""
+"""A solution: decisions only, as the solution file stores them (``formulations/README.md``, M3-M7)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -66,6 +66,19 @@ def test_weights_count_for_routers_only_where_latency_is_asked_for() -> None:
         for before, after in zip(plain, heavy, strict=True):
             assert np.array_equal(after.bits, 4 * before.bits)
             assert np.array_equal(after.hop_bits, factor * before.hop_bits)
+
+
+def test_names_tell_settings_apart() -> None:
+    """Traces and claims name what was tried by its setting: every field that differs must show."""
+    base = Setting(0.003)
+    others = [
+        replace(base, price=0.1), replace(base, router_share=0.8), replace(base, side_by_side=True),
+        replace(base, weights=(1.0,)), replace(base, burst=0.0), replace(base, steady=0.9), replace(base, waits=0.5),
+        replace(base, strips=4), replace(base, fill=0.9), replace(base, corner=0.7), replace(base, lanes=3),
+        replace(base, woven=8),
+    ]  # fmt: skip
+    assert len({setting.name for setting in (base, *others)}) == len(others) + 1
+    assert len(others) == len(fields(Setting))
 
 
 def test_variations_prefer_the_segment_that_lost_most() -> None:

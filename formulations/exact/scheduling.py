@@ -15,13 +15,12 @@ from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, Result, Stop
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.finish import CONTENTION, measure
+from spatem_opt.finish import CONTENTION, measure, slower
 from spatem_opt.plan import assemble
 from spatem_opt.result import Status, Step
 from spatem_opt.scheduling import chunk_heuristic, chunks
 from spatem_opt.scheduling.expansion import Expansion, build
 from spatem_opt.scheduling.problem import Chunks, Problem
-from spatem_opt.scheduling.stretch import stretch
 from spatem_opt.search import Evaluated
 from spatem_opt.solution import IntArray, Solution
 
@@ -177,7 +176,6 @@ def settle(
             return complete, evaluation
         if families - CONTENTION or evaluation.arrays is None or late():
             return None
-        arrays = evaluation.arrays
-        expansion = build(stretch(cut, times, arrays.bins, arrays.bin_load, 1 + 0.02 * attempt), count)
+        expansion = build(slower(cut, times, evaluation, attempt), count)
         solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, order))
     return None

@@ -12,7 +12,7 @@ from formulations.joint.decisions import Decisions, from_solution, literals, rea
 from formulations.joint.problem import Problem
 from formulations.joint.variables import Variables, make_variables, worst_case
 from formulations.solver import Limits, Result, Run, Stop, concluded, run_cpsat, versions
-from spatem_opt import bounds, pipeline
+from spatem_opt import bounds
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.result import Status
@@ -135,7 +135,7 @@ def solve(
         Wall time [s].
     seed, workers : int
     hint : Solution or None
-        Valid solution to start from, used if it lies in the model's space; None lets the heuristic make one.
+        Valid solution to start from, used if it lies in the model's space: the heuristic's, for instance.
     without : collection of str
         Redundant and symmetry families to leave out.
     deterministic_limit : float or None
@@ -160,9 +160,9 @@ def solve(
     missing = shortage(problem.network, problem.architecture)
     if missing is not None or not all(problem.copies):
         return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
-    best = _start(problem, hint, seed)
+    best = hint if hint is not None and from_solution(problem, hint) is not None else None
     bound = bounds.latency(problem.network, problem.architecture).value if "bound" not in without else 0
-    objective, text = None if best is None else accepted(best), ""  # the heuristic's: never overruns anything
+    objective, text = None if best is None else accepted(best), ""
     if objective != bound:
         model, y = build(problem, without, lower=bound, upper=objective)
         if best is not None:
@@ -184,13 +184,6 @@ def solve(
             if value is not None and (objective is None or value < objective):
                 best, objective = found, value
     return _result(best, objective, bound, time.monotonic() - begin, seed, text)
-
-
-def _start(problem: Problem, hint: Solution | None, seed: int) -> Solution | None:
-    """The hint, or what the heuristic finds, if it lies in the model's space."""
-    if hint is None:
-        hint = pipeline.solve(problem.network, problem.architecture, seed=seed).solution
-    return hint if hint is not None and from_solution(problem, hint) is not None else None
 
 
 def accepted(solution: Solution, run: Run | None = None) -> int | None:

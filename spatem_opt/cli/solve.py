@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from spatem_opt.result import Result, Step
 
 
+WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "as_json"})
+"""Parameters of ``solve`` that ``--pareto`` heeds."""
 STEP_HEADS = ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds")
 
 
@@ -50,6 +52,7 @@ def register(app: typer.Typer) -> None:
 
 
 def solve(
+    context: typer.Context,
     network: Annotated[
         str,
         typer.Argument(
@@ -143,6 +146,7 @@ def solve(
         say(f"warning: {chip.name}: {caution}")
     graph = load(network, input_shape)
     if pareto is not None:
+        _only_for_fronts(context)
         raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
@@ -162,6 +166,23 @@ def solve(
         for path in filter(None, (output, html)):
             say(f"wrote {path}")
     raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
+
+
+def _only_for_fronts(context: typer.Context) -> None:
+    """Refuse options that a front has no use for, instead of ignoring them.
+
+    Raises
+    ------
+    InstanceError
+        If one is given.
+    """
+    from spatem_opt.errors import InstanceError
+
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE" and parameter.name not in WITH_FRONT:
+            rule = "'--pareto' makes a front of many solutions: expected without this option"
+            raise InstanceError("solve", parameter.opts[0], context.params[parameter.name or ""], rule)
 
 
 def warn_beyond_reach(network: Network, chip: Architecture, time_limit: float | None) -> None:

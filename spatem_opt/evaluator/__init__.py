@@ -1,4 +1,4 @@
-"""The independent evaluator: replays a solution and reports every violation (SPEC 4; ``formulations/README.md``).
+"""The independent evaluator: replays a solution and reports every violation (``formulations/README.md``, M1-M9).
 
 It shares the data types with the rest of the package and nothing else.
 """

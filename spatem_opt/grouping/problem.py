@@ -1,4 +1,4 @@
-"""OU grouping: the problem and its solutions (SPEC 3.2, ``formulations/grouping/README.md``)."""
+"""OU grouping: the problem and its solutions (M4, ``formulations/grouping/README.md``)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Problem:
     -----
     *Grouped convolutions* have a block diagonal grid. Two blocks share neither rows nor columns, so a crossbar that
     holds parts of two blocks costs the sum of the parts: every block is a problem of its own, and whole groups of
-    different blocks may share a crossbar while slots last (:func:`spatem_opt.grouping.front.front`, ``blocks``).
+    different blocks may share a crossbar while slots last.
 
     *Missing OUs* (parallel windows): a grouping of the full grid stays one when OUs are dropped, and costs no more.
 

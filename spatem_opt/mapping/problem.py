@@ -1,4 +1,4 @@
-"""Weight mapping: which option each layer's weights use (SPEC 3.1, ``formulations/mapping/README.md``)."""
+"""Weight mapping: which option each layer's weights use (M3, ``formulations/mapping/README.md``)."""
 
 from __future__ import annotations
 

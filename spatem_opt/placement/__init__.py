@@ -1,4 +1,4 @@
-"""Improving where copies lie: exact traffic, and exchanges that shorten its way or relieve routers (SPEC 3.3)."""
+"""Improving where copies lie: exact traffic, and exchanges that shorten its way or relieve routers (M6, M8)."""
 
 from spatem_opt.placement.calm import calm
 from spatem_opt.placement.spread import spread

@@ -1,4 +1,4 @@
-"""Shapes whose groups come near the bound of their grid, in place of others whose groups do not (SPEC 3.2).
+"""Shapes whose groups come near the bound of their grid, in place of others whose groups do not (M4).
 
 An estimate tells which shapes are sure to; the groups of others are made and counted.
 """

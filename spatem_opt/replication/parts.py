@@ -1,7 +1,7 @@
 """Which OUs lie on which crossbar of a copy: parts of the grid in tiles, groupings of each part on its crossbars.
 
 The grid is cut into strips of columns, a strip into parts one below the other, a part is grouped as
-:mod:`spatem_opt.grouping` would (SPEC 3.2), or where that costs much as :mod:`spatem_opt.replication.regions` does.
+:mod:`spatem_opt.grouping` would (M4), or where that costs much as :mod:`spatem_opt.replication.regions` does.
 Strips are cut between rows, or into runs of equally many OUs. To spread homes, the last rows of a strip are dealt out
 by columns: each part gets those of its share, and is thereby their home.
 """

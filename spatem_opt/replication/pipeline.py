@@ -1,4 +1,4 @@
-"""One segment: all layers at once on disjoint crossbars, copies balanced by the slowest layer (SPEC 3.3)."""
+"""One segment: all layers at once on disjoint crossbars, copies balanced by the slowest layer (M4)."""
 
 from __future__ import annotations
 

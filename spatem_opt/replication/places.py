@@ -1,4 +1,4 @@
-"""Where the copies of all segments lie: along the walk over the chip, in strips of the image or woven (SPEC 3.3)."""
+"""Where the copies of all segments lie: along the walk over the chip, in strips of the image or woven (M4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spatial replication: how many copies of each layer, of which shape, where, for which windows (SPEC 3.3)."""
+"""Spatial replication: how many copies of each layer, of which shape, where, for which windows (M4, M7)."""
 
 from __future__ import annotations
 

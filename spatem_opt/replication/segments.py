@@ -1,4 +1,4 @@
-"""Cuts into segments that take turns on the whole chip, with copies, shapes and cells of every layer (SPEC 3.3).
+"""Cuts into segments that take turns on the whole chip, with copies, shapes and cells of every layer (M4).
 
 A *run* of layers i..j-1 works as a pixel pipeline on disjoint crossbars, each crossbar keeping at most M of its OUs.
 Runs take turns. A run needs, at pace T, the cheapest way of every layer to run all its windows within T; a shortest

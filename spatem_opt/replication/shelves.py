@@ -1,4 +1,4 @@
-"""Runs side by side: shelves of consecutive runs that share their slots but not their crossbars (SPEC 3.3).
+"""Runs side by side: shelves of consecutive runs that share their slots but not their crossbars (M4).
 
 A shelf takes M slots of every crossbar of the chip, which is cut into :data:`CELLS` equal cells. Its runs have whole
 cells of their own, in order, so they need not take turns, and their copies lie close together.

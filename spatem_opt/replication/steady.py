@@ -1,4 +1,4 @@
-"""One segment for throughput: every layer has crossbars of its own, the slowest as fast as the chip allows (SPEC 3.3).
+"""One segment for throughput: every layer has crossbars of its own, the slowest as fast as the chip allows (M4).
 
 Inferences follow each other at the pace of the slowest layer (M7), so what counts is the least pace at which all layers
 fit side by side, and their traffic through the routers; how long one inference takes comes second.

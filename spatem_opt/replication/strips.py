@@ -1,4 +1,4 @@
-"""In which order a segment's copies lie along the walk: strips of the image, layer after layer in each (SPEC 3.3)."""
+"""In which order a segment's copies lie along the walk: strips of the image, layer after layer in each (M4)."""
 
 from __future__ import annotations
 

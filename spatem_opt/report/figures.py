@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.evaluator.activity import Activity, activity
 from spatem_opt.evaluator.evaluation import LayerTable
-from spatem_opt.report.activity import Activity, activity
 from spatem_opt.solution import Solution
 
 if TYPE_CHECKING:

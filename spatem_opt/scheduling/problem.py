@@ -1,4 +1,4 @@
-"""Temporal scheduling: when every window runs (SPEC 3.4, ``formulations/scheduling/README.md``)."""
+"""Temporal scheduling: when every window runs (M7, ``formulations/scheduling/README.md``)."""
 
 from __future__ import annotations
 

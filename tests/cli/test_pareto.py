@@ -25,6 +25,21 @@ def test_files_and_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str], comm
     assert main(["evaluate", str(tmp_path / "front" / "00.json.gz")]) == 0
 
 
+@pytest.mark.parametrize(
+    "option",
+    [["-o", "x.json"], ["--method", "woho"], ["--seed", "0"], ["--objective", "energy"], ["--latency-limit", "9"],
+     ["--workers", "1"], ["--report", "x.html"], ["--layers"]],
+)  # fmt: skip
+def test_what_a_front_does_not_heed_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: list[str]
+) -> None:
+    assert main(["solve", *SMALL, "--pareto", str(tmp_path / "front"), *option]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: solve: ")
+    assert "--pareto" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["pareto", *SMALL, "-o", str(tmp_path), "--time-limit", "1"]) == 0
     assert "00.json.gz" in capsys.readouterr().out

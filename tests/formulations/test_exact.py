@@ -28,8 +28,10 @@ from spatem_opt.heuristic import Candidates
 from spatem_opt.mapping.problem import build
 from spatem_opt.network import load
 from spatem_opt.network.builder import chain
+from spatem_opt.plan import assemble
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import DEMAND_OF, Status, Step
+from spatem_opt.scheduling import chunk_heuristic
 from spatem_opt.scheduling.expansion import build as expand
 from spatem_opt.search import Evaluated, search
 from spatem_opt.settings import Setting
@@ -305,6 +307,24 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
     settled = scheduling.settle(last.expansion, last.count, last.result.solution, found)
     assert settled is not None
     assert settled[1].valid
+
+
+def test_a_chunk_schedule_that_overruns_routers_is_slowed_down() -> None:
+    """Without paces LeNet-5 sends more than routers of 16 bits a cycle pass on: slowed down once, all is accepted."""
+    chip = load_architecture("ou-isaac-2x2", {"adc_bits": 5, "router_bits_per_cycle": 16})
+    found = next(search(load("lenet5"), chip, "latency", "heuristic"))
+    source = scheduling.source(found)
+    free = source.with_chunks(replace(source.chunks, pace=np.zeros_like(source.chunks.pace)))
+    expansion = expand(free, 8)
+    start = chunk_heuristic.solve(expansion.problem)
+    overrun = evaluate(assemble(found.plan, *expansion.timetable(start)))
+    assert {violation.family for violation in overrun.violations} == {"router"}
+    settled = scheduling.settle(expansion, 8, start, found)
+    assert settled is not None
+    assert settled[1].valid
+    assert settled[1].latency_cycles is not None
+    assert overrun.latency_cycles is not None
+    assert settled[1].latency_cycles > overrun.latency_cycles
 
 
 def test_finer_chunks_follow_the_order_of_the_coarse() -> None:

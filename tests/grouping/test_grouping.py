@@ -1,4 +1,4 @@
-"""Grouping without solvers: bounds, heuristic, referee, front."""
+"""Grouping without solvers: bounds, heuristic, referee."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.grouping import bounds, guillotine, heuristic, strips
-from spatem_opt.grouping.front import POINTS, diagonal, front
 from spatem_opt.grouping.problem import Problem, Solution, from_labels
 from spatem_opt.grouping.referee import FAMILIES, check, objective
 from spatem_opt.grouping.walk import best_walk
@@ -177,51 +176,3 @@ def test_a_million_ous_in_a_second(groups: int, size: int) -> None:
     verdict = check(problem, solution)
     assert not verdict.violations
     assert verdict.objective <= 1.01 * bounds.lower_bound(problem)
-
-
-@settings(max_examples=12, deadline=None)
-@given(st.integers(1, 24), st.integers(1, 24), st.integers(1, 60), st.integers(1, 2000), st.integers(1, 9))
-def test_front_points_hold_what_they_promise(rows: int, cols: int, capacity: int, most: int, cost: int) -> None:
-    f = front(rows, cols, capacity, most, cost, 2)
-    assert (len(f) == 0) == (capacity * most < rows * cols)
-    assert len(f) <= POINTS
-    for i in range(0, len(f), max(1, len(f) // 4)):
-        problem = Problem(rows, cols, int(f.groups[i]), int(f.size[i]), cost, 2)
-        verdict = check(problem, f.solve(i))
-        assert not verdict.violations
-        assert f.bound[i] <= verdict.objective <= f.communication[i]
-    triples = np.stack([f.groups, f.size, f.communication], axis=1)
-    no_worse = (triples[:, None] <= triples[None, :]).all(axis=2)
-    assert (no_worse.sum(axis=0) == 1).all(), "a point is dominated"
-
-
-def test_a_larger_chip_never_narrows_the_front() -> None:
-    small, large = front(20, 30, 64, 40, 9, 1), front(20, 30, 64, 400, 9, 1)
-    assert large.size.min() <= small.size.min()
-    assert large.communication.min() <= small.communication.min()
-
-
-def test_block_diagonal_layers_share_crossbars() -> None:
-    # Depthwise: 960 blocks of one OU, 224 slots: five crossbars hold them all; no grouping changes what is read.
-    f = front(1, 1, 224, 1000, 144, 16, blocks=960)
-    assert f.groups.min() == 5
-    assert (f.communication == 960 * 160).all()
-    assert (f.gap == 0).all()
-
-
-def test_blocks_are_laid_along_the_diagonal() -> None:
-    block = Problem(rows=2, cols=3, groups=2, size=3, row_cost=1, col_cost=1)
-    one = heuristic.solve(block)
-    assert one is not None
-    whole = diagonal(block, one, blocks=3, per_crossbar=2)
-    assert sorted(np.unique(whole.group)) == [0, 1, 2]
-    labels = whole.labels(Problem(6, 9, 3, 6, 1, 1))
-    inside = np.kron(np.eye(3, dtype=bool), np.ones((2, 3), dtype=bool))
-    assert ((labels >= 0) == inside).all()
-
-
-@pytest.mark.parametrize("name", ["capacity", "max_crossbars", "blocks"])
-def test_a_front_of_nothing_is_an_error(name: str) -> None:
-    sizes = {"capacity": 4, "max_crossbars": 4, "blocks": 1} | {name: 0}
-    with pytest.raises(InstanceError, match=name):
-        front(2, 2, sizes["capacity"], sizes["max_crossbars"], 1, 1, blocks=sizes["blocks"])

@@ -11,9 +11,9 @@ import pytest
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.evaluator.activity import activity, overlap
 from spatem_opt.pareto import Front, Point
 from spatem_opt.report import figures
-from spatem_opt.report.activity import activity, overlap
 from spatem_opt.solution import Solution
 
 pytest.importorskip("matplotlib")

@@ -1,4 +1,4 @@
-"""ONNX import (SPEC 2). How an operator becomes nodes or edges is told by its handler:
+"""ONNX import (M2). How an operator becomes nodes or edges is told by its handler:
 
 - `crossbar`: Conv, ConvTranspose, Gemm, MatMul and their quantised forms;
 - `digital`: pooling, reductions, elementwise operators on several tensors, resize, concat of pixels;
