@@ -83,7 +83,7 @@ def solve(
     InstanceError
         If an argument is not one of those above.
     ModelError
-        If the evaluator contradicts the scheduler: a bug of this package.
+        If the evaluator contradicts the scheduler, or a value is below its bound: a bug of this package.
 
     Examples
     --------
@@ -105,7 +105,7 @@ def solve(
             "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"
         )
         return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
-    bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
+    bound, tell = bounds.MAKERS[objective](network, architecture), progress if progress is not None else _silent
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):
             tell(f"beyond reach: {text}")
@@ -238,19 +238,6 @@ def _check(objective: str, method: str, latency_limit: int | None) -> None:
     if latency_limit is not None and (latency_limit < 1 or method == "exact"):
         rule = "expected at least 1 cycle" if latency_limit < 1 else "expected none with method 'exact'"
         raise InstanceError("solve", "latency_limit", latency_limit, rule)
-
-
-def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:
-    if objective == "balanced":
-        product = bounds.latency(network, architecture).value * bounds.communication(network, architecture).value
-        return bounds.Bound({"latency x communication": product})
-    makers = {
-        "latency": bounds.latency,
-        "throughput": bounds.period,
-        "communication": bounds.communication,
-        "energy": bounds.energy,
-    }
-    return makers[objective](network, architecture)
 
 
 def _claims(
