@@ -45,10 +45,11 @@ class Axis:
         if self.same:
             return self.read
         found = np.zeros(self.length, np.bool_)
-        ends = np.intersect1d(self.taps[0], self.taps[-1])
-        for tap in ends[ends >= 0].tolist():
-            found[tap] = bool((self.taps == tap).any(axis=1).all())
-        return found
+        if np.intersect1d(self.taps[0], self.taps[-1]).max(initial=-1) < 0:  # the usual case: a window slides away
+            return found
+        ordered = np.sort(self.taps, axis=1)  # an output may read an input twice
+        once = ordered[np.diff(ordered, axis=1, prepend=-1) > 0]
+        return np.bincount(once, minlength=self.length) == len(self.taps)
 
     def spread(self, wanted: BoolArray) -> BoolArray:
         """Inputs that wanted outputs read, per column: shape (outputs, n) to (length, n)."""

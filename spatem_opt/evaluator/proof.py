@@ -6,6 +6,7 @@ Nothing here is shared with :mod:`spatem_opt.bounds`, which solvers use: a file'
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,13 +230,13 @@ def _times(base: _Base) -> int:
         return start + _up(work, base.arch.crossbars) + base.arch.pipeline_tail_cycles if work else 0
 
     longest = max(longest, until(sum(base.work)))
-    earlier = 0
-    for i, links in enumerate(base.reads):
-        if links and until(earlier) + left[i] > longest:
-            fields = [_pixels(base.network.nodes[link.producer], link) for link in links]
-            if any(field.sum() > 1 for field in fields):
-                longest = max(longest, until(_needed(base, i, fields)) + left[i])
-        earlier += base.work[i]
+    earlier = [until(sum_) + rest for sum_, rest in zip(accumulate([0, *base.work]), left, strict=False)]
+    for i in sorted(range(len(left)), key=earlier.__getitem__, reverse=True):
+        if earlier[i] <= longest:  # even if all work before it were needed
+            break
+        fields = [_pixels(base.network.nodes[link.producer], link) for link in base.reads[i]]
+        if any(field.sum() > 1 for field in fields):
+            longest = max(longest, until(_needed(base, i, fields)) + left[i])
     return longest
 
 
