@@ -49,7 +49,8 @@ class Axis:
             return found
         ordered = np.sort(self.taps, axis=1)  # an output may read an input twice
         once = ordered[np.diff(ordered, axis=1, prepend=-1) > 0]
-        return np.bincount(once, minlength=self.length) == len(self.taps)
+        found[:] = np.bincount(once, minlength=self.length) == len(self.taps)
+        return found
 
     def spread(self, wanted: BoolArray) -> BoolArray:
         """Inputs that wanted outputs read, per column: shape (outputs, n) to (length, n)."""
