@@ -158,10 +158,11 @@ def test_barrier_by_hand() -> None:
 @settings(max_examples=40, deadline=None)
 @given(SEEDS)
 def test_more_crossbars_never_raise_the_bound(seed: int) -> None:
+    """More PEs: with whole input registers loaded, a PE of more crossbars takes longer to load."""
     rng = np.random.default_rng(seed)
     network, chip = random_network(rng), random_chip(rng)
     fields = {name: getattr(chip, name) for name in chip.__dataclass_fields__}
-    larger = Architecture(**(fields | {"crossbars_per_pe": chip.crossbars_per_pe * 2}))
+    larger = Architecture(**(fields | {"pes_per_tile": chip.pes_per_tile * 2}))
     assert bounds.latency(network, larger).value <= bounds.latency(network, chip).value
 
 
