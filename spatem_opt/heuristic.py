@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt import scale
 from spatem_opt.architecture import Architecture
-from spatem_opt.bounds import communication, latency
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
@@ -111,7 +111,7 @@ class Candidates:
         0 if the whole inference may be shorter than a bin: then routers serve no more than its latency allows.
         """
         width = self.architecture.contention_cycles
-        return float(width) if width <= latency(self.network, self.architecture).value <= FEW_BINS * width else 0.0
+        return float(width) if width <= scale.cycles(self.network, self.architecture) <= FEW_BINS * width else 0.0
 
     @property
     def short(self) -> bool:
@@ -123,7 +123,7 @@ class Candidates:
         """Cycles of traffic that network inputs may count on in inferences longer than those; 0 for throughput, where
         inputs of one follow those of another."""
         width = self.architecture.contention_cycles
-        long = latency(self.network, self.architecture).value > FEW_BINS * width
+        long = scale.cycles(self.network, self.architecture) > FEW_BINS * width
         return EARLY * width if long and self.objective != "throughput" else 0.0
 
     @property
@@ -159,8 +159,8 @@ class Candidates:
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
-        worth = setting.price * latency(self.network, self.architecture).value
-        worth /= max(1, communication(self.network, self.architecture).value)
+        worth = setting.price * scale.cycles(self.network, self.architecture)
+        worth /= max(1, scale.bits(self.network, self.architecture))
         weights = setting.weights or (0.0,) * len(self.nodes)
         made: dict[tuple[int, float], Ways] = {}
         options = self.ways(setting)

@@ -14,7 +14,8 @@ from typing import Any
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
-from spatem_opt.errors import InstanceError
+from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.finish import measure, rank
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
@@ -83,7 +84,7 @@ def solve(
     InstanceError
         If an argument is not one of those above.
     ModelError
-        If the evaluator contradicts the scheduler: a bug of this package.
+        If the evaluator contradicts the scheduler, or a value is below its bound: a bug of this package.
 
     Examples
     --------
@@ -105,7 +106,7 @@ def solve(
             "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"
         )
         return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
-    bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
+    bound, tell = bounds.MAKERS[objective](network, architecture), progress if progress is not None else _silent
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):
             tell(f"beyond reach: {text}")
@@ -130,10 +131,22 @@ def solve(
         return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
     claims = _claims(best, bound, objective, method, seed, seconds, trace, steps)
     status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
-    return Result(
+    result = Result(
         status, objective, replace(best.solution, claims=claims), best.value, bound.value, seconds,
         evaluation=best.evaluation, steps=steps,
     )  # fmt: skip
+    return _proven_twice(result)
+
+
+def _proven_twice(result: Result) -> Result:
+    """The result with the evaluator's bounds, which must be its own: else its file would not be valid."""
+    if result.solution is None or result.evaluation is None:
+        return result
+    proven = prove_bounds(result.solution.network, result.solution.architecture)
+    found = proven["period" if result.objective == "throughput" else result.objective]
+    if found != result.bound:
+        raise ModelError(f"{result.objective}: a bound of {result.bound}, of which the evaluator proves {found}")
+    return replace(result, evaluation=replace(result.evaluation, bounds=proven))
 
 
 def _best(
@@ -238,19 +251,6 @@ def _check(objective: str, method: str, latency_limit: int | None) -> None:
     if latency_limit is not None and (latency_limit < 1 or method == "exact"):
         rule = "expected at least 1 cycle" if latency_limit < 1 else "expected none with method 'exact'"
         raise InstanceError("solve", "latency_limit", latency_limit, rule)
-
-
-def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:
-    if objective == "balanced":
-        product = bounds.latency(network, architecture).value * bounds.communication(network, architecture).value
-        return bounds.Bound({"latency x communication": product})
-    makers = {
-        "latency": bounds.latency,
-        "throughput": bounds.period,
-        "communication": bounds.communication,
-        "energy": bounds.energy,
-    }
-    return makers[objective](network, architecture)
 
 
 def _claims(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
+from spatem_opt.evaluator.claims import check_claims, needs_proof
 from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
 from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
 from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
@@ -20,6 +21,7 @@ from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, U
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.evaluator.proof import prove
 from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Run, replay
 from spatem_opt.evaluator.reservations import (
@@ -40,7 +42,7 @@ from spatem_opt.evaluator.structure import (
     check_windows,
     weights_of,
 )
-from spatem_opt.evaluator.summary import Facts, check_claims, summarize
+from spatem_opt.evaluator.summary import Facts, summarize
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.solution import Placement, Schedule, Solution
 
@@ -63,20 +65,24 @@ def evaluate(solution: Solution) -> Evaluation:
     Returns
     -------
     Evaluation
-        Violations and, where the solution can be replayed, all numbers of M9.
+        Violations and, where the solution can be replayed, all numbers of M9; ``bounds`` in any case.
 
     Raises
     ------
     InstanceError
         If the *network* is inconsistent: edges that do not fit their nodes.
     """
-    return Evaluator()(solution)
+    found = Evaluator()(solution)
+    if found.bounds is not None:
+        return found
+    return replace(found, bounds=prove(solution.network, solution.architecture))
 
 
 class Evaluator:
     """:func:`evaluate` for one solution after the other: those of the same placement have it derived only once.
 
-    The same means the same object; tables must not be changed meanwhile.
+    The same means the same object; tables must not be changed meanwhile. Bounds are proven only where something that
+    is claimed needs them.
     """
 
     def __init__(self) -> None:
@@ -235,6 +241,8 @@ def _replayed(
     found += check_transfers(solution.transfers, runs, arch)
     facts = Facts(mesh, network, placed, runs, layer_runs, held, through.bits, ports, routers, buffers)
     result = summarize(facts, tuple(found))
+    if needs_proof(solution.claims):
+        result = replace(result, bounds=prove(network, arch))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 
 

@@ -158,6 +158,10 @@ class Evaluation:
         All of them; empty for a valid solution.
     latency_cycles, period_cycles : int or None
     latency_ns, images_per_second : float or None
+    bounds : dict or None
+        What the evaluator proves of any solution whatever (``formulations/README.md``, "Bounds"): ``latency`` and
+        ``period`` [cycles], ``communication`` [bits], ``energy`` [fJ], ``balanced`` [cycles x bits]; None where
+        nobody asked and nothing that is claimed needs them.
     """
 
     violations: tuple[Violation, ...]
@@ -173,6 +177,7 @@ class Evaluation:
     routers: LoadRatios | None = None
     layers: LayerTable | None = None
     nodes: NodeTable | None = None
+    bounds: dict[str, int] | None = None
     arrays: Arrays | None = field(default=None, repr=False)
 
     @property

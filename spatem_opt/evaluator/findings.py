@@ -22,7 +22,7 @@ FAMILIES: dict[str, str] = {
     "router": "routers serve their bits with at most one bin waiting (M8)",
     "buffer": "data produced and not yet consumed fits the buffers (M8)",
     "transfers": "recorded transfers, if any, are what tiles subscribe to (M6)",
-    "claims": "claimed values are the evaluated ones and claimed bounds do not exceed them",
+    "claims": "claimed values are the evaluated ones, claimed bounds and optima are proven here, too",
 }
 
 #: At most this many violations of one rule are listed one by one, the worst first; the rest is counted.

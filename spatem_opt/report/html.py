@@ -73,7 +73,7 @@ def render(solution: Solution, found: Evaluation) -> str:
         drawn = figures.draw(solution, found)
         parts += _section("When every layer works", _svg(drawn["gantt"], "gantt"))
         parts += _section("The chip", _svg(drawn["floorplan"], "floorplan"))
-    parts += _section("Numbers", from_rich(tables.overview(found, title="", **_objective(solution), claimed=True)))
+    parts += _section("Numbers", from_rich(tables.overview(found, title="", **_objective(solution, found))))
     parts += _section("Lower bounds", _bounds(solution, found))
     parts += _section("Layers", _layers(solution, found))
     parts += _section("Claims of the solution", *_claims(solution))
@@ -145,10 +145,12 @@ def _violations(found: Evaluation) -> Iterator[str]:
     yield table(["family", "what"], rows)
 
 
-def _objective(solution: Solution) -> dict[str, Any]:
+def _objective(solution: Solution, found: Evaluation) -> dict[str, Any]:
+    """What the solution minimises, the evaluator's bound of it, and the claimed one."""
     total = solution.claims.get("total", {})
-    bound = total.get("bound")
-    return {"objective": str(total.get("objective", "latency")), "bound": bound if _number(bound) else None}
+    objective, claimed = str(total.get("objective", "latency")), total.get("bound")
+    proven = (found.bounds or {}).get("period" if objective == "throughput" else objective)
+    return {"objective": objective, "bound": proven, "claimed": claimed if _number(claimed) else None}
 
 
 def _number(value: object) -> bool:

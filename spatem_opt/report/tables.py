@@ -28,7 +28,7 @@ def overview(
     title: str,
     objective: str = "latency",
     bound: float | None = None,
-    claimed: bool = False,
+    claimed: float | None = None,
     seconds: float | None = None,
 ) -> Table:
     """Return the main table: time, bound, utilization, communication and energy by kind.
@@ -41,8 +41,8 @@ def overview(
         What `bound` bounds: ``latency``, ``throughput``, ``communication``, ``energy`` or ``balanced``.
     bound : float, optional
         Proven lower bound, in cycles, bits or fJ.
-    claimed : bool
-        The bound is what a file says, not something this run has proven.
+    claimed : float, optional
+        What a file says that the bound is, shown beside the one that this run has proven.
     seconds : float, optional
         Time that solving took.
     """
@@ -51,7 +51,7 @@ def overview(
     table.add_column("value", justify="right")
     table.add_column("detail", style="dim")
     blocks = [
-        _times(evaluation, objective, bound, "claimed " if claimed else ""),
+        _times(evaluation, objective, bound, claimed),
         _utilization(evaluation),
         _traffic(evaluation),
         _energy(evaluation),
@@ -120,7 +120,7 @@ def joules(femtojoules: float) -> str:
     return f"{femtojoules / scale:.3f} {prefix}J"
 
 
-def _times(e: Evaluation, objective: str, bound: float | None, prefix: str) -> Iterator[Row]:
+def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | None) -> Iterator[Row]:
     if e.latency_cycles is None or e.latency_ns is None or e.period_cycles is None:
         yield "latency", "-", "the solution cannot be replayed"
         return
@@ -129,10 +129,13 @@ def _times(e: Evaluation, objective: str, bound: float | None, prefix: str) -> I
     yield "period", f"{e.period_cycles:,} cycles", rate
     relative = gap(objective_value(e, objective), bound)
     if bound is None or relative is None:
-        yield f"{prefix}{objective} bound", "-", "none"
+        yield f"{objective} bound", "-", "none"
     else:
         detail = "optimal" if relative == 0 else f"gap {100 * relative:.1f} %"
-        yield f"{prefix}{objective} bound", f"{bound:,} {_UNITS.get(objective, '')}", detail
+        yield f"{objective} bound", f"{bound:,} {_UNITS.get(objective, '')}", detail
+    if claimed is not None:
+        kept = bound is not None and claimed <= bound
+        yield "  as claimed", f"{claimed:,} {_UNITS.get(objective, '')}", "proven" if kept else "not proven"
 
 
 def _utilization(e: Evaluation) -> Iterator[Row]:

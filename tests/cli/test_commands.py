@@ -295,7 +295,7 @@ def test_caution_is_one_line_on_stderr(run: Run, solver: Fake, tiny_solution: So
 
 EVALUATION = {
     "valid", "violations", "latency_cycles", "latency_ns", "period_cycles", "images_per_second", "communication",
-    "utilization", "energy", "buffers", "ports", "routers", "layers", "nodes", "arrays",
+    "utilization", "energy", "buffers", "ports", "routers", "layers", "nodes", "bounds", "arrays",
 }  # fmt: skip
 
 

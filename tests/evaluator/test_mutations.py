@@ -83,6 +83,8 @@ MUTATIONS: list[tuple[str, str, Mutation]] = [
     ("claims", "period", claim(period=20)),
     ("claims", "communication", claim(communication=111)),
     ("claims", "bound", claim(bound=43.5)),
+    ("claims", "bound beyond the proof", claim(bound=21)),
+    ("claims", "optimal", claim(status="optimal")),
     ("claims", "bound of another objective", claim(objective="throughput", bound=22)),
     ("claims", "bound of a product", claim(objective="balanced", bound=43 * 112 + 1)),
     ("claims", "bound that is no number", claim(bound="43")),
