@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.network.layers import Edge, Network, Node
 
 IntArray = NDArray[np.int64]
@@ -103,7 +104,7 @@ def communication(network: Network, architecture: Architecture) -> Bound:
     reads = sum(port_bits(node, architecture) for node in network.nodes)
     needed = _needed(network, range(len(network.nodes)))
     inputs = sum(
-        int(needed[i][0].sum() * needed[i][1].sum()) * node.channels * architecture.activation_bits
+        int(needed[i][0].sum() * needed[i][1].sum()) * node.channels * datum_bits(network, architecture)[i]
         for i, node in enumerate(network.nodes)
         if node.kind == "input"
     )

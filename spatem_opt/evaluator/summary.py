@@ -121,7 +121,7 @@ def _period(facts: Facts) -> int:
 
 def _communication(facts: Facts) -> tuple[Communication, int]:
     """Communication overhead, and the bits written into tile buffers."""
-    arch, mesh = facts.arch, facts.mesh
+    mesh = facts.mesh
     map_hops = map_items = outside_items = sum_hops = sum_items = written = 0
     for run in facts.runs:
         if run.delivery is None:
@@ -130,8 +130,8 @@ def _communication(facts: Facts) -> tuple[Communication, int]:
         hops = mesh.hops(source, sent.tiles)
         moved = np.where(hops > 0, sent.bits, 0)
         map_hops += int((sent.bits * hops).sum())
-        map_items += int(moved.sum()) // arch.activation_bits
-        outside_items += int((moved * (source == mesh.outside)).sum()) // arch.activation_bits
+        map_items += int(moved.sum()) // sent.width
+        outside_items += int((moved * (source == mesh.outside)).sum()) // sent.width
         written += int(sent.row_bits[sent.tiles != mesh.outside].sum())
     for number, layer in enumerate(facts.placed):
         windows = facts.copy_windows(number)[layer.pair_copy[layer.sum_pair]]
