@@ -157,7 +157,7 @@ class Architecture:
     weight_bits: int = _int(16, "bits", "precision of weights (layers may override)", high=64)
     activation_bits: int = _int(16, "bits", "precision of activations (layers may override)", high=64)
     partial_sum_bits: int | None = _other(
-        16, FieldRule("int", "bits", "width of a partial sum sent between tiles; auto: by layer (M4)", 1, 128, auto=True)
+        16, FieldRule("int", "bits", "width of a partial sum between tiles; auto: by layer (M4)", high=128, auto=True)
     )
     differential: bool = _other(False, FieldRule("bool", "-", "twice the cells per weight, for signed weights"))
     cycle_ns: float = _other(7.68, FieldRule("float", "ns", "duration of a cycle: one OU operation on every crossbar"))

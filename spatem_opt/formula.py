@@ -29,8 +29,8 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[float, float], float]] = {
     ast.Pow: lambda a, b: a**b,
 }
 _FUNCTIONS: Mapping[str, tuple[Callable[..., float], int, int]] = {
-    "min": (min, 1, MAX_NODES),
-    "max": (max, 1, MAX_NODES),
+    "min": (lambda *a: min(a), 1, MAX_NODES),
+    "max": (lambda *a: max(a), 1, MAX_NODES),
     "ceil": (lambda a: float(math.ceil(a)), 1, 1),
     "floor": (lambda a: float(math.floor(a)), 1, 1),
     "log2": (math.log2, 1, 1),
@@ -81,7 +81,12 @@ class Formula:
             rule = "expected no division by zero"
         except (ValueError, OverflowError, TypeError):
             rule = f"expected real numbers of at most {LARGEST:g}"
-        raise InstanceError(where, f"{field}.derive", self.text, f"{rule} (at {_shown(self.names, fields)})")
+        raise InstanceError(where, f"{field}.derive", short(self.text), f"{rule} (at {_shown(self.names, fields)})")
+
+
+def short(text: str) -> str:
+    """The beginning of a formula, for messages."""
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def parse(text: str, where: str, field: str) -> Formula:
@@ -103,23 +108,22 @@ def parse(text: str, where: str, field: str) -> Formula:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise InstanceError(where, at, text, "expected a formula of " + _ALLOWED) from error
-    parts = sum(1 for _ in ast.walk(tree))
-    if parts > 2 * MAX_NODES:  # an operator is a part of the tree of its own
-        raise InstanceError(where, at, text[:40] + "...", f"expected at most {MAX_NODES} numbers, names and operators")
+        raise InstanceError(where, at, short(text), "expected a formula of " + _ALLOWED) from error
+    if sum(isinstance(part, ast.expr) for part in ast.walk(tree)) > MAX_NODES:
+        raise InstanceError(where, at, short(text), f"expected at most {MAX_NODES} numbers, names and operators")
     names: dict[str, None] = {}
     try:
         _check(tree, names)
     except (ValueError, OverflowError) as error:
-        raise InstanceError(where, at, text, f"{error}, expected {_ALLOWED}") from error
+        raise InstanceError(where, at, short(text), f"{error}, expected {_ALLOWED}") from error
     return Formula(text, tuple(names), tree)
 
 
 def _check(tree: ast.expr, names: dict[str, None]) -> None:
     """Refuse what formulas may not have (ValueError) and collect the names of fields."""
     match tree:
-        case ast.Constant(value=bool()):
-            raise ValueError(f"{tree.value} is no number")
+        case ast.Constant(value=bool() as truth):
+            raise ValueError(f"{truth} is no number")
         case ast.Constant(value=int() | float() as number):
             if abs(float(number)) > LARGEST:
                 raise ValueError("a number is too large")
@@ -133,7 +137,7 @@ def _check(tree: ast.expr, names: dict[str, None]) -> None:
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in _FUNCTIONS:
             _, least, most = _FUNCTIONS[name]
             if not least <= len(args) <= most:
-                raise ValueError(f"{name} takes {least if least == most else 'one or more'} number{'s'[:most > 1]}")
+                raise ValueError(f"{name} takes {'one number' if most == 1 else 'one number or more'}")
             for inner in args:
                 _check(inner, names)
         case _:

@@ -221,13 +221,13 @@ def _derived(entries: Mapping[str, Entry], where: str) -> dict[str, Entry]:
             if name not in values:
                 known = FIELDS.get(name)
                 why = "unknown field" if known is None else "no value" if name not in entries else "no number"
-                raise InstanceError(where, f"{key}.derive", text, f"{name}: {why}")
+                raise InstanceError(where, f"{key}.derive", formula.short(text), f"{name}: {why}")
         value = formulas[key].value(values, where, key)
         number: float = int(value) if FIELDS[key].kind == "int" and value.is_integer() else value
         try:
             FIELDS[key].check(where, key, number)
         except InstanceError as error:
-            raise InstanceError(where, key, number, f"{error.rule} (derived: {text})") from error
+            raise InstanceError(where, key, number, f"{error.rule} (derived: {formula.short(text)})") from error
         values[key] = float(number)
         found[key] = replace(entries[key], value=number)
     return found
@@ -241,7 +241,8 @@ def _order(formulas: Mapping[str, formula.Formula], where: str) -> list[str]:
     def visit(key: str) -> None:
         if key in path:
             circle = " -> ".join([*path[path.index(key) :], key])
-            raise InstanceError(where, f"{key}.derive", formulas[key].text, f"expected no cycle: {circle}")
+            text = formula.short(formulas[key].text)
+            raise InstanceError(where, f"{key}.derive", text, f"expected no cycle: {circle}")
         if key in order:
             return
         path.append(key)

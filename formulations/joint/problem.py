@@ -336,8 +336,8 @@ def check_contention(problem: Problem) -> None:
     """
     a, network = problem.architecture, problem.network
     where = f"network {network.name!r} on chip {a.name!r}"
-    bits = datum_bits(network, a)
-    data = sum(node.windows * node.channels * width for node, width in zip(network.nodes, bits, strict=True))
+    widths = datum_bits(network, a)
+    data = sum(node.windows * node.channels * width for node, width in zip(network.nodes, widths, strict=True))
     reads, sums = (
         sum(max((amount(way.grid) for way in ways), default=0) for ways in problem.ways)
         for amount in (_read_bits, _sum_bits)

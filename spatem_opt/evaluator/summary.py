@@ -14,6 +14,7 @@ from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
+    Area,
     Arrays,
     BufferPeaks,
     Communication,
@@ -79,6 +80,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
             operations, operations / slots if slots else 0.0,
         ),
         energy=_energy(facts, communication, written, operations, latency),
+        area_mm2=Area(**arch.areas()),
         buffers=BufferPeaks(
             facts.buffers.chip_peak, facts.buffers.chip_peak_cycle, int(facts.buffers.tile_peak[tile]), tile
         ),

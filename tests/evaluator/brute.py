@@ -57,7 +57,7 @@ class Brute:
             self._run(index)
 
     def _bits_of(self, index: int) -> int:
-        """Bits of a datum of a node: the widest reader counts; what is only pooled or added is as wide as the result."""
+        """Bits of a datum of a node: its widest reader counts; what is pooled or added is as wide as the result."""
         needs = []
         for node in self.nodes:
             if any(index in edge.source.tolist() for edge in node.edges):

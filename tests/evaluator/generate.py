@@ -125,7 +125,8 @@ def architecture(rng: Rng) -> Architecture:
         buffer_scope=str(rng.choice(["chip", "tile"])), buffer_bits_per_cycle=int(rng.integers(1, 60)),
         overlap_input=bool(rng.random() < 0.3), input_load="full" if rng.random() < 0.2 else "needed",
         router_bits_per_cycle=int(rng.integers(1, 30)), hop_cycles=int(rng.integers(1, 4)),
-        contention_cycles=int(rng.integers(1, 64)), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1, differential=bool(rng.random() < 0.2),
+        contention_cycles=int(rng.integers(1, 64)), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
+        differential=bool(rng.random() < 0.2),
     )  # fmt: skip
 
 
