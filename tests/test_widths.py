@@ -1,4 +1,4 @@
-"""Bits of a layer's own: in its transfers, buffers and partial sums, by hand and models against the evaluator (M4, M6)."""
+"""Bits of a layer of its own: in transfers, buffers and partial sums, by hand; models and evaluator agree (M4, M6)."""
 
 from __future__ import annotations
 
