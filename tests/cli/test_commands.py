@@ -366,36 +366,6 @@ def test_one_architecture_in_json(run: Run) -> None:
     assert sum(data["areas_mm2"].values()) == pytest.approx(data["area_mm2"], abs=1e-5)
 
 
-def test_one_architecture_says_its_area(run: Run) -> None:
-    """ISAAC's tiles and routers: 62.5 mm2 as published."""
-    assert "area: 62.54 mm2 (crossbars " in run("architectures", "--show", "isaac")[1]
-
-
-def test_template_of_an_architecture(run: Run, tmp_path: Path) -> None:
-    code, out, _ = run("architectures", "--show", "ou-16x16", "--toml")
-    assert code == 0
-    (tmp_path / "mine.toml").write_text(out)
-    data = json.loads(run("architectures", "--show", tmp_path / "mine.toml", "--json")[1])
-    shipped = json.loads(run("architectures", "--show", "ou-16x16", "--json")[1])
-    assert (data["name"], data["fields"]) == ("my-ou-16x16", shipped["fields"])
-
-
-@pytest.mark.parametrize("arguments", [["--toml"], ["--toml", "--show", "isaac", "--json"]])
-def test_template_of_nothing(run: Run, arguments: list[str]) -> None:
-    code, _, err = run("architectures", *arguments)
-    assert (code, err) == (2, "error: --toml: needs --show, expected --show ARCH, without --json\n")
-
-
-def test_set_that_equals_a_preset(run: Run) -> None:
-    """The pattern that README and --help teach: what follows from the OU's size follows."""
-    wide = ["--set", "ou_rows=16", "--set", "ou_cols=16", "--set", "adc_bits=6"]
-    found = [
-        json.loads(run("solve", "lenet5", "--method", "woho", "--json", *chip)[1])["evaluation"]
-        for chip in (wide, ["--arch", "ou-16x16"])
-    ]
-    assert found[0] == found[1]
-
-
 # --- as a process --------------------------------------------------------------------------------
 
 
