@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.reach import Read, needed, reads, volume
 
@@ -144,6 +145,7 @@ class Floors:
 
     def __init__(self, network: Network, architecture: Architecture) -> None:
         self.nodes, self.network, self.chip = network.nodes, network, architecture
+        self.bits = datum_bits(network, architecture)
         self.reads = reads(network)
         self.readers: list[list[Read]] = [[] for _ in network.nodes]
         for read in (read for of_node in self.reads for read in of_node):
@@ -202,7 +204,7 @@ class Floors:
             return 0
         a = self.chip
         channels = _share(int(read.channels.sum()), a.tiles)
-        return a.hop_cycles + _share(a.activation_bits * channels, a.router_bits_per_cycle)
+        return a.hop_cycles + _share(self.bits[read.producer] * channels, a.router_bits_per_cycle)
 
     @cached_property
     def heads(self) -> list[int]:
@@ -271,15 +273,16 @@ class Floors:
     @cached_property
     def crossing(self) -> int:
         """Bits that enter or leave the chip: data read on the other side of its edge than where they are (B3)."""
-        return self.chip.activation_bits * sum(
-            volume([r for r in of_node if self.outside(r.node) != self.outside(p)])
+        return sum(
+            self.bits[p] * volume([r for r in of_node if self.outside(r.node) != self.outside(p)])
             for p, of_node in enumerate(self.readers)
         )
 
     def written(self) -> int:
         """Bits that must be in a tile's buffer: data read by any node on the chip (B9)."""
-        return self.chip.activation_bits * sum(
-            volume([r for r in of_node if not self.outside(r.node)]) for of_node in self.readers
+        return sum(
+            self.bits[p] * volume([r for r in of_node if not self.outside(r.node)])
+            for p, of_node in enumerate(self.readers)
         )
 
     @cached_property

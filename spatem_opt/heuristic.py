@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from spatem_opt import scale
 from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
@@ -284,7 +285,8 @@ def _gathered(network: Network, architecture: Architecture) -> dict[int, int]:
         primary = int(node.edges[0].source[0]) if node.kind == "digital" else index
         host.append(index if node.kind == "crossbar" else host[primary] if node.kind == "digital" else -1)
         if node.kind == "digital" and node.windows == 1 and network.nodes[primary].windows > 1:
-            bits = network.nodes[primary].windows * len(node.edges[0].channel) * architecture.activation_bits
+            width = datum_bits(network, architecture)[primary]
+            bits = network.nodes[primary].windows * len(node.edges[0].channel) * width
             found[host[index]] = max(found.get(host[index], 0), bits)
     return found
 

@@ -13,6 +13,7 @@ from formulations.joint.problem import Problem
 from formulations.joint.variables import Variables, make_variables, worst_case
 from formulations.solver import Limits, Result, Run, Stop, concluded, run_cpsat, versions
 from spatem_opt import bounds
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.result import Status
@@ -55,7 +56,7 @@ def horizon(problem: Problem) -> int:
     """Every solution can be compressed to at most this latency: everything one after the other [cycles]."""
     a, total = problem.architecture, 0
     for index, node in enumerate(problem.network.nodes):
-        longest = -(-node.channels * a.activation_bits // a.router_bits_per_cycle)
+        longest = -(-node.channels * datum_bits(problem.network, a)[index] // a.router_bits_per_cycle)
         each = problem.diameter * a.hop_cycles + longest
         if index in problem.layer_of:
             each += sum(worst_case(problem, problem.layer_of[index])) + a.pipeline_tail_cycles

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import OUTSIDE, hops
+from spatem_opt.cost_model import OUTSIDE, datum_bits, hops
 from spatem_opt.errors import InstanceError
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import layer_options
@@ -336,7 +336,8 @@ def check_contention(problem: Problem) -> None:
     """
     a, network = problem.architecture, problem.network
     where = f"network {network.name!r} on chip {a.name!r}"
-    data = sum(node.windows * node.channels for node in network.nodes) * a.activation_bits
+    widths = datum_bits(network, a)
+    data = sum(node.windows * node.channels * width for node, width in zip(network.nodes, widths, strict=True))
     reads, sums = (
         sum(max((amount(way.grid) for way in ways), default=0) for ways in problem.ways)
         for amount in (_read_bits, _sum_bits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from spatem_opt import presets
 from spatem_opt.cli.common import AsJson, show, show_json
+from spatem_opt.errors import InstanceError
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +24,9 @@ def architectures(
         str | None, typer.Option("--show", help="Print every number of this chip (name or .toml file).", metavar="ARCH")
     ] = None,
     as_json: AsJson = False,
+    as_toml: Annotated[
+        bool, typer.Option("--toml", help="With --show: a file of all fields, to make a chip of your own from.")
+    ] = False,
 ) -> None:
     """List the shipped chips, or every number of one with unit and source.
 
@@ -29,7 +34,13 @@ def architectures(
     spatem architectures
     spatem architectures --show ou-isaac
     spatem architectures --show mychip.toml --json
+    spatem architectures --show ou-isaac --toml > mychip.toml
     """
+    if as_toml and (one is None or as_json):
+        raise InstanceError("--toml", "", "needs --show", "expected --show ARCH, without --json")
+    if one is not None and as_toml:
+        sys.stdout.write(presets.load_preset(one).to_toml())
+        return
     if one is not None:
         _show_one(presets.load_preset(one), as_json)
         return
@@ -58,15 +69,20 @@ def _brief(preset: presets.Preset) -> dict[str, Any]:
         "name": preset.name,
         "description": preset.description,
         **{key: getattr(chip, key) for key in keys},
-        "cautions": list(chip.cautions()),
+        "area_mm2": round(sum(chip.areas().values()), 6),
+        "cautions": [*preset.notes, *chip.cautions()],
     }
 
 
 def _show_one(preset: presets.Preset, as_json: bool) -> None:
     chip = preset.architecture()
     if as_json:
-        entries = {k: {"value": e.value, "unit": e.unit, "source": e.source} for k, e in preset.entries.items()}
-        show_json({**_brief(preset), "fields": entries, "references": preset.references})
+        entries = {
+            k: {"value": e.value, "derive": e.derive or None, "unit": e.unit, "source": e.source}
+            for k, e in preset.entries.items()
+        }
+        areas = {key: round(value, 6) for key, value in chip.areas().items()}
+        show_json({**_brief(preset), "fields": entries, "areas_mm2": areas, "references": preset.references})
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{preset.name}: {preset.description}")
     table.title_justify = "left"
@@ -75,8 +91,18 @@ def _show_one(preset: presets.Preset, as_json: bool) -> None:
     table.add_column("unit", no_wrap=True)
     table.add_column("source", style="dim")
     for key, entry in preset.entries.items():
-        value = str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)
-        table.add_row(key, value, entry.unit, entry.source)
+        formula = f"= {entry.derive}; " if entry.derive else ""
+        table.add_row(key, _value(entry), entry.unit, formula + entry.source)
+    total = sum(chip.areas().values())
+    parts = ", ".join(f"{name} {value:,.2f}" for name, value in chip.areas().items())
     notes = [f"{name}: {text}" for name, text in preset.references.items()]
-    notes += [f"caution: {caution}" for caution in chip.cautions()]
-    show(table, *notes)
+    notes += [f"caution: {caution}" for caution in (*preset.notes, *chip.cautions())]
+    show(table, f"area: {total:,.2f} mm2 ({parts})", *notes)
+
+
+def _value(entry: presets.Entry) -> str:
+    if entry.value is None:
+        return "auto"
+    if isinstance(entry.value, float):
+        return f"{entry.value:.6g}"
+    return str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)

@@ -17,7 +17,12 @@ Arch = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", "-s", help="Change one number of the chip; may be repeated.", metavar="KEY=VALUE"),
+    typer.Option(
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change one number of the chip, and what follows from it; may be repeated.",
+    ),
 ]
 
 

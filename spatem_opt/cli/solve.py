@@ -117,7 +117,7 @@ def solve(
     spatem solve resnet50 -o resnet50.json
     spatem solve model.onnx --input-shape 1x3x320x320
     spatem solve vgg19 --arch ou-isaac-24x24 --objective throughput
-    spatem solve resnet18 --set ou_rows=16 --set adc_bits=6 --layers
+    spatem solve resnet18 --set ou_rows=16 --set ou_cols=16 --set adc_bits=6
     spatem solve resnet50 --objective communication --latency-limit 200000
     spatem solve lenet5 --method layer-serial --json
     spatem solve resnet18 --method exact --time-limit 300 --workers 8

@@ -246,7 +246,8 @@ def _partial_sums(
     pair, col = np.nonzero((column_ous > 0) & (column_home[pair_copy] != pair_tile[:, None]))
     key, inverse = distinct(pair * arch.tiles + column_home[pair_copy[pair], col])
     items = _sums(inverse, grid.partial_sums[col % grid.cols], len(key))
-    return key // arch.tiles, key % arch.tiles, items * (weights.partial_sum_bits or arch.partial_sum_bits), items
+    width = weights.partial_sum_bits or arch.sum_bits(weights.rows, weights.weight_bits, weights.activation_bits)
+    return key // arch.tiles, key % arch.tiles, items * width, items
 
 
 def _channels(grid: OuGrid, present: BoolArray) -> BoolArray:

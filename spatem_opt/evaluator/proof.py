@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct
 from spatem_opt.evaluator.taps import read_pixels, readers
+from spatem_opt.evaluator.transfers import datum_bits
 from spatem_opt.network.layers import Network, Node, Weights
 
 IntArray = NDArray[np.int64]
@@ -71,7 +72,7 @@ class _Link:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Base:
     """Least sizes of every node: crossbar work [OU operations], cycles of a window until the next may begin, until it
-    is done, windows in turn; whether it runs at the outside port; what it reads, what reads it."""
+    is done, windows in turn; whether it runs at the outside port; bits of its data; what it reads, what reads it."""
 
     network: Network
     arch: Architecture
@@ -80,6 +81,7 @@ class _Base:
     done: list[int]
     rounds: list[int]
     away: list[bool]
+    bits: list[int]
     reads: list[list[_Link]]
     read_by: list[list[_Link]]
 
@@ -89,7 +91,8 @@ def _measure(network: Network, arch: Architecture) -> _Base:
     for node in network.nodes:
         hosts.append(hosts[int(node.edges[0].source[0])] if node.kind == "digital" else node if node.weights else None)
     away = [host is None for host in hosts]
-    reads = [_links(network, arch, away, i) for i in range(len(network.nodes))]
+    bits = datum_bits(network, arch.activation_bits)
+    reads = [_links(network, arch, away, bits, i) for i in range(len(network.nodes))]
     read_by: list[list[_Link]] = [[] for _ in network.nodes]
     for own in reads:
         for link in own:
@@ -103,10 +106,10 @@ def _measure(network: Network, arch: Architecture) -> _Base:
             step.append(_step(arch, node.weights))
         done.append(step[-1] + (arch.pipeline_tail_cycles if node.weights else 0))
         rounds.append(_rounds(arch, node, host))
-    return _Base(network, arch, work, step, done, rounds, away, reads, read_by)
+    return _Base(network, arch, work, step, done, rounds, away, bits, reads, read_by)
 
 
-def _links(network: Network, arch: Architecture, away: list[bool], reader: int) -> list[_Link]:
+def _links(network: Network, arch: Architecture, away: list[bool], bits: list[int], reader: int) -> list[_Link]:
     """Links of a node. Taps that all outputs share in memory are kept once: one output tells what all read."""
     found = []
     for edge in network.nodes[reader].edges:
@@ -116,7 +119,7 @@ def _links(network: Network, arch: Architecture, away: list[bool], reader: int) 
             delay = 0
             if away[reader] != away[producer]:
                 widest = _up(len(channels), arch.tiles)
-                delay = arch.hop_cycles + _up(arch.activation_bits * widest, arch.router_bits_per_cycle)
+                delay = arch.hop_cycles + _up(bits[producer] * widest, arch.router_bits_per_cycle)
             found.append(_Link(reader, producer, channels, rows, cols, delay))
     return found
 
@@ -180,9 +183,9 @@ def _traffic(base: _Base) -> tuple[int, int, int]:
             port += node.windows * _fetched(arch, weights)
     for i, links in enumerate(base.read_by):
         across = [link for link in links if base.away[link.reader] != base.away[i]]
-        crossing += _data(base.network.nodes[i], across)
-        written += _data(base.network.nodes[i], [link for link in links if not base.away[link.reader]])
-    return port, crossing * arch.activation_bits, written * arch.activation_bits
+        crossing += base.bits[i] * _data(base.network.nodes[i], across)
+        written += base.bits[i] * _data(base.network.nodes[i], [link for link in links if not base.away[link.reader]])
+    return port, crossing, written
 
 
 def _data(node: Node, links: list[_Link]) -> int:

@@ -13,6 +13,7 @@ from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.contention import Load
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
+    Area,
     Arrays,
     BufferPeaks,
     Communication,
@@ -78,6 +79,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...]) -> Evaluation:
             operations, operations / slots if slots else 0.0,
         ),
         energy=_energy(facts, communication, written, operations, latency),
+        area_mm2=Area(**arch.areas()),
         buffers=BufferPeaks(
             facts.buffers.chip_peak, facts.buffers.chip_peak_cycle, int(facts.buffers.tile_peak[tile]), tile
         ),
@@ -120,7 +122,7 @@ def _period(facts: Facts) -> int:
 
 def _communication(facts: Facts) -> tuple[Communication, int]:
     """Communication overhead, and the bits written into tile buffers."""
-    arch, mesh = facts.arch, facts.mesh
+    mesh = facts.mesh
     map_hops = map_items = outside_items = sum_hops = sum_items = written = 0
     for run in facts.runs:
         if run.delivery is None:
@@ -129,8 +131,8 @@ def _communication(facts: Facts) -> tuple[Communication, int]:
         hops = mesh.hops(source, sent.tiles)
         moved = np.where(hops > 0, sent.bits, 0)
         map_hops += int((sent.bits * hops).sum())
-        map_items += int(moved.sum()) // arch.activation_bits
-        outside_items += int((moved * (source == mesh.outside)).sum()) // arch.activation_bits
+        map_items += int(moved.sum()) // sent.width
+        outside_items += int((moved * (source == mesh.outside)).sum()) // sent.width
         written += int(sent.row_bits[sent.tiles != mesh.outside].sum())
     for number, layer in enumerate(facts.placed):
         windows = facts.copy_windows(number)[layer.pair_copy[layer.sum_pair]]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spatem_opt.evaluator.arrays import any_by_group, distinct, starts_of
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
-from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.layers import Edge, Network, Node
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -179,6 +179,8 @@ class Supply:
 
     Parameters
     ----------
+    width : int
+        Bits of one datum.
     tiles : int64 array, shape (tiles,)
         Subscribers, ascending; the outside is one more tile.
     channels : int64 array, shape (tiles,)
@@ -195,6 +197,7 @@ class Supply:
         Per reader, how long its slowest transfers take.
     """
 
+    width: int
     tiles: IntArray
     channels: IntArray
     row_bits: IntArray
@@ -205,9 +208,25 @@ class Supply:
     delay: list[IntArray]
 
 
-def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader]) -> Supply:
-    """Bits and delays between the homes of a producer and its subscribers."""
-    wanted, width = subscribe(node, read_by), mesh.arch.activation_bits
+def datum_bits(network: Network, default: int) -> list[int]:
+    """Bits of one datum of every node: what its widest reader takes, ``default`` if nobody reads it (M6).
+
+    A crossbar layer takes its own activation bits, a digital node those of the data that it makes.
+    """
+    bits = [0] * len(network.nodes)
+    for index in range(len(bits) - 1, -1, -1):
+        node = network.nodes[index]
+        bits[index] = bits[index] or default
+        takes = bits[index] if node.weights is None else node.weights.activation_bits or default
+        for edge in node.edges:
+            for producer in distinct(edge.source)[0].tolist():
+                bits[producer] = max(bits[producer], takes)
+    return bits
+
+
+def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader], width: int) -> Supply:
+    """Bits and delays between the homes of a producer and its subscribers; ``width``: bits of a datum."""
+    wanted = subscribe(node, read_by)
     held, home = _distinct_rows(at.home_channels)
     read, tile = _distinct_rows(wanted.channels)
     shared = (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)[home[:, None], tile]
@@ -219,7 +238,7 @@ def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader]) -> Supply:
     channels = wanted.channels.sum(1)
     in_row = wanted.pixels.reshape(-1, node.height, node.width).sum(2)[wanted.kind]
     return Supply(
-        wanted.tiles, channels, in_row * channels[:, None] * width, wanted.kind, wanted.pixels,
+        width, wanted.tiles, channels, in_row * channels[:, None] * width, wanted.kind, wanted.pixels,
         width * shared * pixels[at.home_copy], np.ascontiguousarray(fastest.T),
         [_copy_delay(reader, wanted.tiles, slowest) for reader in read_by],
     )  # fmt: skip

@@ -11,7 +11,7 @@ from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import patch_taps
-from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, digital_copy, host, supply
+from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, datum_bits, digital_copy, host, supply
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.solution import MappingOption
 
@@ -51,9 +51,10 @@ def wire(
         hosts.append(at)
         if node.edges:
             _enter(network, index, patch, at, None if layer is None else placed[layer], readers)
+    widths = datum_bits(network, mesh.arch.activation_bits)
     return [
-        Wire(at, read_by, supply(mesh, node, at, read_by) if read_by else None)
-        for node, at, read_by in zip(network.nodes, hosts, readers, strict=True)
+        Wire(at, read_by, supply(mesh, node, at, read_by, width) if read_by else None)
+        for node, at, read_by, width in zip(network.nodes, hosts, readers, widths, strict=True)
     ]
 
 

@@ -200,8 +200,13 @@ def make_grid(node: Node, option: MappingOption, architecture: Architecture) -> 
     return Grid(
         option, weights, rows, cols, _existing(weights, option, rows, cols, unit),
         -(-node.height // option.ph), -(-node.width // option.pw), a.input_phases(activation_bits),
-        activation_bits, weights.partial_sum_bits or a.partial_sum_bits, unit,
+        activation_bits, _sum_bits(weights, a), unit,
     )  # fmt: skip
+
+
+def _sum_bits(weights: Weights, a: Architecture) -> int:
+    """Width of a partial sum: the layer's, the chip's, or what holds every sum of the layer (M4)."""
+    return weights.partial_sum_bits or a.sum_bits(weights.rows, weights.weight_bits, weights.activation_bits)
 
 
 def _axes(weights: Weights, option: MappingOption, a: Architecture) -> tuple[Cuts, Cuts, int]:

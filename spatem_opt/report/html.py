@@ -129,6 +129,7 @@ def _head(solution: Solution, found: Evaluation) -> Iterator[str]:
         ("latency bound", f"{bound:,} cycles", "optimal" if relative == 0 else f"gap {100 * (relative or 0):.1f} %"),
         ("communication", f"{found.communication.total / 1e6:,.1f} Mbit", "buffer reads + bits x hops"),
         ("energy", tables.joules(found.energy.total if found.energy else 0), "per inference"),
+        ("area", f"{found.area_mm2.total if found.area_mm2 else 0:,.1f} mm2", "of the whole chip"),
         ("throughput", f"{found.images_per_second or 0:,.0f} images/s", f"period {found.period_cycles:,} cycles"),
         ("crossbars at work", f"{100 * found.utilization.ou_occupancy:.1f} %", "of all crossbar cycles"),
     ]
@@ -208,9 +209,10 @@ def _text(value: object) -> str:
 
 def _architecture(solution: Solution) -> str:
     chip = solution.architecture.to_dict()
-    rows = [(key, _text(chip[key]), rule.unit, rule.meaning) for key, rule in FIELDS.items()]
-    shown = table(["field", "value", "unit", "meaning"], rows, right=(1,))
-    return f"<details><summary>{len(rows)} numbers</summary>{shown}</details>"
+    shown = {key: "auto" if value is None else _text(value) for key, value in chip.items()}
+    rows = [(key, shown[key], rule.unit, rule.meaning) for key, rule in FIELDS.items()]
+    text = table(["field", "value", "unit", "meaning"], rows, right=(1,))
+    return f"<details><summary>{len(rows)} numbers</summary>{text}</details>"
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -31,7 +31,7 @@ def overview(
     claimed: float | None = None,
     seconds: float | None = None,
 ) -> Table:
-    """Return the main table: time, bound, utilization, communication and energy by kind.
+    """Return the main table: time, bound, utilization, communication, energy and area by kind.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ def overview(
         _utilization(evaluation),
         _traffic(evaluation),
         _energy(evaluation),
+        _area(evaluation),
     ]
     for block in blocks:
         rows = list(block)
@@ -172,3 +173,13 @@ def _energy(e: Evaluation) -> Iterator[Row]:
     for kind in fields(e.energy):
         value = getattr(e.energy, kind.name)
         yield f"  {kind.name.replace('_', ' ')}", joules(value), share(value, total)
+
+
+def _area(e: Evaluation) -> Iterator[Row]:
+    if e.area_mm2 is None or not e.area_mm2.total:  # chips need not state it
+        return
+    total = e.area_mm2.total
+    yield "area", f"{total:,.2f} mm2", "of the whole chip"
+    for kind in fields(e.area_mm2):
+        value = getattr(e.area_mm2, kind.name)
+        yield f"  {kind.name}", f"{value:,.2f} mm2", share(value, total)

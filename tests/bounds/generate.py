@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from spatem_opt.architecture import Architecture
@@ -71,6 +73,18 @@ def network(rng: Rng, kind: str) -> Network:
         if rng.random() < 0.3:
             b.digital("slow", "softmax", [as_it_is(x)], ops=int(rng.integers(1, 40)))
     return b.build()
+
+
+def own_bits(rng: Rng, network: Network) -> Network:
+    """The network with bits of their own for about half of its layers' weights, activations and partial sums."""
+    nodes = []
+    for node in network.nodes:
+        if node.weights is not None:
+            fields = ("weight_bits", "activation_bits", "partial_sum_bits")
+            bits = {name: int(rng.integers(1, 9)) for name in fields if rng.random() < 0.5}
+            node = replace(node, weights=replace(node.weights, **bits))
+        nodes.append(node)
+    return replace(network, nodes=tuple(nodes))
 
 
 def _before(rng: Rng, b: Builder, x: Tensor) -> Tensor:

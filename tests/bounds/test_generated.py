@@ -7,6 +7,7 @@ import pytest
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.proof import prove
 from spatem_opt.finish import measure
@@ -20,9 +21,11 @@ FAST, ALL, PART = 210, 2800, 280
 
 
 def instance(seed: int) -> tuple[Network, Architecture]:
-    """Network and chip of a seed; the chip is drawn again until the weights fit."""
+    """Network and chip of a seed; the chip is drawn again until the weights fit. Odd ones have layers of own bits."""
     rng = np.random.default_rng([seed, 18])
     network, chip = generate.network(rng, generate.KINDS[seed % len(generate.KINDS)]), generate.chip(rng)
+    if seed % 2:  # the kinds are seven: every kind is drawn either way
+        network = generate.own_bits(np.random.default_rng([seed, 20]), network)
     while shortage(network, chip) is not None:
         chip = generate.chip(rng)
     return network, chip
@@ -72,6 +75,16 @@ def test_bounds_are_below_solutions_and_proven_twice() -> None:
 def test_bounds_are_below_solutions_and_proven_twice_on_all(first: int) -> None:
     """In all more than 2 000 instances with a solution."""
     assert check(range(first, first + PART)) >= 0.72 * PART
+
+
+def test_layers_of_own_bits_widen_what_is_sent() -> None:
+    """Some data must be wider than the chip's activations, and some narrower, or the test above says nothing."""
+    widths = {
+        (width > chip.activation_bits) - (width < chip.activation_bits)
+        for network, chip in map(instance, range(1, 70, 2))
+        for width in datum_bits(network, chip)
+    }
+    assert widths == {-1, 0, 1}
 
 
 def test_instances_have_what_they_should() -> None:

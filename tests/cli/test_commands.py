@@ -295,7 +295,7 @@ def test_caution_is_one_line_on_stderr(run: Run, solver: Fake, tiny_solution: So
 
 EVALUATION = {
     "valid", "violations", "latency_cycles", "latency_ns", "period_cycles", "images_per_second", "communication",
-    "utilization", "energy", "buffers", "ports", "routers", "layers", "nodes", "bounds", "arrays",
+    "utilization", "energy", "area_mm2", "buffers", "ports", "routers", "layers", "nodes", "bounds", "arrays",
 }  # fmt: skip
 
 
@@ -345,7 +345,7 @@ def test_architectures(run: Run) -> None:
 def test_keys_of_architectures(run: Run) -> None:
     data = json.loads(run("architectures", "--json")[1])
     keys = {"name", "description", "tiles", "crossbars", "crossbar_rows", "crossbar_cols", "ou_rows", "ou_cols",
-            "cycle_ns", "cautions"}  # fmt: skip
+            "cycle_ns", "area_mm2", "cautions"}  # fmt: skip
     assert set(data["architectures"][0]) == keys
 
 
@@ -360,7 +360,10 @@ def test_one_architecture(run: Run) -> None:
 def test_one_architecture_in_json(run: Run) -> None:
     data = json.loads(run("architectures", "--show", "isaac", "--json")[1])
     assert set(data["fields"]) == set(FIELDS) - {"name"}
-    assert set(data["fields"]["ou_rows"]) == {"value", "unit", "source"}
+    assert set(data["fields"]["ou_rows"]) == {"value", "derive", "unit", "source"}
+    assert data["fields"]["ou_rows"]["derive"] is None
+    assert data["fields"]["router_bits_per_cycle"]["derive"] == "32 * max(1, floor(1.2 * cycle_ns))"
+    assert sum(data["areas_mm2"].values()) == pytest.approx(data["area_mm2"], abs=1e-5)
 
 
 # --- as a process --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 from spatem_opt.network.layers import Edge
 from spatem_opt.solution import Solution
-from tests.evaluator.brute_place import OUTSIDE, ceil, place, route, transfer
+from tests.evaluator.brute_place import OUTSIDE, ceil, place, route, sum_width, transfer
 
 # --- M5, M6, M7 -------------------------------------------------------------------------------------------------------
 
@@ -38,6 +38,7 @@ class Brute:
     def __init__(self, sol: Solution, choose: Callable[[Brute, int, int, int], int] | None = None) -> None:
         self.sol, self.arch, self.nodes = sol, sol.architecture, sol.network.nodes
         self.layer_of = {node: layer for layer, node in enumerate(sol.network.layers)}
+        self.width = [self._bits_of(index) for index in range(len(self.nodes))]
         self.copies = [place(sol, layer) for layer in range(len(sol.mapping))]
         self.choose = choose
         self.row_start: dict[int, int] = {}
@@ -54,6 +55,18 @@ class Brute:
             self._subscribe(index)
         for index in range(len(self.nodes)):
             self._run(index)
+
+    def _bits_of(self, index: int) -> int:
+        """Bits of a datum of a node: its widest reader counts; what is pooled or added is as wide as the result."""
+        needs = []
+        for node in self.nodes:
+            if any(index in edge.source.tolist() for edge in node.edges):
+                if node.kind == "crossbar":
+                    assert node.weights is not None
+                    needs.append(node.weights.activation_bits or self.arch.activation_bits)
+                else:
+                    needs.append(self._bits_of(self.nodes.index(node)))
+        return max(needs, default=self.arch.activation_bits)
 
     # windows and pixels
 
@@ -154,7 +167,7 @@ class Brute:
         return count
 
     def delay(self, p: int, copy: int, tiles: set[int]) -> int:
-        width = self.arch.activation_bits
+        width = self.width[p]
         found = [transfer(self.arch, t, d, width * n) for (t, d), n in self.sent(p, copy).items() if d in tiles]
         return max(found, default=0)
 
@@ -241,7 +254,7 @@ class Brute:
         for (p, d), channels in self.channels.items():
             for pixel in self.pixels[p, d]:
                 for channel in channels:
-                    bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.arch.activation_bits
+                    bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.width[p]
         return bits
 
     def router_bins(self) -> dict[tuple[int, int], dict[int, Fraction]]:
@@ -269,7 +282,7 @@ class Brute:
             for span in self.spans[index].values():
                 for (t, d), items in self.copies[layer][span.copy].sums.items():
                     for router in route(arch, t, d):
-                        bits = items * (w.partial_sum_bits or arch.partial_sum_bits)
+                        bits = items * sum_width(arch, w)
                         load[router][span.done // width] += bits
         return load
 
@@ -293,7 +306,7 @@ class Brute:
                 start = min(span.begin for span in users)
                 if self.nodes[p].kind != "input":
                     start = min(self._arrival(p, pixel, d) for pixel in pixels)
-                bits = len(pixels) * len(channels) * self.arch.activation_bits
+                bits = len(pixels) * len(channels) * self.width[p]
                 held.append((d, start, max(span.end for span in users), bits))
         times = {start for _, start, _, _ in held}
         chip = max((sum(b for _, s, e, b in held if s <= t < e) for t in times), default=0)
@@ -301,7 +314,7 @@ class Brute:
         return chip, tiles
 
     def _arrival(self, p: int, pixel: tuple[int, int], d: int) -> int:
-        copy, width = self.pixel_copy[p][pixel], self.arch.activation_bits
+        copy, width = self.pixel_copy[p][pixel], self.width[p]
         done = self.spans[p][self.window(p, pixel)].done
         sent = self.sent(p, copy)
         return done + min(transfer(self.arch, t, e, width * n) for (t, e), n in sent.items() if e == d)
@@ -330,7 +343,7 @@ class Brute:
         """Partial sums of every window: hops, number, bits of each."""
         arch = self.arch
         return [
-            (len(route(arch, t, d)), items, self.nodes[index].weights.partial_sum_bits or arch.partial_sum_bits)
+            (len(route(arch, t, d)), items, sum_width(arch, self.nodes[index].weights))
             for index, layer in self.layer_of.items()
             for span in self.spans[index].values()
             for (t, d), items in self.copies[layer][span.copy].sums.items()
@@ -353,7 +366,7 @@ class Brute:
             "buffer_read": sum(sum(bins.values()) for bins in ports.values()),
             "map_bit_hops": sum(bits * len(route(arch, t, d)) for (_, t, d), bits in maps.items()),
             "sum_bit_hops": sum(hops * items * width for hops, items, width in sums),
-            "map_items": sum(bits for (_, t, d), bits in maps.items() if t != d) // arch.activation_bits,
+            "map_items": sum(bits // self.width[p] for (p, t, d), bits in maps.items() if t != d),
             "sum_items": sum(items for _, items, _ in sums),
             "written": sum(bits for (_, _, d), bits in maps.items() if d != OUTSIDE),
             "ou_operations": ous,

@@ -119,12 +119,14 @@ def architecture(rng: Rng) -> Architecture:
         crossbar_rows=int(rng.integers(8, 20)), crossbar_cols=int(rng.integers(8, 20)),
         ou_rows=int(rng.integers(2, 8)), ou_cols=int(rng.integers(2, 8)),
         cell_bits=2, dac_bits=int(rng.integers(1, 3)), weight_bits=int(rng.integers(1, 6)),
-        activation_bits=int(rng.integers(1, 6)), partial_sum_bits=int(rng.integers(1, 6)),
+        activation_bits=int(rng.integers(1, 6)),
+        partial_sum_bits=None if rng.random() < 0.3 else int(rng.integers(1, 6)),
         pipeline_tail_cycles=int(rng.integers(0, 6)), buffer_bits=int(rng.integers(10, 400)),
         buffer_scope=str(rng.choice(["chip", "tile"])), buffer_bits_per_cycle=int(rng.integers(1, 60)),
         overlap_input=bool(rng.random() < 0.3), input_load="full" if rng.random() < 0.2 else "needed",
         router_bits_per_cycle=int(rng.integers(1, 30)), hop_cycles=int(rng.integers(1, 4)),
         contention_cycles=int(rng.integers(1, 64)), digital_ops_per_cycle=int(rng.integers(1, 6)), static_fj=1,
+        differential=bool(rng.random() < 0.2),
     )  # fmt: skip
 
 
