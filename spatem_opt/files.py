@@ -14,9 +14,8 @@ import orjson
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
-
-LARGEST = 2**53
-"""Integers in files stay within what every JSON reader keeps exactly."""
+from spatem_opt.limits import LARGEST_INTEGER as LARGEST
+from spatem_opt.limits import LIMITS
 
 
 def read_json(path: str | Path) -> Any:
@@ -28,19 +27,40 @@ def read_json(path: str | Path) -> Any:
         If it is missing, truncated, not gzip or not JSON; NaN and Infinity are not JSON.
     """
     where = str(path)
+    data = read_bytes(path)
     try:
-        data = Path(path).read_bytes()
-        if where.endswith(".gz"):
-            data = gzip.decompress(data)
         return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a JSON file") from error
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the content of a file, unzipped if its name ends in ``.gz``; no more is read than the limit.
+
+    Raises
+    ------
+    InstanceError
+        If it is missing, not gzip, damaged, or longer (unzipped) than ``LIMITS["bytes of a file"]``.
+    """
+    where, most = str(path), LIMITS["bytes of a file"]
+    try:
+        with Path(path).open("rb") as file:
+            if not where.endswith(".gz"):
+                data = file.read(most + 1)
+            else:
+                with gzip.GzipFile(fileobj=file) as unzipped:
+                    data = unzipped.read(most + 1)
     except gzip.BadGzipFile as error:
         raise InstanceError(where, "", "not a gzip file", "expected one, as the name ends in .gz") from error
     except (EOFError, zlib.error) as error:
         raise InstanceError(where, "", "truncated or damaged", "expected a whole gzip file") from error
     except OSError as error:
         raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except orjson.JSONDecodeError as error:
-        raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a JSON file") from error
+    except ValueError as error:
+        raise InstanceError(where, "", f"no file name ({error})", "expected a file") from error
+    if len(data) > most:
+        raise InstanceError(where, "", "too long", f"expected <= {most} (bytes of a file)")
+    return data
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

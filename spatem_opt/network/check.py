@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import Totals, check_size, table_size
 from spatem_opt.network.layers import Edge, IntArray, Network, Node, Weights
 
 
@@ -34,6 +35,7 @@ def _weights(where: str, node: Node, weights: Weights) -> None:
         bits = getattr(weights, field)
         if bits is not None and bits < 1:
             raise InstanceError(where, f"weights.{field}", bits, "expected >= 1 or none")
+    check_size(where, "weights.rows", table_size(*weights.kernel, weights.in_channels), "rows of a weight matrix")
     edge = node.edges[0]
     if weights.groups * weights.in_channels != len(edge.source):
         rule = f"expected groups * in_channels = the {len(edge.source)} channels read"
@@ -72,6 +74,17 @@ def _edge(where: str, node: Node, edge: Edge, position: int, shapes: IntArray) -
     _taps(where, "cols", edge.cols, node.width, int(shape[:, 2].min()))
 
 
+def tally(totals: Totals, where: str, node: Node) -> None:
+    """Add a node to the sizes of its network; raises :class:`InstanceError` if they are beyond a limit."""
+    channels = sum(len(edge.source) for edge in node.edges)
+    totals.add(where, node.windows, channels, sum(_held(edge.rows) + _held(edge.cols) for edge in node.edges))
+
+
+def _held(taps: IntArray) -> int:
+    """Entries that take memory: a row that all outputs share is there once (:func:`receptive.full_taps`)."""
+    return int(taps.shape[-1]) if not taps.strides[0] else int(taps.size)
+
+
 def check(network: Network, where: str = "") -> None:
     """Raise unless the network is consistent (``formulations/README.md``, M2).
 
@@ -93,12 +106,14 @@ def check(network: Network, where: str = "") -> None:
         raise InstanceError(where, "nodes", len(network.nodes), "expected at least one crossbar layer (Conv, Gemm ...)")
     shapes = np.array([(n.channels, n.height, n.width) for n in network.nodes], dtype=np.int64)
     names: set[str] = set()
+    totals = Totals()
     for position, node in enumerate(network.nodes):
         here = f"{where}: node {node.name!r}"
         if node.name in names:
             raise InstanceError(here, "name", node.name, "expected a name of its own")
         names.add(node.name)
         _counts(here, node)
+        tally(totals, here, node)
         for i, edge in enumerate(node.edges):
             _edge(f"{here}: edges[{i}]", node, edge, position, shapes)
         if node.weights is not None:

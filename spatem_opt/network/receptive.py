@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.limits import check_size, table_size
 from spatem_opt.network.layers import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -20,6 +22,13 @@ FloatArray = NDArray[np.float64]
 def _frozen(array: IntArray) -> IntArray:
     array.setflags(write=False)
     return array
+
+
+def _check_table(outputs: int, kernel: int) -> None:
+    """Refuse tables that are too large, before they are made."""
+    check_size("taps", "outputs", outputs, "pixels on an axis")
+    check_size("taps", "kernel", kernel, "taps on an axis")
+    check_size("taps", "outputs * kernel", table_size(outputs, kernel), "taps of one axis of an edge")
 
 
 @lru_cache(maxsize=4096)
@@ -42,6 +51,7 @@ def window_taps(
     >>> window_taps(3, 3, stride=2, pad=1, length=5).tolist()
     [[-1, 0, 1], [1, 2, 3], [3, 4, -1]]
     """
+    _check_table(outputs, kernel)
     taps = np.arange(outputs)[:, None] * stride - pad + np.arange(kernel)[None, :] * dilation
     return _frozen(np.where((taps >= 0) & (taps < length), taps, -1))
 
@@ -60,6 +70,7 @@ def transposed_taps(
     >>> transposed_taps(4, 2, stride=2, length=2).tolist()
     [[0, -1], [-1, 0], [1, -1], [-1, 1]]
     """
+    _check_table(outputs, kernel)
     position = np.arange(outputs)[:, None] + pad - np.arange(kernel)[None, :] * dilation
     taps = position // stride
     return _frozen(np.where((position % stride == 0) & (taps >= 0) & (taps < length), taps, -1))
@@ -68,18 +79,21 @@ def transposed_taps(
 @lru_cache(maxsize=4096)
 def full_taps(outputs: int, length: int) -> IntArray:
     """Every output reads all ``length`` inputs (global pooling, fully connected); takes no memory per output."""
+    _check_table(outputs, length)
     return _frozen(np.broadcast_to(np.arange(length), (outputs, length)))
 
 
 @lru_cache(maxsize=4096)
 def identity_taps(length: int) -> IntArray:
     """Output y reads input y only."""
+    _check_table(length, 1)
     return _frozen(np.arange(length)[:, None])
 
 
 @lru_cache(maxsize=4096)
 def broadcast_taps(outputs: int) -> IntArray:
     """All outputs read the only input (a C x 1 x 1 operand of an elementwise operator)."""
+    _check_table(outputs, 1)
     return _frozen(np.zeros((outputs, 1), dtype=np.int64))
 
 
@@ -87,6 +101,15 @@ def broadcast_taps(outputs: int) -> IntArray:
 def identity_view(length: int) -> IntArray:
     """The view that changes nothing, shape (length,); see :class:`spatem_opt.network.builder.Tensor`."""
     return _frozen(np.arange(length))
+
+
+def padded(view: IntArray, before: int, after: int, mode: str = "constant") -> IntArray:
+    """A view with padding (-1, or pixels as ``np.pad`` in another `mode` takes them) around; negative numbers crop."""
+    around = (max(before, 0), max(after, 0))
+    check_size("feature map", "pixels with padding", len(view) + sum(around), "pixels on an axis")
+    options: dict[str, Any] = {"constant_values": -1} if mode == "constant" else {}
+    grown: IntArray = np.asarray(np.pad(view, around, mode=mode, **options))  # type: ignore[call-overload]
+    return grown[max(-before, 0) : len(grown) - max(-after, 0)]
 
 
 def through_view(view: IntArray, taps: IntArray) -> IntArray:
@@ -177,6 +200,7 @@ def resize_taps(
     >>> resize_taps(6, 3).ravel().tolist()
     [0, 0, 1, 1, 2, 2]
     """
+    _check_table(outputs, 4)
     x = COORDINATES[coordinates](np.arange(outputs, dtype=np.float64), length, outputs, scale or outputs / length)
     x = np.round(x, 9)  # 0.1 * 30 is not 3: coordinates that should be integers must not fall to the pixel before
     if mode == "nearest":
