@@ -16,6 +16,7 @@ from spatem_opt.arrays import distinct
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import columns, integers, members, read_json, texts, write_atomically
+from spatem_opt.limits import check_size, reading
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network.json_io import from_json, to_json
 from spatem_opt.network.layers import Network
@@ -99,6 +100,11 @@ def solution_to_json(solution: Solution) -> dict[str, Any]:
 
 def solution_from_json(data: object, where: str = "solution") -> Solution:
     """Return the solution that the content of a file spells; see :func:`read_solution`."""
+    with reading(where, "a solution file"):
+        return _from_json(data, where)
+
+
+def _from_json(data: object, where: str) -> Solution:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise InstanceError(where, "format", found, f"expected {FORMAT!r}")
@@ -201,6 +207,10 @@ def _mapping(data: object, where: str, network: Network) -> tuple[MappingOption,
             if value not in allowed:
                 raise InstanceError(where, f"{key}[{i}]", value, "expected " + " or ".join(allowed))
     heights, widths = integers(table["ph"], where, "ph").tolist(), integers(table["pw"], where, "pw").tolist()
+    for i, (height, width) in enumerate(zip(heights, widths, strict=True)):
+        for key, value in (("ph", height), ("pw", width)):
+            check_size(where, f"{key}[{i}]", value, "windows of a patch")
+        check_size(where, f"ph[{i}] * pw[{i}]", height * width, "windows of a patch")
     return tuple(map(MappingOption, table["scheme"], table["storage"], heights, widths))
 
 

@@ -2,7 +2,7 @@
 
 A few bytes of a file can ask for terabytes: a width of 2^31, a kernel of 2^40. Every size that comes from outside is
 compared with a limit of :data:`LIMITS` first. The limits are far beyond any network or chip that the models are for,
-and such that all tables made of one file together stay within about a gibibyte.
+and such that what is made of one file stays within a few gibibytes, whatever it says.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ LIMITS: dict[str, int] = {
     "OU rows of a layer": 2**21,
     "OU columns of a layer": 2**22,
     "entries of a table of OUs": 2**26,
-    "windows of a patch": 2**12,
-    "crossbars": 2**25,
+    "entries of a table of tiles": 2**27,
+    "windows of a patch": 2**16,
+    "crossbars": 2**24,
 }
 """What is counted -> the most of it."""
 

@@ -13,7 +13,7 @@ import spatem_opt
 
 PACKAGE = Path(spatem_opt.__file__).parent
 SOLVERS = {"ortools", "pulp", "highspy"}
-EVALUATOR_MAY = {"architecture", "errors", "evaluator", "network.layers", "solution"}
+EVALUATOR_MAY = {"architecture", "errors", "evaluator", "limits", "network.layers", "solution"}
 SEAMS = {"pipeline": "exact steps", "cli.export": "models to files", "cli.import_": "solver answers from files"}
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 FRONT = {"pipeline", "baselines", "bench", "cli", "report", "evaluator"}

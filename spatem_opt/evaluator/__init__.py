@@ -18,7 +18,7 @@ from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_sl
 from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
 from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
-from spatem_opt.evaluator.grid import OuGrid, build_grid
+from spatem_opt.evaluator.grid import OuGrid, build_grid, check_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Run, replay
@@ -131,6 +131,9 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
         found += check_mapping(solution)
     if found:
         return [], found
+    for index, option in zip(solution.network.layers, solution.mapping, strict=True):
+        node = solution.network.nodes[index]
+        check_grid(f"layer {node.name!r}", solution.architecture, weights_of(node), option)
     grids = [
         build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
         for index, option in zip(solution.network.layers, solution.mapping, strict=True)

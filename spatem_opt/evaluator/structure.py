@@ -12,6 +12,8 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, mapping_fault, window_shape
+from spatem_opt.evaluator.sliding import check_sliding
+from spatem_opt.limits import Totals
 from spatem_opt.network.layers import Network, Node, Weights
 from spatem_opt.solution import Placement, Schedule, Solution
 
@@ -33,14 +35,17 @@ def check_network(network: Network) -> None:
     """Raise :class:`InstanceError` where edges do not fit their nodes: this is wrong input, not a wrong solution."""
     if not network.layers:
         raise InstanceError(f"network {network.name!r}", "layers", 0, "expected at least one crossbar layer")
+    totals = Totals()
     for index, node in enumerate(network.nodes):
         where = f"node {node.name!r}"
+        totals.add(where, node.windows)
         if (node.kind == "input") == bool(node.edges):
             raise InstanceError(where, "edges", len(node.edges), "expected none for inputs, at least one otherwise")
         if node.kind == "crossbar":
             weights = weights_of(node)
             if weights.groups * weights.out_channels != node.channels:
                 raise InstanceError(where, "channels", node.channels, "expected groups * filters")
+            check_sliding(where, weights, node.edges)
         for edge in node.edges:
             carried = weights.groups * weights.in_channels if node.kind == "crossbar" else node.channels
             if len(edge.source) != carried or len(edge.channel) != carried:

@@ -176,8 +176,12 @@ class Builder:
 
     def crossbar(self, name: str, op: str, read: Read, weights: Weights) -> Tensor:
         """A crossbar layer, given its edge and weights."""
-        shape = (weights.groups * weights.out_channels, len(read.rows), len(read.cols))
-        return self._add(name, "crossbar", op, shape, (read.edge(),), weights)
+        shape, edge = (weights.groups * weights.out_channels, len(read.rows), len(read.cols)), read.edge()
+        if not weights.transposed:  # over a view of every second pixel, a stride of 1 is one of 2
+            (sy, dy), (sx, dx) = r.steps(edge.rows), r.steps(edge.cols)
+            (ty, tx), (ey, ex) = weights.stride, weights.dilation
+            weights = replace(weights, stride=(abs(sy) or ty, abs(sx) or tx), dilation=(abs(dy) or ey, abs(dx) or ex))
+        return self._add(name, "crossbar", op, shape, (edge,), weights)
 
     def conv(self, x: Tensor, filters: int, kernel: Pair, stride: Pair = 1, pads: Pads = 0, dilation: Pair = 1,
              groups: int = 1, name: str = "conv") -> Tensor:  # fmt: skip
@@ -302,8 +306,7 @@ class Builder:
         """The map as a node of its own if it is a padded or cropped view, else itself."""
         if all(np.array_equal(v, r.identity_view(len(v))) for v in (x.rows, x.cols)):
             return x
-        read = Read(x, r.identity_taps(x.height), r.identity_taps(x.width))
-        return self.digital(name or op, op, [read], 0)
+        return self.digital(name or op, op, [Read(x, r.identity_taps(x.height), r.identity_taps(x.width))], 0)
 
     def concat(self, parts: Sequence[Tensor], name: str = "concat") -> Tensor:
         """Channels of all parts, in order: no node, except for parts that are padded or cropped differently."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import Totals, check_size, table_size
+from spatem_opt.network import receptive as r
 from spatem_opt.network.layers import Edge, IntArray, Network, Node, Weights
 
 
@@ -46,6 +47,25 @@ def _weights(where: str, node: Node, weights: Weights) -> None:
     if (edge.rows.shape[1], edge.cols.shape[1]) != weights.kernel:
         taps = [edge.rows.shape[1], edge.cols.shape[1]]
         raise InstanceError(where, "weights.kernel", list(weights.kernel), f"expected the taps of the edge, {taps}")
+    _sliding(where, weights, edge)
+
+
+def _sliding(where: str, weights: Weights, edge: Edge) -> None:
+    """Stride and dilation are those of the taps: bits read and patches of windows are counted by them."""
+    for axis, (name, taps) in enumerate((("rows", edge.rows), ("cols", edge.cols))):
+        stride, dilation = weights.stride[axis], weights.dilation[axis]
+        if weights.transposed:
+            way = next((d for d in (-dilation, dilation) if r.slides(taps, 1, d)), 0)  # tap 0 first, or last
+            found, whole = (r.upsampling(taps, way) if way else 0, 0), way != 0
+        else:
+            found, whole = r.steps(taps), r.slides(taps, stride, dilation)
+        for field, step, have in (("stride", found[0], stride), ("dilation", found[1], dilation)):
+            if step and abs(step) != have:
+                value = list(getattr(weights, field))
+                raise InstanceError(where, f"weights.{field}", value, f"expected {abs(step)}, the step of the {name}")
+        if not whole:
+            rule = f"expected those with which the {name} are windows that slide"
+            raise InstanceError(where, "weights.stride, dilation", [stride, dilation], rule)
 
 
 def _taps(where: str, field: str, taps: IntArray, outputs: int, length: int) -> None:

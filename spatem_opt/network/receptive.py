@@ -139,6 +139,53 @@ def same_pads(length: int, kernel: int, stride: int, dilation: int, upper: bool 
     return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
 
 
+def steps(taps: IntArray) -> tuple[int, int]:
+    """By how many pixels the taps of one output after the other, and of one output among themselves, are apart.
+
+    Returns
+    -------
+    along, within : int
+        The difference that more than two thirds of all pairs of neighbours have (padding, above all a reflected one,
+        breaks the pattern at the border); 0 if there is none.
+
+    Examples
+    --------
+    >>> steps(window_taps(4, 3, stride=2, pad=1, dilation=3, length=20))
+    (2, 3)
+    """
+    return _usual_step(taps[:-1], taps[1:]), _usual_step(taps[:, :-1], taps[:, 1:])
+
+
+def _usual_step(first: IntArray, second: IntArray) -> int:
+    apart, count = np.unique((second - first)[(first >= 0) & (second >= 0)], return_counts=True)
+    most = int(count.argmax()) if len(count) else 0
+    return int(apart[most]) if len(count) and 3 * count[most] > 2 * count.sum() else 0
+
+
+def slides(taps: IntArray, stride: int, dilation: int) -> bool:
+    """Whether the taps are those of a window that slides: tap i of output y depends on ``y*stride + i*dilation`` only.
+
+    With a stride of 1 and a negative dilation: whether they are those of a transposed convolution.
+    """
+    outputs, kernel = taps.shape
+    position = (np.arange(outputs)[:, None] * stride + np.arange(kernel) * dilation).ravel()
+    order = np.argsort(position, kind="stable")
+    same = np.diff(position[order]) == 0
+    return not (same & (np.diff(taps.ravel()[order]) != 0)).any()
+
+
+def upsampling(taps: IntArray, dilation: int) -> int:
+    """The upsampling factor of a transposed convolution's taps: how far the outputs of neighbouring inputs are apart.
+
+    The dilation is that of :func:`slides`, negative if tap 0 comes last.
+
+    0 if the taps do not tell: only one input is read.
+    """
+    outputs, kernel = np.nonzero(taps >= 0)
+    position = np.unique(outputs + kernel * dilation)
+    return int(np.gcd.reduce(np.diff(position))) if len(position) > 1 else 0
+
+
 def half_pixel(x: FloatArray, length: int, outputs: int, scale: float) -> FloatArray:
     """Input coordinate of output x if pixels are areas whose centres correspond."""
     return (x + 0.5) / scale - 0.5
