@@ -16,7 +16,7 @@ from spatem_opt.arrays import distinct
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import columns, integers, members, read_json, texts, write_atomically
-from spatem_opt.limits import check_size, reading
+from spatem_opt.limits import LONGEST_TIME, check_size, reading
 from spatem_opt.mapping.grid import make_grid
 from spatem_opt.network.json_io import from_json, to_json
 from spatem_opt.network.layers import Network
@@ -158,7 +158,8 @@ def summarize(solution: Solution) -> dict[str, IntArray]:
             continue
         grid = make_grid(solution.network.nodes[index], solution.mapping[number], solution.architecture)
         rect = np.stack([p.row_start[rows], p.row_stop[rows], p.col_start[rows], p.col_stop[rows]]).T
-        if rect.min() < 0 or (rect[:, 1] > grid.shape[0]).any() or (rect[:, 3] > grid.shape[1]).any():
+        stops, starts = rect[:, 1::2], rect[:, ::2]
+        if (starts < 0).any() or (starts >= stops).any() or (stops > grid.shape).any():
             raise InstanceError("placement", "rectangles", number, f"expected within the grid {grid.shape}")
         (copies, copy), (crossbars, crossbar) = distinct(p.copy[rows]), distinct(p.crossbar[rows])
         pair, owner = distinct(copy * len(crossbars) + crossbar)
@@ -229,6 +230,11 @@ def _schedule(data: object, where: str) -> Schedule:
     required = tuple(name for name in _SCHEDULE if name != "pace")
     table = columns(data, where, required, ("pace",))
     table.setdefault("pace", np.zeros_like(table["start"]))
+    for key in ("start", "end", "pace"):
+        late = np.flatnonzero(np.abs(table[key]) >= LONGEST_TIME)
+        if len(late):
+            value = int(table[key][late[0]])
+            raise InstanceError(where, f"{key}[{late[0]}]", value, f"expected within +-{LONGEST_TIME} cycles")
     return Schedule(**table)
 
 

@@ -16,8 +16,9 @@ from spatem_opt.errors import InstanceError, ModelError
 
 LARGEST_INTEGER = 2**53
 """Integers in files stay within what every JSON reader keeps exactly."""
-LONGEST_TIME = 2**53
-"""Last cycle of a schedule: no file holds a later one."""
+LONGEST_TIME = 2**40
+"""Cycles before which a schedule ends (an inference of hours): sums of times stay far inside 64 bits, and float64
+keeps loads to the bit. The scheduler, the solution file and the evaluator all hold to it."""
 LIMITS: dict[str, int] = {
     "bytes of a file": 2**29,
     "channels": 2**22,

@@ -94,7 +94,7 @@ def test_other_fields(key: str, value: object, rule: str) -> None:
         ({"ou_rows": 129}, "ou_rows = 129, expected <= crossbar_rows = 128"),
         ({"crossbar_cols": 4}, "ou_cols = 8, expected <= crossbar_cols = 4"),
         ({"buffer_bits": 15}, "activation_bits = 16, expected <= buffer_bits = 15"),
-        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 2147483648"),
+        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 16777216"),
     ],
 )
 def test_combinations(fields: dict[str, int], message: str) -> None:

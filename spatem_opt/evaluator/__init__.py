@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.architecture import Architecture
+from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
 from spatem_opt.evaluator.contention import check_load, port_flows, router_flows, total_load
@@ -19,6 +21,7 @@ from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
 from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, build_grid, check_grid
+from spatem_opt.evaluator.instance import check_instance
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Run, replay
@@ -42,6 +45,7 @@ from spatem_opt.evaluator.structure import (
 )
 from spatem_opt.evaluator.summary import Facts, check_claims, summarize
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
+from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
@@ -49,7 +53,9 @@ __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Ut
 IntArray = NDArray[np.int64]
 
 
-def evaluate(solution: Solution) -> Evaluation:
+def evaluate(
+    solution: Solution, *, network: Network | None = None, architecture: Architecture | None = None
+) -> Evaluation:
     """Replay a solution at window granularity.
 
     Every duration is rebuilt from the placement. All violations are reported; a solution whose tables cannot be read
@@ -59,6 +65,8 @@ def evaluate(solution: Solution) -> Evaluation:
     ----------
     solution : Solution
         Decisions, with the architecture and the network they are for.
+    network, architecture : optional
+        The real ones: what the solution brings along must be the same (family ``instance``).
 
     Returns
     -------
@@ -68,9 +76,17 @@ def evaluate(solution: Solution) -> Evaluation:
     Raises
     ------
     InstanceError
-        If the *network* is inconsistent: edges that do not fit their nodes.
+        If the *network* is inconsistent (edges that do not fit their nodes, weights that do not fit their taps), sizes
+        are beyond :data:`spatem_opt.limits.LIMITS`, or an argument has another type.
     """
-    return Evaluator()(solution)
+    for name, value, kind in (
+        ("solution", solution, Solution), ("network", network, Network), ("architecture", architecture, Architecture)
+    ):  # fmt: skip
+        if not isinstance(value, kind) and (value is not None or name == "solution"):
+            raise InstanceError("evaluate", name, value, f"expected a {kind.__name__}")
+    found = Evaluator()(solution)
+    other = check_instance((solution.network, solution.architecture), network, architecture)
+    return replace(found, violations=(*other, *found.violations)) if other else found
 
 
 class Evaluator:

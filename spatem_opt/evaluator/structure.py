@@ -13,6 +13,7 @@ from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, mapping_fault, window_shape
 from spatem_opt.evaluator.sliding import check_sliding
+from spatem_opt.limits import LONGEST_TIME as LONGEST
 from spatem_opt.limits import Totals
 from spatem_opt.network.layers import Network, Node, Weights
 from spatem_opt.solution import Placement, Schedule, Solution
@@ -20,8 +21,6 @@ from spatem_opt.solution import Placement, Schedule, Solution
 IntArray = NDArray[np.int64]
 PLACEMENT = ("layer", "copy", "crossbar", "row_start", "row_stop", "col_start", "col_stop")
 SCHEDULE = ("layer", "copy", "first_window", "last_window", "step", "pace", "start", "end")
-#: Longest time replayed, so that sums of times stay far inside 64 bits.
-LONGEST = 2**40
 
 
 def weights_of(node: Node) -> Weights:
