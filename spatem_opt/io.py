@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.files import columns, integers, members, read_json, texts, write_atomically
 from spatem_opt.limits import LONGEST_TIME, check_size, reading
 from spatem_opt.mapping.grid import make_grid
+from spatem_opt.network.check import check
 from spatem_opt.network.json_io import from_json, to_json
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import IntArray, MappingOption, Placement, Schedule, Solution
@@ -72,7 +74,17 @@ def read_solution(path: str | Path) -> Solution:
 
 
 def solution_to_json(solution: Solution) -> dict[str, Any]:
-    """Return the content of a solution file: plain objects and int64 columns."""
+    """Return the content of a solution file: plain objects and int64 columns.
+
+    Raises
+    ------
+    InstanceError
+        If :func:`solution_from_json` would refuse it: sizes or times beyond the limits, an inconsistent network, claims
+        that are not JSON.
+    """
+    _check_times({key: getattr(solution.schedule, key) for key in _SCHEDULE}, "solution: schedule")
+    _check_patches([m.ph for m in solution.mapping], [m.pw for m in solution.mapping], "solution: mapping")
+    check(solution.network)
     names = layer_names(solution.network)
     summary = summarize(solution)
     _check_json(solution.claims, "claims")
@@ -208,10 +220,7 @@ def _mapping(data: object, where: str, network: Network) -> tuple[MappingOption,
             if value not in allowed:
                 raise InstanceError(where, f"{key}[{i}]", value, "expected " + " or ".join(allowed))
     heights, widths = integers(table["ph"], where, "ph").tolist(), integers(table["pw"], where, "pw").tolist()
-    for i, (height, width) in enumerate(zip(heights, widths, strict=True)):
-        for key, value in (("ph", height), ("pw", width)):
-            check_size(where, f"{key}[{i}]", value, "windows of a patch")
-        check_size(where, f"ph[{i}] * pw[{i}]", height * width, "windows of a patch")
+    _check_patches(heights, widths, where)
     return tuple(map(MappingOption, table["scheme"], table["storage"], heights, widths))
 
 
@@ -230,12 +239,22 @@ def _schedule(data: object, where: str) -> Schedule:
     required = tuple(name for name in _SCHEDULE if name != "pace")
     table = columns(data, where, required, ("pace",))
     table.setdefault("pace", np.zeros_like(table["start"]))
+    _check_times(table, where)
+    return Schedule(**table)
+
+
+def _check_times(table: dict[str, IntArray], where: str) -> None:
     for key in ("start", "end", "pace"):
-        late = np.flatnonzero(np.abs(table[key]) >= LONGEST_TIME)
+        late = np.flatnonzero((table[key] >= LONGEST_TIME) | (table[key] <= -LONGEST_TIME))
         if len(late):
             value = int(table[key][late[0]])
             raise InstanceError(where, f"{key}[{late[0]}]", value, f"expected within +-{LONGEST_TIME} cycles")
-    return Schedule(**table)
+
+
+def _check_patches(heights: Sequence[int], widths: Sequence[int], where: str) -> None:
+    for i, (height, width) in enumerate(zip(heights, widths, strict=True)):
+        for key, value in (("ph", height), ("pw", width), ("ph * pw", height * width)):
+            check_size(where, f"{key}[{i}]", value, "windows of a patch")
 
 
 def _claims(data: object, where: str) -> dict[str, dict[str, Any]]:
