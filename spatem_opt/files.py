@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tomllib
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,23 @@ def read_json(path: str | Path) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a JSON file") from error
+
+
+def read_toml(path: str | Path, expected: str) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises
+    ------
+    InstanceError
+        If it is missing or not TOML (or nested too deep for the parser); `expected` says what it should be.
+    """
+    where = str(path)
+    try:
+        return tomllib.loads(read_bytes(path).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InstanceError(where, "", f"not TOML ({error})", f"expected {expected}") from error
+    except RecursionError as error:
+        raise InstanceError(where, "", "not TOML (nested too deep)", f"expected {expected}") from error
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -74,6 +92,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     InstanceError
         If the folder is missing or cannot be written.
     """
+    check_writable(path)
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     if str(path).endswith(".gz"):
@@ -93,11 +112,18 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 def check_writable(path: str | Path) -> None:
     """Raise :class:`InstanceError` if a file cannot be written at `path`, before long work is begun for it."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir() or not target.parent.is_dir():
-        rule = "is a folder" if target.is_dir() else f"no folder {target.parent}"
-        raise InstanceError(str(path), "", "cannot be written", rule)
-    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+    try:
+        target = Path(os.path.realpath(path))
+        folder, parent = target.is_dir(), target.parent.is_dir()
+        allowed = os.access(target.parent, os.W_OK) and (not target.exists() or os.access(target, os.W_OK))
+    except (OSError, ValueError) as error:  # too long a name, a null byte
+        rule = getattr(error, "strerror", None) or str(error)
+        raise InstanceError(str(path), "", "cannot be written", rule) from error
+    if folder or not parent:
+        raise InstanceError(
+            str(path), "", "cannot be written", "is a folder" if folder else f"no folder {target.parent}"
+        )
+    if not allowed:
         raise InstanceError(str(path), "", "cannot be written", "no permission")
 
 

@@ -47,6 +47,8 @@ def write_solution(solution: Solution, path: str | Path) -> None:
     InstanceError
         If the file cannot be written, or `solution` holds what JSON cannot (NaN in the claims).
     """
+    if not isinstance(solution, Solution):
+        raise InstanceError("write_solution", "solution", solution, "expected a Solution")
     data = solution_to_json(solution)
     write_atomically(path, orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
 

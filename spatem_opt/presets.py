@@ -6,7 +6,6 @@ The format is described in ``instances/README.md``; the shipped presets are in `
 from __future__ import annotations
 
 import difflib
-import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,10 @@ from typing import Any
 
 from spatem_opt import instances
 from spatem_opt.architecture import FIELDS, Architecture, ArchitectureWarning
+from spatem_opt.arguments import as_path
 from spatem_opt.errors import InstanceError
+from spatem_opt.files import read_toml
+from spatem_opt.limits import reading
 
 DEFAULT = "ou-isaac"
 _HEADER = ("name", "description", "base", "references")
@@ -112,6 +114,8 @@ def load_architecture(
     ('ou-isaac [adc_bits=5, mesh_rows=4]', 208)
     """
     architecture = load_preset(name_or_path).architecture()
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise InstanceError("architecture", "overrides", overrides, "expected a mapping of fields to values")
     if overrides:
         architecture = _override(architecture, overrides)
     for caution in architecture.cautions():
@@ -121,7 +125,9 @@ def load_architecture(
 
 def load_preset(name_or_path: str | Path) -> Preset:
     """Return the file behind a preset's name or a path, unit and source included; raises :class:`InstanceError`."""
-    return _read(_find(name_or_path), ())
+    path = as_path("architecture", "name_or_path", name_or_path)
+    with reading(str(path), "an architecture file"):
+        return _read(_find(path), ())
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, str]:
@@ -162,8 +168,8 @@ def _override(architecture: Architecture, overrides: Mapping[str, object]) -> Ar
 
 
 def _known(where: str, key: str, value: object) -> None:
-    if key not in FIELDS:
-        close = difflib.get_close_matches(key, FIELDS, 1)
+    if not isinstance(key, str) or key not in FIELDS:
+        close = difflib.get_close_matches(str(key)[:60], FIELDS, 1)
         raise InstanceError(where, key, value, "unknown field" + (f", did you mean {close[0]}?" if close else ""))
 
 
@@ -183,12 +189,7 @@ def _find(name_or_path: str | Path) -> Path:
 def _read(path: Path, seen: tuple[Path, ...]) -> Preset:
     """Read one file and what it is based on."""
     where = str(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstanceError(where, "", f"not TOML ({error})", "expected an architecture file") from error
+    data = read_toml(path, "an architecture file")
     header = {key: data.pop(key, "") for key in ("name", "description", "base")}
     for key, value in header.items():
         if not isinstance(value, str) or (key == "name" and not value):
