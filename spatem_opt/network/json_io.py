@@ -135,7 +135,10 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
     reads = tuple(_read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges))
     weights = _read_weights(f"{where}: weights", item["weights"]) if "weights" in item else None
     ops, fused = (integer(where, field, item.get(field, 0), 0, LARGEST_INTEGER) for field in _COUNTS)
-    return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+    try:
+        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+    except InstanceError as error:
+        raise InstanceError(where, error.field, error.value, error.rule) from error
 
 
 def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node], channels: list[int]) -> Edge:
