@@ -62,7 +62,8 @@ def check_run(
 def check_type(where: str, name: str, value: object, kind: type) -> None:
     """Raise :class:`InstanceError` if an argument is of another type."""
     if not isinstance(value, kind):
-        raise InstanceError(where, name, value, f"expected a {kind.__name__}, not {type(value).__name__}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise InstanceError(where, name, value, f"expected {article} {kind.__name__}, not {type(value).__name__}")
 
 
 def check_flag(where: str, name: str, value: object) -> None:

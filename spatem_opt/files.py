@@ -74,7 +74,7 @@ def read_bytes(path: str | Path) -> bytes:
         raise InstanceError(where, "", "truncated or damaged", "expected a whole gzip file") from error
     except OSError as error:
         raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # no text, a null byte
         raise InstanceError(where, "", f"no file name ({error})", "expected a file") from error
     if len(data) > most:
         raise InstanceError(where, "", "too long", f"expected <= {most} (bytes of a file)")
@@ -116,8 +116,8 @@ def check_writable(path: str | Path) -> None:
         target = Path(os.path.realpath(path))
         folder, parent = target.is_dir(), target.parent.is_dir()
         allowed = os.access(target.parent, os.W_OK) and (not target.exists() or os.access(target, os.W_OK))
-    except (OSError, ValueError) as error:  # too long a name, a null byte
-        rule = getattr(error, "strerror", None) or str(error)
+    except (OSError, TypeError, ValueError) as error:  # too long a name, no text, a null byte
+        rule = getattr(error, "strerror", None) or f"expected a file name ({error})"
         raise InstanceError(str(path), "", "cannot be written", rule) from error
     if folder or not parent:
         raise InstanceError(

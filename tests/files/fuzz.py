@@ -117,10 +117,11 @@ def onnx_file(rng: Rng, folder: Path) -> object:
         N("Resize", ["f", "", "", "s"], ["g"], mode="nearest"), N("Pad", ["g", "p"], ["h"]),
         N("ReduceMean", ["h"], ["m"], axes=[2, 3], keepdims=1), N("Flatten", ["m"], ["n"], axis=1),
         N("Unsqueeze", ["n", "i1"], ["o"]), N("Squeeze", ["o", "i1"], ["q"]), N("Split", ["q"], ["r", "t"], axis=1),
-        N("Concat", ["r", "t"], ["u"], axis=-1), N("Gather", ["u", "i4"], ["v"], axis=1), N("Reshape", ["u", "k"], ["y"]),
+        N("Concat", ["r", "t"], ["u"], axis=-1), N("Gather", ["u", "i4"], ["v"], axis=1),
+        N("Reshape", ["u", "k"], ["y"]),
     ]  # fmt: skip
-    constants = [W, ints("i0", 0), ints("i4", 2), ints("i1", 1), ints("s", 1, 2, 6, 6), ints("p", 0, 0, 1, 1, 0, 0, 1, 1),
-                 ints("k", 1, -1)]  # fmt: skip
+    constants = [W, ints("i0", 0), ints("i4", 2), ints("i1", 1), ints("s", 1, 2, 6, 6),
+                 ints("p", 0, 0, 1, 1, 0, 0, 1, 1), ints("k", 1, -1)]  # fmt: skip
     graph = helper.make_graph(
         nodes, "g", [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, (1, 2, 6, 6))],
         [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)], constants,
@@ -198,7 +199,8 @@ def values_file(rng: Rng, folder: Path) -> object:
     plain = "".join(f"{name} {int(rng.integers(9))}\n" for name in names)
     forms = (plain, f"# Solution for model m\n# Objective value = 4\n{plain}",
              f"Optimal - objective value 4.0\n{plain}",
-             f"Model status\nOptimal\n\n# Primal solution values\nFeasible\nObjective 4\n# Columns 5\n{plain}# Rows 0\n",
+             "Model status\nOptimal\n\n# Primal solution values\nFeasible\nObjective 4\n"
+             f"# Columns 5\n{plain}# Rows 0\n",
              f"solution status: optimal\nobjective value: 4\n{plain}",
              "solution: [1, 2, 3, 4, 5]\nobjective_value: 4\nstatus: OPTIMAL\n",
              json.dumps({"status": "OPTIMAL", "solution": ["1", "2", "3", "4", "5"], "objectiveValue": 4}))  # fmt: skip

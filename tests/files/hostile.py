@@ -131,8 +131,9 @@ CASES: dict[str, Case] = {
     "onnx: pads": onnx_case([N("Pad", ["x", "p"], ["y"])], extra=[ints("p", 0, 0, HUGE, 0, 0, 0, 0, 0)]),
     "onnx: resize": onnx_case([N("Resize", ["x", "", "", "s"], ["y"])], extra=[ints("s", 1, 2, HUGE, HUGE)]),
     "onnx: expand": onnx_case([N("Expand", ["x", "s"], ["y"])], (1, 2, 1, 6), [ints("s", 1, 2, HUGE, 6)]),
-    "onnx: range": onnx_case([N("Range", ["a", "b", "c"], ["r"]), N("Reshape", ["x", "r"], ["y"])],
-                             extra=[numpy_helper.from_array(np.array(v), n) for n, v in zip("abc", (0, HUGE, 1))]),
+    "onnx: range": onnx_case(
+        [N("Range", ["a", "b", "c"], ["r"]), N("Reshape", ["x", "r"], ["y"])], (1, 2, 6, 6),
+        [numpy_helper.from_array(np.array(v), n) for n, v in zip("abc", (0, HUGE, 1), strict=True)]),
     "onnx: tile": onnx_case([N("Tile", ["one", "t"], ["r"]), N("Reshape", ["x", "r"], ["y"])],
                             extra=[ints("one", 1), ints("t", HUGE)]),
     "onnx: doubled 40 times": onnx_case(
