@@ -36,6 +36,7 @@ from spatem_opt.evaluator.reservations import (
 )
 from spatem_opt.evaluator.structure import (
     by_layer,
+    check_magnitude,
     check_mapping,
     check_network,
     check_rectangles,
@@ -154,6 +155,7 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
         build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
         for index, option in zip(solution.network.layers, solution.mapping, strict=True)
     ]
+    check_magnitude(solution, grids)
     return grids, check_rectangles(solution, grids) + check_windows(solution)
 
 

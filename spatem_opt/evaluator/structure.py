@@ -204,4 +204,42 @@ def check_windows(solution: Solution) -> list[Violation]:
             f"expected first <= last < {windows[row]}, step >= 1 and a last window that the steps meet"
         )
 
-    return listed("structure", last[bad], windows[bad] - 1, "window", describe)
+    found = listed("structure", last[bad], windows[bad] - 1, "window", describe)
+    # In float64, which does not wrap: its rounding is far below the limit.
+    latest = schedule.start + (last - first) // np.maximum(step, 1) * schedule.pace.astype(np.float64)
+    late = np.flatnonzero((latest >= LONGEST) & (last < windows))
+
+    def tell_late(i: int) -> str:
+        return (
+            f"schedule: pace {schedule.pace[late[i]]} in row {late[i]} lets its last window begin after {LONGEST - 1}"
+        )
+
+    return found + listed("structure", latest[late], LONGEST - 1, "cycles", tell_late)
+
+
+def check_magnitude(solution: Solution, grids: list[OuGrid]) -> None:
+    """Raise :class:`InstanceError` if cycles or bits of an inference could reach 2^62: 64-bit sums would wrap.
+
+    An upper estimate in Python's integers: every window alone, every bit to every tile over the longest way.
+    """
+    arch, network = solution.architecture, solution.network
+    tiles, hops = arch.tiles + 1, arch.mesh_rows + arch.mesh_cols
+    cycles, bits = hops * arch.hop_cycles * len(network.nodes), 0
+    for node in network.nodes:
+        carried = arch.activation_bits * node.channels * node.windows
+        bits += carried * tiles * hops
+        cycles += node.ops_per_window * node.windows + carried
+    for index, grid in zip(network.layers, grids, strict=True):
+        node = network.nodes[index]
+        weights = weights_of(node)
+        width = weights.activation_bits or arch.activation_bits
+        read = max(width * grid.groups * int((grid.row_stop - grid.row_start).sum()),
+                   width * arch.crossbar_rows * arch.crossbars_per_tile)  # fmt: skip
+        sums = (weights.partial_sum_bits or arch.partial_sum_bits) * grid.groups * int(grid.partial_sums.sum())
+        work = arch.input_phases(weights.activation_bits) * grid.total
+        cycles += node.windows * (work + read + sums + hops * arch.hop_cycles + arch.pipeline_tail_cycles)
+        bits += node.windows * (read + sums * hops) * tiles
+    for what, number in (("cycles", cycles), ("bits", bits)):
+        if number >= 2**62:
+            rule = "expected < 2^62 at most: sums have 64 bits"
+            raise InstanceError(f"network {network.name!r} on {arch.name!r}", f"{what} of an inference", number, rule)

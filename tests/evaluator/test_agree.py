@@ -84,3 +84,24 @@ def test_schedules_end_before_the_longest_time(late: int) -> None:
     assert evaluate(replace(solution, schedule=replace(solution.schedule, end=end))).valid
     end[-1] = late
     assert evaluate(replace(solution, schedule=replace(solution.schedule, end=end))).families == ("structure",)
+
+
+def test_a_pace_that_would_wrap() -> None:
+    """start + 3 * 2^62 wraps to something small; by the pace the windows begin far too late."""
+    solution = replace(pipeline(), claims={})
+    for pace, families in ((3, ()), (LONGEST_TIME // 2, ("structure",))):
+        schedule = replace(solution.schedule, pace=[pace, 0], end=[10**6, 10**6 + 21], start=[0, 10**6])
+        assert evaluate(replace(solution, schedule=schedule)).families == families
+
+
+def test_numbers_of_a_chip_that_would_wrap() -> None:
+    """Wires of 2^40 cycles per hop, 3 hops, and 2^22 windows: more than 2^63 cycles."""
+    solution = pipeline()
+    nodes = list(solution.network.nodes)
+    chip = replace(solution.architecture, hop_cycles=2**40)
+    nodes[0] = replace(nodes[0], width=2**22)
+    conv = nodes[1]
+    edge = replace(conv.edges[0], cols=np.arange(2**22)[:, None])
+    nodes[1] = replace(conv, width=2**22, edges=(edge,))
+    with pytest.raises(InstanceError, match=r"of an inference = .*expected < 2.62"):
+        evaluate(replace(solution, architecture=chip, network=replace(solution.network, nodes=tuple(nodes))))
