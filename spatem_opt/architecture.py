@@ -14,9 +14,10 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import LIMITS
 
-MAX_CROSSBARS = 2**31
-"""Crossbar numbers stay within 32 bits; far beyond any chip, and a typing slip is caught."""
+MAX_CROSSBARS = LIMITS["crossbars"]
+"""Far beyond any chip: a typing slip is caught, and tables of all crossbars stay small."""
 
 
 class ArchitectureWarning(UserWarning):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-import tomllib
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -17,9 +16,11 @@ import orjson
 import spatem_opt
 from spatem_opt import instances
 from spatem_opt.architecture import ArchitectureWarning
+from spatem_opt.arguments import MAX_WORKERS, amount, as_path, check_flag, check_type, whole
 from spatem_opt.compare import Comparison, compare
 from spatem_opt.errors import InstanceError
-from spatem_opt.files import write_atomically
+from spatem_opt.files import read_bytes, read_toml, write_atomically
+from spatem_opt.limits import reading
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
 
@@ -77,18 +78,16 @@ def load_suite(name_or_path: str | Path) -> Suite:
     >>> [entry.network for entry in load_suite("small").entries]
     ['lenet5', 'cifar10']
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        path = instances.root() / "suites" / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise InstanceError("suite", "", str(name_or_path), f"expected a .toml file or {', '.join(suites())}")
-    where = str(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstanceError(where, "", f"not TOML ({error})", "expected a suite") from error
+    path = as_path("suite", "name_or_path", name_or_path)
+    with reading(str(path), "a suite"):
+        if path.suffix != ".toml":
+            path = instances.root() / "suites" / f"{name_or_path}.toml"
+            if not path.is_file():
+                raise InstanceError("suite", "", str(name_or_path), f"expected a .toml file or {', '.join(suites())}")
+        return _suite(str(path), read_toml(path, "a suite"))
+
+
+def _suite(where: str, data: dict[str, Any]) -> Suite:
     _keys(where, data, {"name", "description", "entries"}, {"name", "entries"})
     if not isinstance(data["entries"], list):
         raise InstanceError(where, "entries", data["entries"], "expected tables [[entries]]")
@@ -129,6 +128,10 @@ def run(
     InstanceError
         If a network or chip of the suite is wrong (before anything runs), or `path` holds something else.
     """
+    check_type("bench", "suite", suite, Suite)
+    check_flag("bench", "fresh", fresh)
+    path = as_path("bench", "path", path)
+    time_limit, workers = amount("bench", "time_limit", time_limit), whole("bench", "workers", workers, 1, MAX_WORKERS)
     tell = progress if progress is not None else _silent
     for entry in suite.entries:
         load_architecture(entry.architecture, dict(entry.settings))
@@ -186,7 +189,7 @@ def _stored(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
+    for number, text in enumerate(read_bytes(path).splitlines(), 1):
         try:
             line = orjson.loads(text)
         except orjson.JSONDecodeError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.arguments import check_flag, check_run
 from spatem_opt.baselines import BASELINES
 from spatem_opt.bounds import Bound
 from spatem_opt.errors import InstanceError, ModelError
@@ -227,6 +228,10 @@ def compare(
     >>> [row.method for row in found.rows][-2:], found.best.method in BASELINES
     (['balanced', 'half-latency'], True)
     """
+    time_limit, seed, workers = check_run(
+        "compare", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
+    )
+    check_flag("compare", "exact", exact)
     tell = progress if progress is not None else _silent
     missing = shortage(network, architecture)
     if missing is not None:

@@ -19,6 +19,7 @@ import orjson
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.arguments import amount, check_run
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.files import write_atomically
@@ -135,6 +136,8 @@ def front(
     ...     for a, b in zip(found.points, found.points[1:]))
     True
     """
+    time_limit = check_run("pareto", (network, architecture), time_limit=time_limit, progress=progress).time_limit
+    prices = check_prices(prices)
     begun = time.monotonic()
     missing = shortage(network, architecture)
     if missing is not None:
@@ -161,6 +164,13 @@ def front(
         bounds.latency(network, architecture).value, bounds.communication(network, architecture).value,
         time.monotonic() - begun,
     )  # fmt: skip
+
+
+def check_prices(prices: Iterable[float]) -> tuple[float, ...]:
+    """Prices as plain numbers; raises :class:`InstanceError` if one is negative or no number."""
+    if isinstance(prices, str) or not isinstance(prices, Iterable):
+        raise InstanceError("pareto", "prices", prices, "expected numbers >= 0")
+    return tuple(amount("pareto", f"prices[{i}]", price) or 0.0 for i, price in enumerate(prices))
 
 
 def undominated(items: Iterable[Item], values: Callable[[Item], tuple[int, int]]) -> list[Item]:

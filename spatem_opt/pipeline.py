@@ -13,10 +13,12 @@ from typing import Any
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.arguments import check_run, whole
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.finish import measure, rank
+from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
 from spatem_opt.search import Evaluated, Progress, search
@@ -93,6 +95,9 @@ def solve(
     >>> str(result.status), result.bound <= result.value
     ('feasible', True)
     """
+    time_limit, seed, workers = check_run(
+        "solve", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
+    )
     _check(objective, method, latency_limit)
     begun = time.monotonic()
     missing = shortage(network, architecture)
@@ -248,9 +253,10 @@ def _check(objective: str, method: str, latency_limit: int | None) -> None:
         raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
     if method not in METHODS:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
-    if latency_limit is not None and (latency_limit < 1 or method == "exact"):
-        rule = "expected at least 1 cycle" if latency_limit < 1 else "expected none with method 'exact'"
-        raise InstanceError("solve", "latency_limit", latency_limit, rule)
+    if latency_limit is not None:
+        whole("solve", "latency_limit", latency_limit, 1, LONGEST_TIME)
+        if method == "exact":
+            raise InstanceError("solve", "latency_limit", latency_limit, "expected none with method 'exact'")
 
 
 def _claims(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,10 +19,15 @@ from typing import Any
 
 from spatem_opt import formula, instances
 from spatem_opt.architecture import FIELDS, Architecture, ArchitectureWarning
+from spatem_opt.arguments import as_path
 from spatem_opt.errors import InstanceError
+from spatem_opt.files import read_toml
+from spatem_opt.limits import reading
 
 DEFAULT = "ou-isaac"
 _HEADER = ("name", "description", "base", "references")
+_LACKING = 90
+"""Characters of the missing fields in a message: with a long path and the rule it stays within one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ def load_architecture(
     >>> chip.name, chip.tiles, chip.cycle_ns
     ('ou-isaac [adc_bits=6, mesh_rows=4]', 208, 15.36)
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise InstanceError("architecture", "overrides", overrides, "expected a mapping of fields to values")
     preset = load_preset(name_or_path)
     architecture = _override(preset, overrides) if overrides else preset.architecture()
     for caution in (*preset.notes, *architecture.cautions()):
@@ -164,7 +170,9 @@ def load_architecture(
 
 def load_preset(name_or_path: str | Path) -> Preset:
     """Return the file behind a preset's name or a path, unit and source included; raises :class:`InstanceError`."""
-    return _read(_find(name_or_path), ())
+    path = as_path("architecture", "name_or_path", name_or_path)
+    with reading(str(path), "an architecture file"):
+        return _read(_find(path), ())
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, str]:
@@ -257,8 +265,8 @@ def _order(formulas: Mapping[str, formula.Formula], where: str) -> list[str]:
 
 
 def _known(where: str, key: str, value: object) -> None:
-    if key not in FIELDS:
-        close = difflib.get_close_matches(key, FIELDS, 1)
+    if not isinstance(key, str) or key not in FIELDS:
+        close = difflib.get_close_matches(str(key)[:60], FIELDS, 1)
         raise InstanceError(where, key, value, "unknown field" + (f", did you mean {close[0]}?" if close else ""))
 
 
@@ -280,21 +288,27 @@ def _read(path: Path, seen: tuple[Path, ...]) -> Preset:
     preset = _written(path, seen)
     lacking = [key for key in FIELDS if key != "name" and key not in preset.entries]
     if lacking:
-        many = f"{len(lacking)} fields missing: {', '.join(lacking)}" if len(lacking) > 1 else f"{lacking[0]} missing"
         rule = "and there is no base (spatem architectures --show ou-isaac --toml writes them all)"
-        raise InstanceError(str(path), "", many, rule)
+        raise InstanceError(str(path), "", _lacking(lacking), rule)
     return replace(preset, entries=_derived(preset.entries, str(path)))
+
+
+def _lacking(names: list[str]) -> str:
+    """All missing fields at once, or the first ones and how many more: a message is one line of limited length."""
+    if len(names) == 1:
+        return f"{names[0]} missing"
+    text = f"{len(names)} fields missing: {', '.join(names)}"
+    shown = len(names)
+    while len(text) > _LACKING:
+        shown -= 1
+        text = f"{len(names)} fields missing: {', '.join(names[:shown])} and {len(names) - shown} more"
+    return text
 
 
 def _written(path: Path, seen: tuple[Path, ...]) -> Preset:
     """What the file and its base give, before any formula is computed."""
     where = str(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstanceError(where, "", f"not TOML ({error})", "expected an architecture file") from error
+    data = read_toml(path, "an architecture file")
     header = {key: data.pop(key, "") for key in ("name", "description", "base")}
     for key, value in header.items():
         if not isinstance(value, str) or (key == "name" and not value):

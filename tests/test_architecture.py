@@ -105,7 +105,7 @@ def test_other_fields(key: str, value: object, rule: str) -> None:
         ({"ou_rows": 129}, "ou_rows = 129, expected <= crossbar_rows = 128"),
         ({"crossbar_cols": 4}, "ou_cols = 8, expected <= crossbar_cols = 4"),
         ({"buffer_bits": 15}, "activation_bits = 16, expected <= buffer_bits = 15"),
-        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 2147483648"),
+        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 16777216"),
     ],
 )
 def test_combinations(fields: dict[str, int], message: str) -> None:
@@ -269,10 +269,24 @@ def test_bad_files(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_file_without_base_names_what_is_missing(tmp_path: Path) -> None:
-    lacking = sorted(set(FIELDS) - {"name", "ou_rows"})
+    """All fields but three, from the template."""
+    lines = load_preset("ou-isaac").to_toml().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("mesh_rows", "adcs_per_crossbar", "router_mm2"))]
+    with pytest.raises(InstanceError, match="3 fields missing: mesh_rows, adcs_per_crossbar, router_mm2, and there is"):
+        quiet(write(tmp_path, "".join(kept)))
+
+
+def test_file_without_base_says_how_many_more_are_missing(tmp_path: Path) -> None:
+    """The first names and a number fit a line; a path of 100 characters is what a message leaves of a longer one."""
+    lacking = [key for key in FIELDS if key not in ("name", "ou_rows")]
+    folder = tmp_path / ("d" * 200)
+    folder.mkdir()
     with pytest.raises(InstanceError, match=f"{len(lacking)} fields missing: .*, and there is no base") as error:
-        quiet(write(tmp_path, 'name = "x"\nou_rows = 8\n'))
-    assert sorted(str(error.value).split("missing: ")[1].split(", and")[0].split(", ")) == lacking
+        quiet(write(folder, 'name = "x"\nou_rows = 8\n'))
+    names, more = str(error.value).split("missing: ")[1].split(", and there")[0].split(" and ")
+    assert names.split(", ") == lacking[: len(names.split(", "))]
+    assert more == f"{len(lacking) - len(names.split(', '))} more"
+    assert len(str(error.value)) <= 290
 
 
 def test_file_without_name(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.architecture import Architecture
+from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
 from spatem_opt.evaluator.claims import check_claims, needs_proof
@@ -19,7 +21,8 @@ from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_sl
 from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
 from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
-from spatem_opt.evaluator.grid import OuGrid, build_grid
+from spatem_opt.evaluator.grid import OuGrid, build_grid, check_grid
+from spatem_opt.evaluator.instance import check_instance
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.proof import prove
 from spatem_opt.evaluator.received import check_transfers
@@ -35,6 +38,7 @@ from spatem_opt.evaluator.reservations import (
 )
 from spatem_opt.evaluator.structure import (
     by_layer,
+    check_magnitude,
     check_mapping,
     check_network,
     check_rectangles,
@@ -44,6 +48,7 @@ from spatem_opt.evaluator.structure import (
 )
 from spatem_opt.evaluator.summary import Facts, summarize
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
+from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate"]
@@ -51,7 +56,9 @@ __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Ut
 IntArray = NDArray[np.int64]
 
 
-def evaluate(solution: Solution) -> Evaluation:
+def evaluate(
+    solution: Solution, *, network: Network | None = None, architecture: Architecture | None = None
+) -> Evaluation:
     """Replay a solution at window granularity.
 
     Every duration is rebuilt from the placement. All violations are reported; a solution whose tables cannot be read
@@ -61,6 +68,8 @@ def evaluate(solution: Solution) -> Evaluation:
     ----------
     solution : Solution
         Decisions, with the architecture and the network they are for.
+    network, architecture : optional
+        The real ones: what the solution brings along must be the same (family ``instance``).
 
     Returns
     -------
@@ -70,12 +79,19 @@ def evaluate(solution: Solution) -> Evaluation:
     Raises
     ------
     InstanceError
-        If the *network* is inconsistent: edges that do not fit their nodes.
+        If the *network* is inconsistent (edges that do not fit their nodes, weights that do not fit their taps), sizes
+        are beyond :data:`spatem_opt.limits.LIMITS`, or an argument has another type.
     """
+    for name, value, kind in (
+        ("solution", solution, Solution), ("network", network, Network), ("architecture", architecture, Architecture)
+    ):  # fmt: skip
+        if not isinstance(value, kind) and (value is not None or name == "solution"):
+            raise InstanceError("evaluate", name, value, f"expected a {kind.__name__}")
     found = Evaluator()(solution)
-    if found.bounds is not None:
-        return found
-    return replace(found, bounds=prove(solution.network, solution.architecture))
+    if found.bounds is None:
+        found = replace(found, bounds=prove(solution.network, solution.architecture))
+    other = check_instance((solution.network, solution.architecture), network, architecture)
+    return replace(found, violations=(*other, *found.violations)) if other else found
 
 
 class Evaluator:
@@ -137,10 +153,14 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
         found += check_mapping(solution)
     if found:
         return [], found
+    for index, option in zip(solution.network.layers, solution.mapping, strict=True):
+        node = solution.network.nodes[index]
+        check_grid(f"layer {node.name!r}", solution.architecture, weights_of(node), option)
     grids = [
         build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
         for index, option in zip(solution.network.layers, solution.mapping, strict=True)
     ]
+    check_magnitude(solution, grids)
     return grids, check_rectangles(solution, grids) + check_windows(solution)
 
 

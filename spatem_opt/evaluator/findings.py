@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 #: Constraint families and what each demands (``formulations/README.md``, M3-M8).
 FAMILIES: dict[str, str] = {
     "structure": "known layers, crossbars and windows, rectangles inside the grid, copies 0, 1, ...",
+    "instance": "network and chip are the given ones, if any are given",
     "mapping": "the mapping option is allowed for the layer (M3)",
     "coverage": "every existing OU of every copy is on exactly one crossbar (M4)",
     "capacity": "a crossbar holds at most A OUs, or one filled block and nothing else (M4)",

@@ -73,6 +73,8 @@ def load(name_or_path: str | Path, input_shape: InputShape | None = None) -> Net
     >>> len(load("resnet50").layers)
     54
     """
+    if not isinstance(name_or_path, str | Path):
+        raise InstanceError("network", "name_or_path", name_or_path, "expected a name or a file name")
     path = Path(name_or_path)
     if path.suffix == ".onnx":
         return from_onnx(path, input_shape)

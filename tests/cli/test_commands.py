@@ -320,7 +320,7 @@ def test_keys_of_infeasible(run: Run, solver: Fake) -> None:
 
 def test_keys_of_evaluate(run: Run, file: Path) -> None:
     data = json.loads(run("evaluate", file, "--json")[1])
-    head = {"format", "version", "file", "network", "architecture", "objective", "bound"}
+    head = {"format", "version", "file", "network", "architecture", "objective", "bound", "cautions"}
     assert set(data) == head | EVALUATION
     assert (data["format"], data["latency_cycles"]) == ("spatem-evaluation", 1054)
 
