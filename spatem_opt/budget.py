@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.progress import LOG
 
 LOOK = 0.05
 """Seconds between two looks at a budget while work is done."""
@@ -40,7 +41,7 @@ class Budget:
     >>> budget = Budget(0.0)
     >>> budget.spend("counting", lambda: sum(1 for _ in range(10**12)))
     >>> budget.cuts
-    ('counting: cut short, time was up',)
+    ('counting cut short: time was up',)
     """
 
     def __init__(self, seconds: float | None, stop: Callable[[], bool] | None = None) -> None:
@@ -49,6 +50,14 @@ class Budget:
         self._end = None if seconds is None else time.monotonic() + seconds
         self._stop = stop
         self._cuts: list[str] = []
+
+    def part(self, seconds: float | None) -> Budget:
+        """A part of this budget, which ends with it at the latest; what is cut short is noted in both."""
+        found = Budget(seconds, self._stop)
+        found._cuts = self._cuts
+        if self._end is not None:
+            found._end = self._end if found._end is None else min(self._end, found._end)
+        return found
 
     @property
     def cuts(self) -> tuple[str, ...]:
@@ -60,7 +69,6 @@ class Budget:
         """Whether it was told to stop."""
         return self._stop is not None and self._stop()
 
-    @property
     def over(self) -> bool:
         """Whether it is used up."""
         return self.interrupted or self.left() == 0.0
@@ -76,9 +84,10 @@ class Budget:
 
     def note(self, what: str, fate: str = "cut short") -> str:
         """Put down what was cut short, or another fate, once; return fate and reason."""
-        text = f"{fate}, {self.why}"
-        if f"{what}: {text}" not in self._cuts:
-            self._cuts.append(f"{what}: {text}")
+        text = f"{fate}: {self.why}"
+        if f"{what} {text}" not in self._cuts:
+            self._cuts.append(f"{what} {text}")
+            LOG.info("%s %s", what, text)
         return text
 
     def spend(self, what: str, work: Callable[[], Answer], ready: Callable[[], bool] | None = None) -> Answer | None:
@@ -88,7 +97,9 @@ class Budget:
         between two bytecodes, so a single long call into C ends first. Work must therefore leave nothing half done
         behind: here it computes, and what it has found so far is kept elsewhere.
         """
-        answer, cut = cut_off(work, lambda: self.over and (ready is None or ready()))
+        if self._end is None and self._stop is None:
+            return work()
+        answer, cut = cut_off(work, lambda: self.over() and (ready is None or ready()))
         if cut:
             self.note(what)
         return answer
@@ -104,14 +115,17 @@ def cut_off(work: Callable[[], Answer], late: Callable[[], bool]) -> tuple[Answe
     cut : bool
         Whether it was.
     """
-    kind = type("CutShort", (CutShort,), {})  # of its own: what is cut off within this work does not catch it
+
+    class Kind(CutShort):
+        """Of this work alone: what is cut off within it does not catch it."""
+
     answer, cut, error = None, False, None
     ended = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(threading.get_ident(), kind, late, ended), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(threading.get_ident(), Kind, late, ended), daemon=True)
     watcher.start()
     try:
         answer = work()
-    except kind:
+    except Kind:
         cut = True
     except BaseException as raised:
         error = raised
@@ -121,7 +135,7 @@ def cut_off(work: Callable[[], Answer], late: Callable[[], bool]) -> tuple[Answe
             watcher.join()
             _set_exception(threading.get_ident(), None)
             break
-        except kind:
+        except Kind:
             cut = answer is None
     if error is not None:
         raise error
@@ -140,6 +154,4 @@ def _watch(thread: int, kind: type[CutShort], late: Callable[[], bool], ended: t
 
 
 def _set_exception(thread: int, kind: type[CutShort] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
-    )
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind))

@@ -64,8 +64,6 @@ Listener = Callable[[Progress], None]
 class Teller:
     """Tells a listener, if there is one, and the log what is tried, with the numbers so far.
 
-    ``value`` is kept up to date by whoever finds solutions.
-
     Parameters
     ----------
     listener : callable, optional
@@ -76,8 +74,9 @@ class Teller:
 
     def __init__(self, listener: Listener | None, subject: str = "", bound: int | None = None) -> None:
         self._listener, self._subject, self._begun = listener, subject, time.monotonic()
-        self.bound = bound
-        self.value: int | None = None
+        self._bound = bound
+        self._value: int | None = None
+        self._trying = ""
 
     @property
     def seconds(self) -> float:
@@ -86,8 +85,16 @@ class Teller:
 
     def __call__(self, trying: str) -> None:
         """Tell what is tried now."""
-        text = f"{self._subject}: {trying}" if self._subject else trying
-        now = Progress(self.seconds, text, self.value, self.bound)
+        self._trying = f"{self._subject}: {trying}" if self._subject else trying
+        self._tell()
+
+    def better(self, value: int) -> None:
+        """Tell that there is a better solution."""
+        self._value = value
+        self._tell()
+
+    def _tell(self) -> None:
+        now = Progress(self.seconds, self._trying, self._value, self._bound)
         LOG.info("%s", now)
         if self._listener is not None:
             self._listener(now)

@@ -191,6 +191,8 @@ class Result:
         What the evaluator said of `solution`.
     steps : tuple of Step
         What was proven step by step; empty if no exact engine was run.
+    cut : tuple of str
+        What was cut short or not begun because the time was up or the run was interrupted, one text each.
     """
 
     status: Status
@@ -202,6 +204,7 @@ class Result:
     shortage: Shortage | None = None
     evaluation: Evaluation | None = None
     steps: tuple[Step, ...] = ()
+    cut: tuple[str, ...] = ()
 
     @property
     def gap(self) -> float | None:
