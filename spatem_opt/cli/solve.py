@@ -156,7 +156,9 @@ def solve(
         say(f"warning: {chip.name}: {caution}")
     graph = load(network, input_shape)
     if pareto is not None:
-        raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
+        with logged(log):
+            code = write_front(graph, chip, pareto, time_limit, as_json)
+        raise typer.Exit(code)
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
     on_solution = None if output is None else partial(write_solution, path=output)
