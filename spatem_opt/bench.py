@@ -145,7 +145,7 @@ def run(
     InstanceError
         If a network or chip of the suite is wrong (before anything runs), or `path` holds something else.
     KeyboardInterrupt
-        After Ctrl-C or SIGTERM: what runs is given up, at once; what is done is in the store.
+        After Ctrl-C; for SIGTERM as its handler says. What runs is given up at once, what is done is in the store.
     """
     tell = progress if progress is not None else _silent
     store = Store(path)

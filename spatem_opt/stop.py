@@ -125,8 +125,11 @@ class Interrupted:
         return self.pressed
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came: like Ctrl-C, but the exit code of the command line is another one."""
+class Terminated(SystemExit):
+    """SIGTERM came: the program ends, with the exit code that a shell gives for it, after clearing away."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
 
 
 def terminate(number: int, frame: FrameType | None) -> None:
@@ -134,7 +137,7 @@ def terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+SIGNALS: dict[signal.Signals, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 """Those that mean stop, and what a second one raises."""
 
 
@@ -142,7 +145,7 @@ SIGNALS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 def catch_interrupt() -> Iterator[Interrupted]:
     """Turn the first SIGINT or SIGTERM within the block into a criterion that is true.
 
-    The second raises KeyboardInterrupt, or :class:`Terminated`, which is one. Outside the main thread, where signals
+    The second raises KeyboardInterrupt, or :class:`Terminated`. Outside the main thread, where signals
     cannot be caught, the criterion is simply never true.
     """
     criterion = Interrupted()

@@ -19,20 +19,23 @@ import pytest
 
 from spatem_opt.evaluator import evaluate
 from spatem_opt.io import read_solution
+from spatem_opt.network.json_io import to_json
 from spatem_opt.store import Store
+from spatem_opt.testing import tiny_instance
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 GUARD = 90.0
 SPATEM = [sys.executable, "-c", "import sys; from spatem_opt.cli import main; sys.exit(main())"]
 CHIP = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
-ENTRY = '[[entries]]\nnetworks = ["{}"]\narchitecture = "ou-isaac-4x4"\nset = {{ adc_bits = 5 }}\n'
+ENTRY = '[[entries]]\nnetworks = ["{}"]\narchitecture = "ou-isaac-2x2"\nset = {{ adc_bits = {} }}\n'
 
 
-def suite(folder: Path, name: str, *networks: str) -> str:
-    """A suite of networks on a small chip."""
-    path = folder / f"{name}.toml"
-    path.write_text(f'name = "{name}"\n' + "".join(ENTRY.format(network) for network in networks))
+def suite(folder: Path, name: str, *adc_bits: int) -> str:
+    """A suite of one tiny network, so that processes take longer to begin than to compare, on chips that differ."""
+    network, path = folder / "tiny.json", folder / f"{name}.toml"
+    network.write_bytes(orjson.dumps(to_json(tiny_instance(0)[0]), option=orjson.OPT_SERIALIZE_NUMPY))
+    path.write_text(f'name = "{name}"\n' + "".join(ENTRY.format(network, bits) for bits in adc_bits))
     return str(path)
 
 
@@ -112,7 +115,7 @@ def test_helpers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_killed_bench_leaves_no_process_and_goes_on_from_its_lines(tmp_path: Path) -> None:
-    out, both = tmp_path / "out.jsonl", suite(tmp_path, "both", "lenet5", "cifar10")
+    out, both = tmp_path / "out.jsonl", suite(tmp_path, "both", 5, 6)
     with running("bench", both, "-o", str(out)) as benching:
         until(lambda: len(Store(out).read()) == 1, "a first line")
         until(lambda: children(benching.pid), "a process for the second entry")
@@ -126,17 +129,17 @@ def test_a_killed_bench_leaves_no_process_and_goes_on_from_its_lines(tmp_path: P
         printed, errors = benching.communicate(timeout=GUARD)
     assert benching.returncode == 0, errors
     assert "the last line was not finished" in errors
-    assert errors.count("cifar10: ") == 1
-    assert "lenet5: " not in errors  # it was there
-    assert [one["network"] for one in orjson.loads(printed)["comparisons"]] == ["lenet5", "cifar10"]
+    assert errors.count("tiny.json: ") == 1  # the other one was there
+    assert len(orjson.loads(printed)["comparisons"]) == 2
     assert out.read_bytes().startswith(first)
-    assert len(out.read_bytes().splitlines()) == 2
+    lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert [line["entry"]["set"]["adc_bits"] for line in lines] == [5, 6]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_bench_ends_at_a_signal_without_tracebacks(tmp_path: Path, number: int, code: int) -> None:
     """The signal goes to the whole group, as a terminal's does, while processes of the suite still import."""
-    tiny = suite(tmp_path, "tiny", "cifar10", "lenet5")
+    tiny = suite(tmp_path, "tiny", 5, 6)
     with running("bench", tiny, "-o", str(tmp_path / "out.jsonl"), "--workers", "2") as benching:
         until(lambda: len(children(benching.pid)) >= 2, "processes")
         helpers = children(benching.pid)
@@ -151,14 +154,14 @@ def test_bench_ends_at_a_signal_without_tracebacks(tmp_path: Path, number: int, 
 @pytest.mark.slow
 def test_two_suites_in_one_file_at_once_lose_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
-    one, other = suite(tmp_path, "one", "lenet5", "cifar10"), suite(tmp_path, "other", "cifar10", "lenet5")
+    one, other = suite(tmp_path, "one", 5, 6), suite(tmp_path, "other", 6, 5)
     with running("bench", one, "-o", str(out)) as first, running(
         "bench", other, "-o", str(out), "--time-limit", "0.5"
     ) as second:
         assert first.wait(GUARD * 2) == second.wait(GUARD * 2) == 0
     lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
-    assert sorted((line["entry"]["network"], line["options"]["time_limit"] or 0) for line in lines) == [
-        ("cifar10", 0), ("cifar10", 0.5), ("lenet5", 0), ("lenet5", 0.5)
+    assert sorted((line["entry"]["set"]["adc_bits"], line["options"]["time_limit"] or 0) for line in lines) == [
+        (5, 0), (5, 0.5), (6, 0), (6, 0.5)
     ]  # fmt: skip
     assert len({line["key"] for line in lines}) == 4
 

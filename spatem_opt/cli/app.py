@@ -77,10 +77,7 @@ def run(arguments: Sequence[str] | None = None, begun: float | None = None) -> i
     except Terminated:
         say("terminated")
         return TERMINATED
-    except (KeyboardInterrupt, typer.Abort) as error:
-        if isinstance(error.__context__, Terminated):
-            say("terminated")
-            return TERMINATED
+    except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except BrokenPipeError:  # `spatem networks | head`; typer makes it 1 as well
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
