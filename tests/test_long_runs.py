@@ -115,8 +115,9 @@ def test_helpers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_killed_bench_leaves_no_process_and_goes_on_from_its_lines(tmp_path: Path) -> None:
-    out, both = tmp_path / "out.jsonl", suite(tmp_path, "both", 5, 6)
-    with running("bench", both, "-o", str(out)) as benching:
+    out = tmp_path / "out.jsonl"
+    command = ["bench", suite(tmp_path, "both", 5, 6), "-o", str(out), "--time-limit", "0.1"]
+    with running(*command) as benching:
         until(lambda: len(Store(out).read()) == 1, "a first line")
         until(lambda: children(benching.pid), "a process for the second entry")
         helpers = children(benching.pid)
@@ -125,7 +126,7 @@ def test_a_killed_bench_leaves_no_process_and_goes_on_from_its_lines(tmp_path: P
         until(lambda: not alive(helpers), "the end of the helpers")
     first = out.read_bytes()
     out.write_bytes(first + first[:100])  # as if the kill had come in the midst of a write
-    with running("bench", both, "-o", str(out), "--json") as benching:
+    with running(*command, "--json") as benching:
         printed, errors = benching.communicate(timeout=GUARD)
     assert benching.returncode == 0, errors
     assert "the last line was not finished" in errors
@@ -151,17 +152,16 @@ def test_bench_ends_at_a_signal_without_tracebacks(tmp_path: Path, number: int, 
     assert errors.splitlines()[-1] == ("interrupted" if number == signal.SIGINT else "terminated")
 
 
-@pytest.mark.slow
 def test_two_suites_in_one_file_at_once_lose_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     one, other = suite(tmp_path, "one", 5, 6), suite(tmp_path, "other", 6, 5)
-    with running("bench", one, "-o", str(out)) as first, running(
-        "bench", other, "-o", str(out), "--time-limit", "0.5"
+    with running("bench", one, "-o", str(out), "--time-limit", "0.1") as first, running(
+        "bench", other, "-o", str(out), "--time-limit", "0.2"
     ) as second:
         assert first.wait(GUARD * 2) == second.wait(GUARD * 2) == 0
     lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
-    assert sorted((line["entry"]["set"]["adc_bits"], line["options"]["time_limit"] or 0) for line in lines) == [
-        (5, 0), (5, 0.5), (6, 0), (6, 0.5)
+    assert sorted((line["entry"]["set"]["adc_bits"], line["options"]["time_limit"]) for line in lines) == [
+        (5, 0.1), (5, 0.2), (6, 0.1), (6, 0.2)
     ]  # fmt: skip
     assert len({line["key"] for line in lines}) == 4
 
