@@ -11,7 +11,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -175,10 +175,21 @@ def interruptible(work: Callable[[], AnswerT], cancel: Callable[[], object], lim
             while wait([done], POLL).not_done and not limits.stopped:
                 pass
         finally:
-            while not done.done():
-                cancel()
-                wait([done], POLL)
+            _cancelled(done, cancel)
         return done.result()
+
+
+def _cancelled(done: Future[AnswerT], cancel: Callable[[], object]) -> None:
+    """Cancel until it is done; an exception that comes meanwhile, such as of a second Ctrl-C, is raised after that."""
+    raised: BaseException | None = None
+    while not done.done():
+        try:
+            cancel()
+            wait([done], POLL)
+        except BaseException as error:
+            raised = error
+    if raised is not None:
+        raise raised
 
 
 def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None) -> Run:

@@ -50,8 +50,7 @@ def check_run(
     """
     check_type(where, "network", inputs[0], Network)
     check_type(where, "architecture", inputs[1], Architecture)
-    if progress is not None and not callable(progress):
-        raise InstanceError(where, "progress", progress, "expected a function of one text, or None")
+    check_listener(where, "progress", progress)
     return Run(
         amount(where, "time_limit", time_limit),
         whole(where, "seed", seed, 0, MAX_SEED),
@@ -64,6 +63,12 @@ def check_type(where: str, name: str, value: object, kind: type) -> None:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise InstanceError(where, name, value, f"expected {article} {kind.__name__}, not {type(value).__name__}")
+
+
+def check_listener(where: str, name: str, value: object) -> None:
+    """Raise :class:`InstanceError` if an argument is neither None nor something to call."""
+    if value is not None and not callable(value):
+        raise InstanceError(where, name, value, "expected a function of one argument, or None")
 
 
 def check_flag(where: str, name: str, value: object) -> None:

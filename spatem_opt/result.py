@@ -192,6 +192,8 @@ class Result:
         What the evaluator said of `solution`.
     steps : tuple of Step
         What was proven step by step; empty if no exact engine was run.
+    cut : tuple of str
+        What was cut short or not begun because the time was up or the run was interrupted, one text each.
 
     Raises
     ------
@@ -214,6 +216,7 @@ class Result:
     shortage: Shortage | None = None
     evaluation: Evaluation | None = None
     steps: tuple[Step, ...] = ()
+    cut: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.value is not None and self.bound is not None and self.value < self.bound:

@@ -42,6 +42,11 @@ def test_network_and_chip_are_objects(name: str, tiny_network: Network) -> None:
         RUNS[name](tiny_network, None)  # type: ignore[arg-type]
 
 
+def test_who_is_given_solutions_can_be_called(tiny_network: Network) -> None:
+    with pytest.raises(InstanceError, match="solve: on_solution = 'best.json', expected a function"):
+        solve(tiny_network, Architecture(), on_solution="best.json")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("limit", [0, -5, 1.5, "9", True, 2**60])
 def test_latency_limit(limit: Any, tiny_network: Network) -> None:
     with pytest.raises(InstanceError, match="solve: latency_limit = "):

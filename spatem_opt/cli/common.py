@@ -9,7 +9,7 @@ import orjson
 import typer
 from rich.console import Console, RenderableType
 
-DONE, NOTHING_FOUND, BAD_INPUT, VIOLATIONS, INFEASIBLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
+DONE, NOTHING_FOUND, BAD_INPUT, VIOLATIONS, INFEASIBLE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables; keys are stable (README).")]
 Arch = Annotated[

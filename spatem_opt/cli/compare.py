@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, say, show, show_json
+from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
     from spatem_opt.compare import Comparison
@@ -37,6 +38,7 @@ def compare(
     workers: Annotated[
         int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
     ] = 1,
+    log: Log = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     output: Annotated[
@@ -59,7 +61,7 @@ def compare(
 
     Exit code 4 if no network fits the chip.
     """  # fmt: skip
-    from spatem_opt.cli.solve import progress_line, warn_beyond_reach
+    from spatem_opt.cli.solve import warn_beyond_reach
     from spatem_opt.compare import compare as run
     from spatem_opt.compare import summarize
     from spatem_opt.files import check_writable, write_atomically
@@ -74,7 +76,7 @@ def compare(
     graphs = [load(name) for name in networks]
     for graph in graphs if exact else ():
         warn_beyond_reach(graph, chip, time_limit)
-    with progress_line() as tell:
+    with logged(log), progress_line() as tell:
         summary = summarize([
             run(graph, chip, time_limit=time_limit, seed=seed, exact=exact, workers=workers, progress=tell)
             for graph in graphs

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from spatem_opt.cli.common import (
     DONE,
@@ -23,6 +23,7 @@ from spatem_opt.cli.common import (
     show_json,
 )
 from spatem_opt.cli.evaluate import report
+from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
     from spatem_opt.architecture import Architecture
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from spatem_opt.result import Result, Step
 
 
-WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "as_json"})
+WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "log", "as_json"})
 """Parameters of ``solve`` that ``--pareto`` heeds."""
 STEP_HEADS = ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds")
 
@@ -87,7 +88,11 @@ def solve(
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds; without it the first answer, for exact 120 s.", min=0.0, metavar="S"),
+        typer.Option(
+            help="Seconds from the start of the program; without it the first answer, for exact 120 s.",
+            min=0.0,
+            metavar="S",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
     workers: Annotated[
@@ -95,7 +100,12 @@ def solve(
     ] = 1,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the solution file here (.json or .json.gz), anew with each better solution.",
+            metavar="FILE",
+        ),
     ] = None,
     html: Annotated[
         str | None, typer.Option("--report", help="Write tables and figures here as one HTML file.", metavar="FILE")
@@ -108,6 +118,7 @@ def solve(
             metavar="DIR",
         ),
     ] = None,
+    log: Log = None,
     as_json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
 ) -> None:
@@ -125,8 +136,9 @@ def solve(
     With --method exact, or auto and a time limit, every step is then proven or improved on its own: one line each says
     what is known of the step's problem. No bound of a step is one of the whole; that one is in the table.
 
-    Ctrl-C keeps the best solution found so far, and what the exact step at work has proven; a second one ends the
-    program. Exit code 4 if the network provably does not fit the chip.
+    A time limit holds once there is a first solution, which is always finished: what then runs is cut short, and a line
+    says what. Ctrl-C or SIGTERM keeps the best solution found so far, and what the exact step at work has proven; a
+    second one ends the program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
     from spatem_opt.files import check_writable
@@ -147,12 +159,16 @@ def solve(
     graph = load(network, input_shape)
     if pareto is not None:
         _only_for_fronts(context)
-        raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
+        with logged(log):
+            code = write_front(graph, chip, pareto, time_limit, as_json)
+        raise typer.Exit(code)
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
-    with progress_line() as progress:
+    on_solution = None if output is None else partial(write_solution, path=output)
+    with logged(log), progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
-                     time_limit=time_limit, seed=seed, workers=workers, progress=progress)  # fmt: skip
+                     time_limit=_left(time_limit, context.obj), seed=seed, workers=workers, progress=progress,
+                     on_solution=on_solution)  # fmt: skip
     found = result.evaluation
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
@@ -183,6 +199,13 @@ def _only_for_fronts(context: typer.Context) -> None:
         if source is not None and source.name == "COMMANDLINE" and parameter.name not in WITH_FRONT:
             rule = "'--pareto' makes a front of many solutions: expected without this option"
             raise InstanceError("solve", parameter.opts[0], context.params[parameter.name or ""], rule)
+
+
+def _left(time_limit: float | None, begun: float | None) -> float | None:
+    """Seconds left of a limit that counts from `begun` (of :func:`time.monotonic`)."""
+    if time_limit is None or begun is None:
+        return time_limit
+    return max(0.0, time_limit - (time.monotonic() - begun))
 
 
 def warn_beyond_reach(network: Network, chip: Architecture, time_limit: float | None) -> None:
@@ -216,6 +239,8 @@ def _print(result: Result, found: Evaluation, title: str, layers: bool) -> None:
     if layers:
         show(tables.layers(found))
     show_steps(result.steps)
+    if result.cut:
+        say("; ".join(result.cut))
 
 
 def show_steps(steps: Sequence[Step]) -> None:
@@ -254,16 +279,6 @@ def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dic
         "seconds": result.seconds,
         "shortage": result.shortage.to_dict() if result.shortage is not None else None,
         "steps": [step.to_dict() for step in result.steps],
+        "cut_short": list(result.cut),
         "evaluation": found.to_dict() if found is not None else None,
     }
-
-
-@contextmanager
-def progress_line() -> Iterator[Callable[[str], None] | None]:
-    """A line on stderr that says what is going on, only on a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with console.status("reading") as status:
-        yield status.update
