@@ -20,6 +20,7 @@ from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.compare import Comparison, compare
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import write_atomically
+from spatem_opt.names import find
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
 
@@ -79,9 +80,11 @@ def load_suite(name_or_path: str | Path) -> Suite:
     """
     path = Path(name_or_path)
     if path.suffix != ".toml":
-        path = instances.root() / "suites" / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise InstanceError("suite", "", str(name_or_path), f"expected a .toml file or {', '.join(suites())}")
+        name = find(str(name_or_path), suites())
+        if name is None:
+            rule = f"expected a .toml file or {', '.join(suites())}"
+            raise InstanceError("suite", "", str(name_or_path), rule)
+        path = instances.root() / "suites" / f"{name}.toml"
     where = str(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))

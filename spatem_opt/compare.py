@@ -11,7 +11,7 @@ from typing import Any
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import BASELINES
+from spatem_opt.baselines import BASELINES, missing
 from spatem_opt.bounds import Bound
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
@@ -228,9 +228,9 @@ def compare(
     (['balanced', 'half-latency'], True)
     """
     tell = progress if progress is not None else _silent
-    missing = shortage(network, architecture)
-    if missing is not None:
-        return Comparison(network.name, architecture.name, shortage=missing)
+    lacking = shortage(network, architecture)
+    if lacking is not None:
+        return Comparison(network.name, architecture.name, shortage=lacking)
     bound = bounds.latency(network, architecture)
     done: list[tuple[Row, Evaluation | None]] = []
     for name in BASELINES:
@@ -299,8 +299,9 @@ def _reduction(ours: Row, base: Row) -> Reduction:
 
 
 def _baseline(name: str, network: Network, architecture: Architecture, bound: Bound) -> tuple[Row, Evaluation | None]:
-    if BASELINES[name](network, architecture) is None:
-        return Row(name, bound=bound.value, note="does not fit the chip"), None
+    lacking = missing(name, network, architecture)
+    if lacking is not None:
+        return Row(name, bound=bound.value, note=f"does not fit: {lacking}"), None
     begun = time.monotonic()
     found = min(search(network, architecture, "latency", name), key=lambda made: made.value, default=None)
     seconds = time.monotonic() - begun

@@ -11,11 +11,12 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from spatem_opt import bounds
+from spatem_opt import baselines, bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import InstanceError
 from spatem_opt.finish import measure, rank
+from spatem_opt.names import find
 from spatem_opt.network import Network
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
 from spatem_opt.search import Evaluated, Progress, search
@@ -74,8 +75,8 @@ def solve(
     Returns
     -------
     Result
-        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
-        bound is above the limit. ``steps`` says
+        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or not the way
+        of the baseline that was asked for, or the latency bound is above the limit. ``steps`` says
         what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps have proven.
 
     Raises
@@ -92,6 +93,7 @@ def solve(
     >>> str(result.status), result.bound <= result.value
     ('feasible', True)
     """
+    method = find(method, METHODS) or method
     _check(objective, method, latency_limit)
     begun = time.monotonic()
     missing = shortage(network, architecture)
@@ -100,6 +102,8 @@ def solve(
         return Result(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
+    if method in BASELINES and (missing := baselines.missing(method, network, architecture)) is not None:
+        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
     if latency_limit is not None and (least := bounds.latency(network, architecture).value) > latency_limit:
         missing = Shortage(
             "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, say
+from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, check_output, say
 
 
 def register(app: typer.Typer) -> None:
@@ -53,11 +53,10 @@ def bench(
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
     from spatem_opt.compare import summarize
-    from spatem_opt.files import check_writable
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
-    check_writable(path)
+    check_output(path, (".jsonl",), "a file of JSON lines")
     found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=say)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}
     print_summary(summarize(found), head, as_json=as_json, as_markdown=as_markdown)
