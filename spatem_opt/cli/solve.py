@@ -152,8 +152,8 @@ def solve(
         check_output(html, (".html", ".htm"), "a report")
         require_matplotlib()
     chip = load_architecture(arch, parse_overrides(settings or ()))
-    say_cautions(chip)
     graph = load(network, input_shape)
+    say_cautions(chip)
     if pareto is not None:
         raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
     if method == "exact":

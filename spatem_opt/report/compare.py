@@ -104,7 +104,7 @@ def _title(comparison: Comparison) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
-        _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:.3f}",
+        _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:,.3f}",
         _count(row.communication_bits), joules(row.energy_fj or 0), _percent(row.ou_occupancy),
         _percent(row.cells_used), _count(row.bound), _percent(row.gap), f"{row.seconds:.1f}",
     )  # fmt: skip

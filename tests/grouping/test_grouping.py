@@ -40,7 +40,7 @@ def by_hand(problem: Problem, solution: Solution) -> int:
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(4, most=8))
 def test_bound_optimum_heuristic_in_order(problem: Problem) -> None:
     solution, best = heuristic.solve(problem), optimum(problem)
@@ -50,7 +50,7 @@ def test_bound_optimum_heuristic_in_order(problem: Problem) -> None:
     assert bounds.lower_bound(problem) <= best <= objective(problem, solution)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problems(24))
 def test_every_part_of_the_heuristic_is_feasible_and_costs_what_it_says(problem: Problem) -> None:
     plan = strips.best_plan(problem)
@@ -79,7 +79,7 @@ def cost_of_guillotine(problem: Problem) -> int:
     return objective(problem, solution)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(9))
 def test_guillotine_does_not_depend_on_orientation_or_worsen_with_room(problem: Problem) -> None:
     solution, turned = guillotine.solve(problem), guillotine.solve(problem.transposed())
@@ -150,7 +150,7 @@ def test_overlap_is_a_cover_violation() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_labels_and_rectangles_say_the_same(seed: int, rows: int, cols: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 4, (rows, cols))
     problem = Problem(rows, cols, 4, 36, 3, 2)
@@ -179,7 +179,7 @@ def test_a_million_ous_in_a_second(groups: int, size: int) -> None:
     assert verdict.objective <= 1.01 * bounds.lower_bound(problem)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(1, 24), st.integers(1, 24), st.integers(1, 60), st.integers(1, 2000), st.integers(1, 9))
 def test_front_points_hold_what_they_promise(rows: int, cols: int, capacity: int, most: int, cost: int) -> None:
     f = front(rows, cols, capacity, most, cost, 2)

@@ -22,7 +22,7 @@ def one(width: int, size: int, most: int = 64, costs: tuple[int, int] = (144, 16
     return widths(most, *costs).cost(np.array([width]), np.array([size]))[:, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 14), st.integers(1, 14), COSTS)
 def test_the_best_division_of_a_width_into_groups(width: int, size: int, costs: tuple[int, int]) -> None:
     """Every width costs as little as the best of all its divisions into columns of groups, each alone."""

@@ -67,7 +67,7 @@ def slowest(grids: tuple[Grid, ...], found: list[Allocation], chip: Architecture
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS, st.integers(1, 12))
 def test_optimal_by_brute_force(seed: int, budget: int) -> None:
     grids, chip = drawn(seed, 3)
@@ -82,7 +82,7 @@ def test_optimal_by_brute_force(seed: int, budget: int) -> None:
         assert sum(len(a.position) * a.shape.crossbars for a in found) <= budget
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS)
 def test_the_referee_accepts_it_and_the_bound_holds(seed: int) -> None:
     grids, chip = drawn(seed, 4)
@@ -98,7 +98,7 @@ def test_the_referee_accepts_it_and_the_bound_holds(seed: int) -> None:
     assert max(bounds.cycles(problem).values()) <= bound <= verdict.cycles
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS)
 def test_more_crossbars_are_never_slower(seed: int) -> None:
     grids, chip = drawn(seed, 3)
