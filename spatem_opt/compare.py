@@ -222,8 +222,9 @@ def compare(
 
     Examples
     --------
-    >>> from spatem_opt import load_architecture, load_network
-    >>> found = compare(load_network("lenet5"), load_architecture("ou-isaac-4x4", {"adc_bits": 5}))
+    >>> from spatem_opt import load_architecture
+    >>> from spatem_opt.network import chain
+    >>> found = compare(chain(2, 4, 6), load_architecture("ou-isaac-2x2", {"adc_bits": 5}))
     >>> [row.method for row in found.rows][-2:], found.best.method in BASELINES
     (['balanced', 'half-latency'], True)
     """
