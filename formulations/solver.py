@@ -269,8 +269,8 @@ def highs_accepted() -> bool:
 def load_pulp() -> Any:
     """Import PuLP, and with it HiGHS only if that is accepted and `ortools` is not there yet.
 
-    ``import pulp`` imports `highspy` wherever that is installed; beside `ortools` a release from 1.15 on ends the process
-    (:data:`HIGHS`).
+    ``import pulp`` imports `highspy` wherever that is installed; beside `ortools` a release from 1.15 on ends the
+    process (:data:`HIGHS`).
     """
     if "pulp" in sys.modules or "highspy" in sys.modules or ("ortools" not in sys.modules and highs_accepted()):
         return importlib.import_module("pulp")

@@ -104,7 +104,9 @@ def missing(name: str, network: Network, architecture: Architecture) -> Shortage
 
 def _least_tiles(name: str, network: Network, architecture: Architecture) -> int:
     """Tiles of one copy of every layer."""
-    options = {"kernel-split": _split, "vw-sdk": partial(_window, architecture)}
+    options: dict[str, Callable[[Node], MappingOption]] = {
+        "kernel-split": _split, "vw-sdk": partial(_window, architecture)
+    }  # fmt: skip
     grids = _grids(network, architecture, options.get(name, _im2col))
     need = np.array([filled_shape(grid).crossbars for grid in grids])
     return _tiles(need, np.ones(len(grids), dtype=np.int64), architecture)
