@@ -75,8 +75,8 @@ def solve(
     Returns
     -------
     Result
-        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or not the way
-        of the baseline that was asked for, or the latency bound is above the limit. ``steps`` says
+        ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
+        bound is above the limit; ``UNKNOWN`` with one if only the baseline that was asked for does not fit. ``steps`` says
         what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps have proven.
 
     Raises
@@ -103,7 +103,7 @@ def solve(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
     if method in BASELINES and (missing := baselines.missing(method, network, architecture)) is not None:
-        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
+        return Result(Status.UNKNOWN, objective, seconds=time.monotonic() - begun, shortage=missing)
     if latency_limit is not None and (least := bounds.latency(network, architecture).value) > latency_limit:
         missing = Shortage(
             "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"

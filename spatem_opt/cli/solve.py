@@ -203,6 +203,9 @@ def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
     if found is not None:
         report(found.violations)
         return VIOLATIONS if found.violations else DONE
+    if result.shortage is not None and str(result.status) != "infeasible":  # of a baseline: another method may fit
+        say(f"error: does not fit this way: {result.shortage}; or another --method")
+        return NOTHING_FOUND
     if result.shortage is not None:
         conflict = result.shortage.conflict
         families = f"; families in conflict: {', '.join(conflict)}" if len(conflict) > 1 else ""

@@ -235,11 +235,12 @@ def test_the_caution_about_adc_bits_is_said_once_and_where_it_matters(
 def test_a_baseline_that_does_not_fit_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     """LeNet-5 has 6 crossbar layers, each on tiles of its own: 6 tiles at least, and there are 4."""
     chip = ["--arch", "ou-isaac-2x2", "--set", "adc_bits=5"]
-    assert main(["solve", "lenet5", *chip, "--method", "woho"]) == 4
+    assert main(["solve", "lenet5", *chip, "--method", "woho"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
-        "infeasible: network 'lenet5' by 'woho' on chip 'ou-isaac-2x2 [adc_bits=5]', every layer on tiles of its own: "
-        "tiles: 576 crossbars needed, 384 there, 192 short; would do: --arch ou-isaac-4x4 or --set mesh_rows=3"
+        "error: does not fit this way: network 'lenet5' by 'woho' on chip 'ou-isaac-2x2 [adc_bits=5]', every layer on "
+        "tiles of its own: tiles: 576 crossbars needed, 384 there, 192 short; would do: --arch ou-isaac-4x4 or --set mesh_rows=3; or another "
+        "--method"
     )
     assert main(["solve", "lenet5", "--arch", "ou-isaac-2x2", "--set", "mesh_rows=3", "--method", "woho"]) == 0
 
