@@ -86,7 +86,7 @@ def test_a_baseline_that_does_not_fit_is_unknown() -> None:
     result = solve(load_network("lenet5"), load_architecture("ou-isaac-2x2"), method="layer-serial")
     assert (result.status, result.value) == (Status.UNKNOWN, None)
     assert result.shortage is not None
-    assert result.shortage.levers == ("--arch ou-isaac-4x4", "--set mesh_rows=3")  # 6 layers, 2 tiles in a row of routers
+    assert result.shortage.levers == ("--arch ou-isaac-4x4", "--set mesh_rows=3")  # 6 layers, 2 tiles in a row
 
 
 def test_a_time_limit_of_zero_still_finds_a_solution() -> None:

@@ -239,8 +239,8 @@ def test_a_baseline_that_does_not_fit_says_what_is_missing(capsys: pytest.Captur
     (line,) = capsys.readouterr().err.splitlines()
     assert line == (
         "error: does not fit this way: network 'lenet5' by 'woho' on chip 'ou-isaac-2x2 [adc_bits=5]', every layer on "
-        "tiles of its own: tiles: 576 crossbars needed, 384 there, 192 short; would do: --arch ou-isaac-4x4 or --set mesh_rows=3; or another "
-        "--method"
+        "tiles of its own: tiles: 576 crossbars needed, 384 there, 192 short; would do: --arch ou-isaac-4x4 or "
+        "--set mesh_rows=3; or another --method"
     )
     assert main(["solve", "lenet5", "--arch", "ou-isaac-2x2", "--set", "mesh_rows=3", "--method", "woho"]) == 0
 
