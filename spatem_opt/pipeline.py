@@ -77,7 +77,8 @@ def solve(
     Result
         ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
         bound is above the limit; ``UNKNOWN`` with one if only the baseline that was asked for does not fit.
-        ``steps`` says what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps have proven.
+        ``steps`` says what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps
+        have proven.
 
     Raises
     ------
