@@ -21,6 +21,7 @@ from spatem_opt.compare import Comparison, compare
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import read_toml
 from spatem_opt.limits import reading
+from spatem_opt.names import find
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
 from spatem_opt.processes import begin_helper, interrupt_held
@@ -96,9 +97,11 @@ def load_suite(name_or_path: str | Path) -> Suite:
     path = as_path("suite", "name_or_path", name_or_path)
     with reading(str(path), "a suite"):
         if path.suffix != ".toml":
-            path = instances.root() / "suites" / f"{name_or_path}.toml"
-            if not path.is_file():
-                raise InstanceError("suite", "", str(name_or_path), f"expected a .toml file or {', '.join(suites())}")
+            name = find(str(name_or_path), suites())
+            if name is None:
+                rule = f"expected a .toml file or {', '.join(suites())}"
+                raise InstanceError("suite", "", str(name_or_path), rule)
+            path = instances.root() / "suites" / f"{name}.toml"
         return _suite(str(path), read_toml(path, "a suite"))
 
 

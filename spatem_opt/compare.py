@@ -12,7 +12,7 @@ from typing import Any
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.arguments import check_flag, check_run
-from spatem_opt.baselines import BASELINES
+from spatem_opt.baselines import BASELINES, missing
 from spatem_opt.bounds import Bound
 from spatem_opt.budget import Budget
 from spatem_opt.errors import InstanceError, ModelError
@@ -223,8 +223,9 @@ def compare(
 
     Examples
     --------
-    >>> from spatem_opt import load_architecture, load_network
-    >>> found = compare(load_network("lenet5"), load_architecture("ou-isaac-4x4", {"adc_bits": 5}))
+    >>> from spatem_opt import load_architecture
+    >>> from spatem_opt.network import chain
+    >>> found = compare(chain(2, 4, 6), load_architecture("ou-isaac-2x2", {"adc_bits": 5}))
     >>> [row.method for row in found.rows][-2:], found.best.method in BASELINES
     (['balanced', 'half-latency'], True)
     """
@@ -233,9 +234,9 @@ def compare(
     )
     check_flag("compare", "exact", exact)
     tell = Teller(progress, network.name)
-    missing = shortage(network, architecture)
-    if missing is not None:
-        return Comparison(network.name, architecture.name, shortage=missing)
+    lacking = shortage(network, architecture)
+    if lacking is not None:
+        return Comparison(network.name, architecture.name, shortage=lacking)
     bound = bounds.latency(network, architecture)
     done: list[tuple[Row, Evaluation | None]] = []
     for name in BASELINES:
@@ -303,8 +304,9 @@ def _reduction(ours: Row, base: Row) -> Reduction:
 
 
 def _baseline(name: str, network: Network, architecture: Architecture, bound: Bound) -> tuple[Row, Evaluation | None]:
-    if BASELINES[name](network, architecture) is None:
-        return Row(name, bound=bound.value, note="does not fit the chip"), None
+    lacking = missing(name, network, architecture)
+    if lacking is not None:
+        return Row(name, bound=bound.value, note=f"does not fit: {lacking}"), None
     begun = time.monotonic()
     found = min(search(network, architecture, "latency", name), key=lambda made: made.value, default=None)
     seconds = time.monotonic() - begun

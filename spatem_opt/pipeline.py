@@ -11,7 +11,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from spatem_opt import bounds
+from spatem_opt import baselines, bounds
 from spatem_opt.architecture import Architecture
 from spatem_opt.arguments import check_listener, check_run, whole
 from spatem_opt.baselines import BASELINES
@@ -20,6 +20,7 @@ from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.finish import measure, rank
 from spatem_opt.limits import LONGEST_TIME
+from spatem_opt.names import find
 from spatem_opt.network import Network
 from spatem_opt.progress import Listener, Teller
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
@@ -85,9 +86,9 @@ def solve(
     -------
     Result
         ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
-        bound is above the limit. ``steps`` says
-        what is proven step by step; an interrupt (Ctrl-C, SIGTERM) keeps the best solution and what the steps have
-        proven.
+        bound is above the limit; ``UNKNOWN`` with one if only the baseline that was asked for does not fit.
+        ``steps`` says what is proven step by step; an interrupt (Ctrl-C, SIGTERM) keeps the best solution and what the
+        steps have proven.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def solve(
         "solve", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
     )
     check_listener("solve", "on_solution", on_solution)
-    _check(objective, method, latency_limit)
+    method = _check(objective, method, latency_limit)
     begun = time.monotonic()
     missing = shortage(network, architecture) or _too_slow(network, architecture, latency_limit)
     if missing is not None:
@@ -115,6 +116,8 @@ def solve(
         return Result(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
+    if method in BASELINES and (missing := baselines.missing(method, network, architecture)) is not None:
+        return Result(Status.UNKNOWN, objective, seconds=time.monotonic() - begun, shortage=missing)
     bound = bounds.MAKERS[objective](network, architecture)
     record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, how=(method, seed))
     if method == "exact":
@@ -133,7 +136,7 @@ def solve(
         )  # fmt: skip
         with closing(solutions):  # ends its helpers
             for found in solutions:
-                if record.seen(found) == bound.value:
+                if record.seen(found) == bound.value or budget.interrupted:
                     break
         steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
         if record.best is not None and steps_wanted:
@@ -291,15 +294,18 @@ def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, budget:
     )  # fmt: skip
 
 
-def _check(objective: str, method: str, latency_limit: int | None) -> None:
+def _check(objective: str, method: str, latency_limit: int | None) -> str:
+    """The method that is meant, whatever its case and dashes; raises :class:`InstanceError` if anything is wrong."""
+    known = find(method, METHODS) if isinstance(method, str) else None
     if objective not in OBJECTIVES:
         raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
-    if method not in METHODS:
+    if known is None:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
     if latency_limit is not None:
         whole("solve", "latency_limit", latency_limit, 1, LONGEST_TIME)
-        if method == "exact":
+        if known == "exact":
             raise InstanceError("solve", "latency_limit", latency_limit, "expected none with method 'exact'")
+    return known
 
 
 def _claims(

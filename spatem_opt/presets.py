@@ -23,6 +23,7 @@ from spatem_opt.arguments import as_path
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import read_toml
 from spatem_opt.limits import reading
+from spatem_opt.names import find, suggestions
 
 DEFAULT = "ou-isaac"
 _HEADER = ("name", "description", "base", "references")
@@ -132,7 +133,7 @@ def load_architecture(
     Parameters
     ----------
     name_or_path : str or Path
-        A preset (see :func:`architectures`) or a TOML file of the same form.
+        A preset (see :func:`architectures`), whatever the case and dashes of its name, or a TOML file of the same form.
     overrides : mapping, optional
         Field -> value; texts are read as the field's type, so ``{"ou_rows": "16"}`` and ``{"ou_rows": 16}`` are alike.
         Fields with a formula that are not among them are computed again.
@@ -273,14 +274,13 @@ def _known(where: str, key: str, value: object) -> None:
 def _find(name_or_path: str | Path) -> Path:
     """Resolve a preset name or path."""
     path = Path(name_or_path)
-    preset = instances.root() / "architectures" / f"{name_or_path}.toml"
     if path.suffix == ".toml" or path.is_file():
         return path
-    if len(path.parts) == 1 and preset.is_file():
-        return preset
-    raise InstanceError(
-        "architecture", "name", str(name_or_path), "expected a .toml file or " + ", ".join(architectures())
-    )
+    name = find(str(name_or_path), architectures())
+    if name is not None:
+        return instances.root() / "architectures" / f"{name}.toml"
+    close = ", ".join(suggestions(str(name_or_path), architectures()))
+    raise InstanceError("architecture", "name", str(name_or_path), f"expected a .toml file or a shipped name: {close}")
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> Preset:

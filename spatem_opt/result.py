@@ -187,7 +187,7 @@ class Result:
     seconds : float
         Wall time.
     shortage : Shortage or None
-        For ``INFEASIBLE``.
+        For ``INFEASIBLE``, and for a baseline that does not fit the chip its way (``UNKNOWN``).
     evaluation : Evaluation or None
         What the evaluator said of `solution`.
     steps : tuple of Step

@@ -43,7 +43,7 @@ def test_network_and_chip_are_objects(name: str, tiny_network: Network) -> None:
 
 
 def test_who_is_given_solutions_can_be_called(tiny_network: Network) -> None:
-    with pytest.raises(InstanceError, match="solve: on_solution = 'best.json', expected a function"):
+    with pytest.raises(InstanceError, match=r"solve: on_solution = 'best\.json', expected a function"):
         solve(tiny_network, Architecture(), on_solution="best.json")  # type: ignore[arg-type]
 
 

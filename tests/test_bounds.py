@@ -61,7 +61,7 @@ def test_below_every_solution(network: str, preset: str, planner: str, objective
     assert bound.value <= measure(found, objective)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS, st.sampled_from(sorted(BOUNDS)))
 @example(104331, "latency")  # two layers read nothing but padding and wait for nobody
 def test_below_random_solutions(seed: int, objective: str) -> None:
@@ -155,7 +155,7 @@ def test_barrier_by_hand() -> None:
     assert bounds.latency(b.build(), tiny_chip()).terms["barrier"] == 2 + 32 + 5 + 32 + 1 + 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_more_crossbars_never_raise_the_bound(seed: int) -> None:
     """More PEs: with whole input registers loaded, a PE of more crossbars takes longer to load."""

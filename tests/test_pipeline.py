@@ -87,6 +87,8 @@ def test_a_chip_too_small_for_every_method_is_reported() -> None:
 def test_a_baseline_that_does_not_fit_is_unknown() -> None:
     result = solve(load_network("lenet5"), load_architecture("ou-isaac-2x2"), method="layer-serial")
     assert (result.status, result.value) == (Status.UNKNOWN, None)
+    assert result.shortage is not None
+    assert result.shortage.levers == ("--arch ou-isaac-4x4", "--set mesh_rows=3")  # 6 layers, 2 tiles in a row
 
 
 def test_a_time_limit_of_zero_still_finds_a_solution() -> None:

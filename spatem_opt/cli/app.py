@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -17,7 +16,7 @@ import typer
 import spatem_opt
 from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.cli import architectures, bench, compare, evaluate, export, import_, networks, pareto, plot, solve
-from spatem_opt.cli.common import BAD_INPUT, INTERRUPTED, TERMINATED, say
+from spatem_opt.cli.common import BAD_INPUT, DONE, INTERRUPTED, TERMINATED, mute, say
 from spatem_opt.errors import InstanceError
 from spatem_opt.stop import Terminated, terminate
 
@@ -79,9 +78,14 @@ def run(arguments: Sequence[str] | None = None, begun: float | None = None) -> i
         return TERMINATED
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except BrokenPipeError:  # `spatem networks | head`; typer makes it 1 as well
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:
+        mute()
+        return DONE
+    except SystemExit as end:
+        if end.code != 1:
+            raise
+        mute()  # `spatem --help | head`: rich and typer make it 1
+        return DONE
     if code == INTERRUPTED:
         say("interrupted")
     return code if isinstance(code, int) else 0
@@ -104,7 +108,8 @@ def _usage(error: Any) -> int:
     """One line for wrong arguments; the help itself when there are none."""
     message = " ".join(error.format_message().split()).removesuffix(".")
     if type(error).__name__ == "NoArgsIsHelpError":
-        say(error.format_message())
+        for line in error.format_message().splitlines():
+            say(line)
         return BAD_INPUT
     path = error.ctx.command_path if error.ctx is not None else "spatem"
     say(f"error: {message}. Try '{path} --help'.")

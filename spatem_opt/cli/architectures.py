@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from spatem_opt import presets
-from spatem_opt.cli.common import AsJson, show, show_json
+from spatem_opt.cli.common import AsJson, show, show_json, write
 from spatem_opt.errors import InstanceError
+from spatem_opt.report.grid import Column, Grid, Line
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +37,7 @@ def architectures(
     if as_toml and (one is None or as_json):
         raise InstanceError("--toml", "", "needs --show", "expected --show ARCH, without --json")
     if one is not None and as_toml:
-        sys.stdout.write(presets.load_preset(one).to_toml())
+        write(presets.load_preset(one).to_toml())
         return
     if one is not None:
         _show_one(presets.load_preset(one), as_json)
@@ -48,17 +46,19 @@ def architectures(
     if as_json:
         show_json({"architectures": rows})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for head in ("tiles", "crossbars", "cells", "OU", "cycle"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("what it is", style="dim")
-    for row in rows:
-        table.add_row(
+    heads = {"tiles": 4, "crossbars": 2, "cells": 3, "OU": 1, "cycle": 5}
+    columns = (
+        Column("name", right=False), *(Column(head, rank=rank) for head, rank in heads.items()),
+        Column("what it is", "text", 6, right=False),
+    )  # fmt: skip
+    lines = [
+        Line((
             row["name"], f"{row['tiles']:,}", f"{row['crossbars']:,}", f"{row['crossbar_rows']}x{row['crossbar_cols']}",
             f"{row['ou_rows']}x{row['ou_cols']}", f"{row['cycle_ns']:g} ns", row["description"],
-        )  # fmt: skip
-    show(table)
+        ))
+        for row in rows
+    ]  # fmt: skip
+    show(Grid(columns, tuple(lines)))
 
 
 def _brief(preset: presets.Preset) -> dict[str, Any]:
@@ -84,20 +84,19 @@ def _show_one(preset: presets.Preset, as_json: bool) -> None:
         areas = {key: round(value, 6) for key, value in chip.areas().items()}
         show_json({**_brief(preset), "fields": entries, "areas_mm2": areas, "references": preset.references})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{preset.name}: {preset.description}")
-    table.title_justify = "left"
-    table.add_column("field", no_wrap=True)
-    table.add_column("value", justify="right")
-    table.add_column("unit", no_wrap=True)
-    table.add_column("source", style="dim")
+    columns = (
+        Column("field", right=False), Column("value"), Column("unit", rank=1, right=False),
+        Column("source", "text", 2, right=False),
+    )  # fmt: skip
+    lines = []
     for key, entry in preset.entries.items():
         formula = f"= {entry.derive}; " if entry.derive else ""
-        table.add_row(key, _value(entry), entry.unit, formula + entry.source)
-    total = sum(chip.areas().values())
+        lines.append(Line((key, _value(entry), entry.unit, formula + entry.source)))
     parts = ", ".join(f"{name} {value:,.2f}" for name, value in chip.areas().items())
-    notes = [f"{name}: {text}" for name, text in preset.references.items()]
+    notes = [f"area: {sum(chip.areas().values()):,.2f} mm2 ({parts})"]
+    notes += [f"{name}: {text}" for name, text in preset.references.items()]
     notes += [f"caution: {caution}" for caution in (*preset.notes, *chip.cautions())]
-    show(table, f"area: {total:,.2f} mm2 ({parts})", *notes)
+    show(Grid(columns, tuple(lines), f"{preset.name}: {preset.description}", tuple(notes)))
 
 
 def _value(entry: presets.Entry) -> str:

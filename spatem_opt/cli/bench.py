@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, say
+from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, check_output, say
 from spatem_opt.cli.watch import Log, logged
 
 
@@ -58,11 +58,10 @@ def bench(
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
     from spatem_opt.compare import summarize
-    from spatem_opt.files import check_writable
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
-    check_writable(path)
+    check_output(path, (".jsonl",), "a file of JSON lines")
     with logged(log):
         found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=_told)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}

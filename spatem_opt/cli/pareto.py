@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, say, show, show_json
+from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, make_folder, say, show, show_json
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
@@ -60,8 +60,6 @@ def pareto(
     from spatem_opt.presets import load_architecture, parse_overrides
 
     chip = load_architecture(arch, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
     with logged(log):
         code = write_front(load(network, input_shape), chip, output, time_limit, as_json)
     raise typer.Exit(code)
@@ -69,12 +67,10 @@ def pareto(
 
 def write_front(network: Network, chip: Architecture, folder: str, time_limit: float | None, as_json: bool) -> int:
     """Compute a front, write its files, print it, and return the exit code."""
-    from pathlib import Path
-
     from spatem_opt.front_folder import Folder
     from spatem_opt.pareto import PRICES, front
 
-    keeper = Folder(Path(folder), network, chip, PRICES)
+    keeper = Folder(make_folder(folder), network, chip, PRICES)
     with progress_line() as progress:
         found = front(network, chip, time_limit=time_limit, progress=progress, keeper=keeper)
     if found.points:
@@ -112,15 +108,16 @@ def _draw(found: Front, folder: str) -> None:
 
 
 def _print(found: Front) -> None:
-    from rich import box
-    from rich.table import Table
+    from spatem_opt.report.grid import Column, Grid, Line
 
-    title = f"{found.network} on {found.architecture}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for head, side in (("file", "left"), ("latency, cycles", "right"), ("communication, bits", "right"),
-                       ("from", "left")):  # fmt: skip
-        table.add_column(head, justify="left" if side == "left" else "right", no_wrap=True)
-    for number, point in enumerate(found.points):
-        table.add_row(f"{number:02}.json.gz", f"{point.latency:,}", f"{point.communication:,}", point.name)
+    columns = (
+        Column("file", rank=1, right=False), Column("latency,\ncycles"), Column("communication,\nbits"),
+        Column("from", "name", 2, right=False),
+    )  # fmt: skip
+    lines = [
+        Line((f"{number:02}.json.gz", f"{point.latency:,}", f"{point.communication:,}", point.name))
+        for number, point in enumerate(found.points)
+    ]
     bounds = f"bounds: {found.latency_bound:,} cycles, {found.communication_bound:,} bits"
-    show(table, f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s")
+    note = f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s"
+    show(Grid(columns, tuple(lines), f"{found.network} on {found.architecture}", (note,)))

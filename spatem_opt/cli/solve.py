@@ -14,16 +14,22 @@ from spatem_opt.cli.common import (
     DONE,
     INFEASIBLE,
     NOTHING_FOUND,
+    SOLUTION,
     VIOLATIONS,
     Arch,
     AsJson,
     Set,
+    cautions,
+    check_output,
     say,
     show,
     show_json,
 )
 from spatem_opt.cli.evaluate import report
 from spatem_opt.cli.watch import Log, logged, progress_line
+from spatem_opt.errors import InstanceError
+from spatem_opt.names import find, suggestions
+from spatem_opt.report.grid import Column, Grid, Line
 
 if TYPE_CHECKING:
     from spatem_opt.architecture import Architecture
@@ -34,7 +40,11 @@ if TYPE_CHECKING:
 
 WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "log", "as_json"})
 """Parameters of ``solve`` that ``--pareto`` heeds."""
-STEP_HEADS = ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds")
+STEP_COLUMNS = (
+    Column("step", right=False), Column("engine", rank=5, right=False), Column("status", rank=1, right=False),
+    Column("heuristic", rank=4), Column("objective"), Column("bound", rank=2), Column("gap", rank=3),
+    Column("seconds", rank=6),
+)  # fmt: skip
 
 
 class Objective(StrEnum):
@@ -69,7 +79,10 @@ def solve(
     arch: Arch = "ou-isaac",
     settings: Set = None,
     objective: Annotated[
-        Objective, typer.Option(help="What to minimise (throughput: the period; balanced: latency x communication).")
+        Objective,
+        typer.Option(
+            help="What to minimise (throughput: the period; balanced: latency x communication).", case_sensitive=False
+        ),
     ] = (Objective.LATENCY),
     method: Annotated[
         str,
@@ -141,7 +154,6 @@ def solve(
     second one ends the program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
-    from spatem_opt.files import check_writable
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
     from spatem_opt.pipeline import solve as run
@@ -149,14 +161,17 @@ def solve(
     from spatem_opt.report.figures import require_matplotlib
     from spatem_opt.report.html import write_report
 
-    for path in filter(None, (output, html)):
-        check_writable(path)
+    method = known_method(method)
+    if output is not None:
+        check_output(output, SOLUTION, "a solution file")
     if html is not None:
+        check_output(html, (".html", ".htm"), "a report")
         require_matplotlib()
-    chip = load_architecture(arch, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
+    with cautions() as cautious:
+        chip = load_architecture(arch, parse_overrides(settings or ()))
     graph = load(network, input_shape)
+    for caution in cautious:
+        say(f"warning: {caution}")
     if pareto is not None:
         _only_for_fronts(context)
         with logged(log):
@@ -184,6 +199,19 @@ def solve(
     raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
 
 
+def known_method(name: str) -> str:
+    """The method that a name means, whatever its case and dashes; raises :class:`InstanceError` with what there is."""
+    from spatem_opt.pipeline import METHODS
+
+    found = find(name, METHODS)
+    if found is None:
+        rule = f"expected one of {', '.join(METHODS)}"
+        close = suggestions(name, METHODS)
+        hint = f"; did you mean {' or '.join(close)}?" if len(close) < len(METHODS) else ""
+        raise InstanceError("solve", "method", name, rule + hint)
+    return found
+
+
 def _only_for_fronts(context: typer.Context) -> None:
     """Refuse options that a front has no use for, instead of ignoring them.
 
@@ -192,8 +220,6 @@ def _only_for_fronts(context: typer.Context) -> None:
     InstanceError
         If one is given.
     """
-    from spatem_opt.errors import InstanceError
-
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE" and parameter.name not in WITH_FRONT:
@@ -222,8 +248,13 @@ def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
     if found is not None:
         report(found.violations)
         return VIOLATIONS if found.violations else DONE
+    if result.shortage is not None and str(result.status) != "infeasible":  # of a baseline: another method may fit
+        say(f"error: does not fit this way: {result.shortage}; or another --method")
+        return NOTHING_FOUND
     if result.shortage is not None:
-        say(f"infeasible: {result.shortage}; families in conflict: {', '.join(result.shortage.conflict)}")
+        conflict = result.shortage.conflict
+        families = f"; families in conflict: {', '.join(conflict)}" if len(conflict) > 1 else ""
+        say(f"infeasible: {result.shortage}{families}")
         return INFEASIBLE
     if str(result.status) == "infeasible":
         say(f"infeasible: {what}: proven that there is no solution")
@@ -245,21 +276,13 @@ def _print(result: Result, found: Evaluation, title: str, layers: bool) -> None:
 
 def show_steps(steps: Sequence[Step]) -> None:
     """Print what is proven step by step, one line each, and what the numbers are of; nothing without steps."""
-    from rich import box
-    from rich.table import Table
-
-    if not steps:
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="each step's own problem", title_justify="left")
-    for i, head in enumerate(STEP_HEADS):
-        table.add_column(head, justify="left" if i < 3 else "right", no_wrap=True)
-    for step in steps:
-        table.add_row(*step_cells(step))
-    show(table, *(f"{step.step}: {step.note}" for step in steps))
+    if steps:
+        notes = tuple(f"{step.step}: {step.note}" for step in steps)
+        show(Grid(STEP_COLUMNS, tuple(Line(step_cells(step)) for step in steps), "each step's own problem", notes))
 
 
 def step_cells(step: Step) -> tuple[str, ...]:
-    """One step under :data:`STEP_HEADS`."""
+    """One step under :data:`STEP_COLUMNS`."""
     numbers = ("" if n is None else f"{n:,} {step.unit}" for n in (step.heuristic, step.objective, step.bound))
     gap = "" if step.gap is None else f"{100 * step.gap:.2f} %"
     return (step.step, step.engine, str(step.status), *numbers, gap, f"{step.seconds:.2f}")

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from spatem_opt.cli.common import say
 from spatem_opt.errors import InstanceError
+from spatem_opt.names import visible
 from spatem_opt.progress import LOG, Listener, Progress
 
 EVERY = 10.0
@@ -43,9 +44,9 @@ class Watched:
         return None if last is None else replace(last[1], seconds=last[1].seconds + time.monotonic() - last[0])
 
     def __rich__(self) -> Text:
-        """What a terminal shows; a text, so that brackets in names are no markup."""
+        """What a terminal shows; a text, so that brackets in names are no markup, without control characters."""
         now = self.now()
-        return Text("reading" if now is None else str(now))
+        return Text("reading" if now is None else visible(str(now)))
 
 
 @contextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from rich import box
-from rich.table import Table
-
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.report.grid import Column, Grid, Line
 from spatem_opt.result import gap
 
 Row = tuple[str, str, str]
@@ -30,7 +28,7 @@ def overview(
     bound: float | None = None,
     claimed: float | None = None,
     seconds: float | None = None,
-) -> Table:
+) -> Grid:
     """Return the main table: time, bound, utilization, communication, energy and area by kind.
 
     Parameters
@@ -46,10 +44,7 @@ def overview(
     seconds : float, optional
         Time that solving took.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
-    table.add_column("what")
-    table.add_column("value", justify="right")
-    table.add_column("detail", style="dim")
+    columns = (Column("what", "text", right=False), Column("value", "text"), Column("detail", "text", 1, right=False))
     blocks = [
         _times(evaluation, objective, bound, claimed),
         _utilization(evaluation),
@@ -57,32 +52,30 @@ def overview(
         _energy(evaluation),
         _area(evaluation),
     ]
+    lines = []
     for block in blocks:
         rows = list(block)
-        for i, row in enumerate(rows):
-            table.add_row(*row, end_section=i == len(rows) - 1)
+        lines += [Line(row, ends=row is rows[-1]) for row in rows]
     if seconds is not None:
-        table.add_row("solved in", f"{seconds:.2f} s", "")
-    return table
+        lines.append(Line(("solved in", f"{seconds:.2f} s", "")))
+    return Grid(columns, tuple(lines), title, heads=False)
 
 
-def layers(evaluation: Evaluation) -> Table:
+def layers(evaluation: Evaluation) -> Grid:
     """Return a table with one line per crossbar layer; empty if the solution could not be replayed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="crossbar layers", title_justify="left")
-    table.add_column("layer", overflow="fold")
-    heads = ("copies", "crossbars", "tiles", "windows", "OUs/copy", "compute", "load", "interval", "start", "end")
-    for head in heads:
-        table.add_column(head, justify="right")
+    heads = {"copies": 1, "crossbars": 2, "tiles": 7, "windows": 6, "OUs/copy": 10, "compute": 8, "load": 9,
+             "interval": 3, "start": 4, "end": 5}  # fmt: skip
+    shown = (Column("layer", "name", right=False), *(Column(head, rank=rank) for head, rank in heads.items()))
     t = evaluation.layers
     if t is None:
-        return table
+        return Grid(shown, (), "crossbar layers")
     columns = (
         t.copies, t.crossbars, t.tiles, t.windows, t.ous_per_copy, t.compute_cycles, t.load_cycles, t.interval_cycles,
         t.start, t.end,
     )  # fmt: skip
-    for name, *values in zip(t.name, *columns, strict=True):
-        table.add_row(name, *(f"{value:,}" for value in values))
-    return table
+    rows = zip(t.name, *columns, strict=True)
+    lines = tuple(Line((name, *(f"{value:,}" for value in values))) for name, *values in rows)
+    return Grid(shown, lines, "crossbar layers")
 
 
 def objective_value(evaluation: Evaluation, objective: str) -> int | None:

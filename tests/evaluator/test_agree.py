@@ -41,7 +41,7 @@ def option(rng: np.random.Generator) -> MappingOption:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_options_and_grids(seed: int) -> None:
     rng = np.random.default_rng(seed)
     node, chosen, chip = layer(rng), option(rng), architecture(rng)

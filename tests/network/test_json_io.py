@@ -79,7 +79,7 @@ def test_transposed_bits_and_irregular_taps() -> None:
     outputs=st.integers(1, 9), kernel=st.integers(1, 5), stride=st.integers(0, 4), pad=st.integers(-3, 6),
     dilation=st.integers(1, 3), length=st.integers(1, 12), transposed=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_taps_round_trip(
     outputs: int, kernel: int, stride: int, pad: int, dilation: int, length: int, transposed: bool
 ) -> None:
@@ -90,7 +90,7 @@ def test_taps_round_trip(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_channels_round_trip(pairs: list[tuple[int, int]]) -> None:
     source, channel = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
     back = read_channels("here", write_channels(source, channel), 3, [7, 7, 7])
@@ -219,7 +219,7 @@ def test_not_json(tmp_path: Path, text: str) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_any_change_of_a_value_is_read_or_refused(data: st.DataObject) -> None:
     """No value anywhere in the file makes the reader fail in another way."""
     network = tiny()

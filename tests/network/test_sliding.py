@@ -94,7 +94,7 @@ def seen_by_readers(network: Network, **weights: Any) -> bool:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_both_checks_take_what_is_built_and_agree_on_the_rest(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = random_network(rng, 1)

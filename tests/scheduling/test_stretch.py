@@ -48,7 +48,7 @@ def windows(chunks: Chunks) -> list[tuple[int, int, int]]:
     return [(layer, copy, window) for layer, copy, *run in rows for window in range(run[0], run[1] + 1, run[2])]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_pieces_have_the_windows_of_their_chunks(seed: int) -> None:
     problem, _, slower = stretched(seed)
@@ -64,7 +64,7 @@ def firsts(problem: Problem, slower: Problem) -> np.ndarray:
     ])  # fmt: skip
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_starts_keep_their_order_and_none_is_earlier(seed: int) -> None:
     problem, times, slower = stretched(seed)
@@ -94,7 +94,7 @@ def test_only_queues_that_some_bin_cannot_serve_are_shortened() -> None:
     assert found.tolist() == [0.2, 0.5, 0.5, 0.4, 0.6, 1.2, 0.8]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_stretching_never_makes_faster(seed: int) -> None:
     """Not even without overload is it the identity: an even pace holds back windows that were ahead of their mean."""
@@ -127,7 +127,7 @@ def test_a_chunk_pushed_back_by_the_pace_of_the_one_before_keeps_its_own() -> No
     assert referee.check(paced, times).violations == ()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(SEEDS)
 def test_copies_begin_apart_only_while_queues_are_too_long(seed: int) -> None:
     """Evenly over a bin, in the order of their numbers."""
