@@ -3,7 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check-slow clean
+# On all cores. Neighbours in a file share what they have computed, so a worker gets a row of them.
+PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
+# What breaks most often and is tested in seconds: reading, the evaluator, mapping and its models, the command line.
+QUICK := tests/cli/test_commands.py tests/cli/test_printing.py tests/evaluator/test_grid.py tests/evaluator/test_hand.py \
+  tests/evaluator/test_mutations.py tests/formulations/test_mapping.py::test_enumeration_cpsat_and_ilp_agree \
+  tests/mapping/test_mapping.py tests/network tests/report/test_grid.py tests/test_boundaries.py \
+  tests/test_names.py tests/test_profile.py tests/test_shortage.py
+
+.PHONY: demo check test lint check-slow clean
 
 # ResNet-50, from the ONNX graph that the onnx package ships, on the default chip.
 demo: $(VENV)/.run
@@ -14,11 +22,21 @@ demo: $(VENV)/.run
 	  && $(BIN)/spatem solve "$$graph" -o out/resnet50.json
 	$(BIN)/spatem evaluate out/resnet50.json
 
-test: $(VENV)/.dev
+# For a first try: the code as it is written, its types, and the quick tests; under a minute.
+check: $(VENV)/.dev lint
+	@echo "quick tests: reading, evaluator, mapping, command line; 'make test' runs all but the slow ones"
+	$(PYTEST) $(QUICK)
+
+# Everything but the slow tests, doctests included.
+test: $(VENV)/.dev lint
+	@echo "all tests but the slow ones, on all cores; 'make check-slow' runs those"
+	$(PYTEST)
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
 
+# Alone and one after the other: they measure time.
 check-slow: $(VENV)/.dev
 	$(BIN)/pytest -q -m slow
 

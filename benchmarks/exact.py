@@ -12,13 +12,13 @@ import time
 from collections.abc import Sequence
 
 from spatem_opt import bounds
-from spatem_opt.cli.solve import STEP_HEADS, step_cells
+from spatem_opt.budget import Budget
+from spatem_opt.cli.solve import STEP_COLUMNS, step_cells
 from spatem_opt.network import load
 from spatem_opt.pipeline import prove
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import gap
 from spatem_opt.search import Evaluated, search
-from spatem_opt.stop import Interrupted
 
 CASES = ("lenet5@ou-isaac-4x4", "cifar10@ou-isaac-4x4", "resnet18@ou-isaac", "googlenet@ou-isaac")
 
@@ -35,9 +35,7 @@ def measure(case: str, args: argparse.Namespace) -> None:
     begun = time.monotonic()
     first: Evaluated = min(search(network, architecture, "latency", "heuristic"), key=lambda found: found.value)
     searched = time.monotonic() - begun
-    best, steps = prove(
-        first, "latency", args.time_limit, args.seed, args.workers, lambda text: None, Interrupted()
-    )  # fmt: skip
+    best, steps = prove(first, "latency", Budget(args.time_limit), (args.seed, args.workers), lambda text: None)
     for step in steps:
         print(line([case, *step_cells(step)]), flush=True)
     bound = bounds.latency(network, architecture).value
@@ -59,7 +57,8 @@ def main() -> None:
     parser.add_argument("--notes", action="store_true", help="what each number is of, as comments")
     args = parser.parse_args()
     print(f"Load average before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n")
-    print(line(["network", *STEP_HEADS]) + "\n" + line(["---"] * 4 + ["---:"] * 5), flush=True)
+    heads = ["network", *(column.short for column in STEP_COLUMNS)]
+    print(line(heads) + "\n" + line(["---"] * 4 + ["---:"] * 5), flush=True)
     for case in args.cases:
         measure(case, args)
 

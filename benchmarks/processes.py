@@ -22,7 +22,7 @@ FIRST = ["--method", "heuristic", "--time-limit", "0"]
 LONG_CHAIN = """
 from spatem_opt import load_architecture, solve
 from spatem_opt.network.builder import chain
-result = solve(chain(2000, channels=16, size=16), load_architecture("ou-isaac", {"adc_bits": 5}))
+result = solve(chain(2000, channels=16, size=16), load_architecture("ou-isaac", {"adc_bits": 5, "cycle_ns": 7.68}))
 print(result.status, result.value, result.bound)
 """
 

@@ -33,7 +33,7 @@ def timed(function: Callable[[], object], repeat: int) -> float:
 
 def series(title: str, cases: dict[int, Network], repeat: int) -> None:
     """Table and fitted exponents of one series."""
-    chip = load_architecture("ou-isaac", {"adc_bits": 5})
+    chip = load_architecture("ou-isaac", {"adc_bits": 5, "cycle_ns": 7.68})
     solving, evaluating = [], []
     print(f"\n| {title} | solve [s] | evaluate [s] |\n|---:|---:|---:|")
     for size, network in cases.items():

@@ -6,14 +6,15 @@ into one process (see ``formulations/README.md``).
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import math
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from spatem_opt.errors import ModelError
@@ -28,6 +29,14 @@ Stop = Callable[[], bool]
 """Whether to end now."""
 EARLY = 0.9
 """Share of the time limit within which CBC must have ended for its "infeasible" to be a proof."""
+HIGHS = ((1, 12), (1, 14))
+"""Releases of HiGHS (`highspy`) that are used: from the first on, before the second.
+
+1.14.0 returns wrong optima (HiGHS #2957). From 1.15 on `highspy` brings a ``libhighs.so.1`` as `ortools` does, and one
+process cannot load both (or-tools #5246): with 1.16 it ends in a segmentation fault. Releases before 1.12 were never
+tried. To accept another one, run the cases of what a solver says with it installed
+(``pytest tests/formulations/test_solver.py tests/formulations/test_exchange.py -k highs``), then change this pair.
+"""
 POLL = 0.1
 """Seconds between two looks at the stop criterion while a solver runs."""
 
@@ -175,10 +184,21 @@ def interruptible(work: Callable[[], AnswerT], cancel: Callable[[], object], lim
             while wait([done], POLL).not_done and not limits.stopped:
                 pass
         finally:
-            while not done.done():
-                cancel()
-                wait([done], POLL)
+            _cancelled(done, cancel)
         return done.result()
+
+
+def _cancelled(done: Future[AnswerT], cancel: Callable[[], object]) -> None:
+    """Cancel until it is done; an exception that comes meanwhile, such as of a second Ctrl-C, is raised after that."""
+    raised: BaseException | None = None
+    while not done.done():
+        try:
+            cancel()
+            wait([done], POLL)
+        except BaseException as error:
+            raised = error
+    if raised is not None:
+        raise raised
 
 
 def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None) -> Run:
@@ -228,15 +248,13 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, lin
 
 def pulp_sum(terms: Any) -> Any:
     """``pulp.lpSum``: an expression even when there are no terms."""
-    import pulp
-
+    pulp = load_pulp()
     return pulp.lpSum(terms)
 
 
 def pulp_minimisation(name: str) -> Any:
     """An empty ``pulp.LpProblem`` to be minimised."""
-    import pulp
-
+    pulp = load_pulp()
     return pulp.LpProblem(name, pulp.LpMinimize)
 
 
@@ -247,8 +265,31 @@ def pulp_engine() -> str:
     """
     if "ortools" in sys.modules or importlib.util.find_spec("highspy") is None:
         return "cbc"
-    release = tuple(int(part) for part in version("highspy").split(".")[:2])
-    return "highs" if (1, 12) <= release < (1, 14) else "cbc"
+    return "highs" if highs_accepted() else "cbc"
+
+
+def highs_accepted() -> bool:
+    """Whether HiGHS is installed in a release within :data:`HIGHS`; it is not imported to find out."""
+    try:
+        release = tuple(int(part) for part in version("highspy").split(".")[:2])
+    except (PackageNotFoundError, ValueError):
+        return False
+    return HIGHS[0] <= release < HIGHS[1]
+
+
+def load_pulp() -> Any:
+    """Import PuLP, and with it HiGHS only if that is accepted and `ortools` is not there yet.
+
+    ``import pulp`` imports `highspy` wherever that is installed; beside `ortools` a release from 1.15 on ends the
+    process (:data:`HIGHS`).
+    """
+    if "pulp" in sys.modules or "highspy" in sys.modules or ("ortools" not in sys.modules and highs_accepted()):
+        return importlib.import_module("pulp")
+    sys.modules["highspy"] = None  # type: ignore[assignment]  # makes its import an ImportError, which PuLP expects
+    try:
+        return importlib.import_module("pulp")
+    finally:
+        del sys.modules["highspy"]
 
 
 def pulp_status(problem: Any, engine: str, *, early: bool) -> Status:
@@ -278,8 +319,7 @@ def pulp_status(problem: Any, engine: str, *, early: bool) -> Status:
     ``problem.status`` says Optimal after a time limit; ``sol_status`` tells proven from merely found. For CBC's
     "Integer infeasible" it is the other way round: ``status`` is Infeasible, ``sol_status`` No Solution Found.
     """
-    import pulp
-
+    pulp = load_pulp()
     if problem.status == pulp.LpStatusUnbounded:
         raise ModelError(f"unbounded ILP {problem.name!r}")
     if problem.sol_status == pulp.LpSolutionOptimal:
@@ -311,8 +351,7 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     The stop criterion of `limits` cannot end a run here: HiGHS runs to its time limit, CBC ends if it gets the signal
     itself, as all programs of a terminal do. What comes out after a stop is therefore no proof.
     """
-    import pulp
-
+    pulp = load_pulp()
     if limits.stopped:
         return Run(Status.UNKNOWN, None, None, _rounded)
     seconds, engine, begin = max(limits.time_limit, 0.1), pulp_engine(), time.monotonic()

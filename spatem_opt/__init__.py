@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spatem_opt.network import names as networks
     from spatem_opt.pipeline import solve
     from spatem_opt.presets import architectures, load_architecture
+    from spatem_opt.progress import Progress
     from spatem_opt.result import Result, Shortage, Status
     from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
 
@@ -37,6 +38,7 @@ _HOME = {
     "ModelError": "errors",
     "Network": "network",
     "Placement": "solution",
+    "Progress": "progress",
     "Result": "result",
     "Schedule": "solution",
     "Shortage": "result",
@@ -56,8 +58,8 @@ _HOME = {
 
 __all__ = [
     "Architecture", "ArchitectureWarning", "Evaluation", "InstanceError", "MappingOption", "ModelError", "Network",
-    "Placement", "Result", "Schedule", "Shortage", "Solution", "Status", "Violation", "architectures", "evaluate",
-    "load_architecture", "load_network", "networks", "read_solution", "solve", "write_solution",
+    "Placement", "Progress", "Result", "Schedule", "Shortage", "Solution", "Status", "Violation", "architectures",
+    "evaluate", "load_architecture", "load_network", "networks", "read_solution", "solve", "write_solution",
 ]  # fmt: skip
 
 

@@ -14,9 +14,10 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import LIMITS
 
-MAX_CROSSBARS = 2**31
-"""Crossbar numbers stay within 32 bits; far beyond any chip, and a typing slip is caught."""
+MAX_CROSSBARS = LIMITS["crossbars"]
+"""Far beyond any chip: a typing slip is caught, and tables of all crossbars stay small."""
 
 
 class ArchitectureWarning(UserWarning):
@@ -35,9 +36,11 @@ class FieldRule:
     meaning : str
         One line for people.
     low, high : int
-        Smallest and largest value of an integer.
+        Smallest and largest value of an integer. A float is at least 0 if `low` is 0, else greater.
     choices : tuple of str
         For ``choice``.
+    auto : bool
+        An integer that may be None, written ``"auto"`` in files and ``--set``: it then follows from the layer.
     """
 
     kind: Literal["int", "float", "bool", "choice", "text"]
@@ -46,6 +49,7 @@ class FieldRule:
     low: int = 1
     high: int = 2**40
     choices: tuple[str, ...] = ()
+    auto: bool = False
 
     def check(self, where: str, name: str, value: object) -> Any:
         """Return `value` as the plain Python type of this field.
@@ -55,9 +59,11 @@ class FieldRule:
         InstanceError
             If `value` has another type (a bool is no number), is NaN or infinite, or lies outside the range.
         """
+        if self.auto and (value is None or value == "auto"):
+            return None
         if self.kind == "int":
             if isinstance(value, bool) or not isinstance(value, Integral):
-                raise InstanceError(where, name, value, "expected an integer")
+                raise InstanceError(where, name, value, "expected an integer" + (" or auto" if self.auto else ""))
             number = int(value)
             if not self.low <= number <= self.high:
                 rule = f"expected >= {self.low}" if number < self.low else f"expected <= {self.high}"
@@ -67,8 +73,8 @@ class FieldRule:
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise InstanceError(where, name, value, "expected a number")
             real = float(value)
-            if not (math.isfinite(real) and real > 0):
-                raise InstanceError(where, name, value, "expected a finite number > 0")
+            if not (math.isfinite(real) and (real > 0 or real == self.low)):
+                raise InstanceError(where, name, value, f"expected a finite number {'>=' if self.low == 0 else '>'} 0")
             return real
         if self.kind == "bool":
             if not isinstance(value, bool):
@@ -89,7 +95,7 @@ class FieldRule:
         value: object = text
         try:
             if self.kind == "int":
-                value = int(text)
+                value = None if self.auto and text.lower() == "auto" else int(text)
             elif self.kind == "float":
                 value = float(text)
             elif self.kind == "bool":
@@ -101,6 +107,11 @@ class FieldRule:
 
 def _int(default: int, unit: str, meaning: str, low: int = 1, high: int = 2**40) -> Any:
     return dataclasses.field(default=default, metadata={"rule": FieldRule("int", unit, meaning, low, high)})
+
+
+def _part(default: float, unit: str, meaning: str) -> Any:
+    """Area or leakage of a component; 0 where it is not known."""
+    return dataclasses.field(default=default, metadata={"rule": FieldRule("float", unit, meaning, 0)})
 
 
 def _other(default: object, rule: FieldRule) -> Any:
@@ -143,10 +154,11 @@ class Architecture:
     cell_bits: int = _int(2, "bits", "bits that one cell stores", high=64)
     dac_bits: int = _int(1, "bits", "input bits that one operation applies to a wordline", high=64)
     adc_bits: int = _int(4, "bits", "resolution of an ADC sample", high=256)
+    adcs_per_crossbar: int = _int(8, "ADCs", "bitlines of a crossbar that are converted at once", high=2**20)
     weight_bits: int = _int(16, "bits", "precision of weights (layers may override)", high=64)
     activation_bits: int = _int(16, "bits", "precision of activations (layers may override)", high=64)
-    partial_sum_bits: int = _int(
-        16, "bits", "width of a partial sum sent between tiles (layers may override)", high=128
+    partial_sum_bits: int | None = _other(
+        16, FieldRule("int", "bits", "width of a partial sum between tiles; auto: by layer (M4)", high=128, auto=True)
     )
     differential: bool = _other(False, FieldRule("bool", "-", "twice the cells per weight, for signed weights"))
     cycle_ns: float = _other(7.68, FieldRule("float", "ns", "duration of a cycle: one OU operation on every crossbar"))
@@ -186,7 +198,21 @@ class Architecture:
     buffer_bit_fj: int = _int(142, "fJ/bit", "one bit through a tile's buffer and bus", 0)
     hop_bit_fj: int = _int(1094, "fJ/bit", "one bit through one router", 0)
     digital_op_fj: int = _int(271, "fJ", "one digital operation", 0)
-    static_fj: int = _int(0, "fJ/cycle", "static energy of one tile", 0)
+    static_fj: int = _int(0, "fJ/cycle", "static energy of one tile and its share of a router", 0)
+    crossbar_uw: float = _part(0, "uW", "leakage of a crossbar with its DACs and sample-and-holds")
+    adc_uw: float = _part(0, "uW", "leakage of an ADC")
+    pe_uw: float = _part(0, "uW", "leakage of the registers and shift-and-adds of a PE")
+    buffer_uw: float = _part(0, "uW", "leakage of a tile's buffer")
+    bus_uw: float = _part(0, "uW", "leakage of a tile's bus")
+    digital_uw: float = _part(0, "uW", "leakage of a tile's digital units and output register")
+    router_uw: float = _part(0, "uW", "leakage of a router")
+    crossbar_mm2: float = _part(5.125e-05, "mm2", "area of a crossbar with its DACs and sample-and-holds")
+    adc_mm2: float = _part(0.00036103759999999997, "mm2", "area of an ADC")
+    pe_mm2: float = _part(0.00311, "mm2", "area of the registers and shift-and-adds of a PE")
+    buffer_mm2: float = _part(0.083, "mm2", "area of a tile's buffer")
+    bus_mm2: float = _part(0.09, "mm2", "area of a tile's bus")
+    digital_mm2: float = _part(0.0041, "mm2", "area of a tile's digital units and output register")
+    router_mm2: float = _part(0.151, "mm2", "area of a router")
 
     def __post_init__(self) -> None:
         where = f"architecture {self.name!r}"
@@ -228,6 +254,43 @@ class Architecture:
         """Input phases q of one OU operation."""
         return -(-(activation_bits or self.activation_bits) // self.dac_bits)
 
+    def sum_bits(self, rows: int, weight_bits: int | None = None, activation_bits: int | None = None) -> int:
+        """Width of a partial sum of a layer with `rows` matrix rows per filter [bits] (M4).
+
+        :attr:`partial_sum_bits` if the chip gives it, else what holds every sum: the bits of all input phases, the bits
+        of all slices of a weight, and ``ceil(log2(rows))`` for adding `rows` products; one more for the sign where
+        weights are differences of two columns.
+
+        Examples
+        --------
+        >>> Architecture().sum_bits(576), Architecture(partial_sum_bits=None).sum_bits(576)  # 16 + 16 + 10
+        (16, 42)
+        """
+        if self.partial_sum_bits is not None:
+            return self.partial_sum_bits
+        slices = -(-(weight_bits or self.weight_bits) // self.cell_bits)
+        bits = self.input_phases(activation_bits) * self.dac_bits + slices * self.cell_bits
+        return bits + (rows - 1).bit_length() + self.differential
+
+    def areas(self) -> dict[str, float]:
+        """Area of all components of a kind [mm2]; their sum is the chip's. Wires between tiles and pads not included.
+
+        Examples
+        --------
+        >>> f"{sum(Architecture().areas().values()):.0f} mm2"
+        '389 mm2'
+        """
+        pes = self.tiles * self.pes_per_tile
+        return {
+            "crossbars": self.crossbars * self.crossbar_mm2,
+            "adcs": self.crossbars * self.adcs_per_crossbar * self.adc_mm2,
+            "pes": pes * self.pe_mm2,
+            "buffers": self.tiles * self.buffer_mm2,
+            "buses": self.tiles * self.bus_mm2,
+            "digital": self.tiles * self.digital_mm2,
+            "routers": self.mesh_rows * self.mesh_cols * self.router_mm2,
+        }
+
     @property
     def largest_sum(self) -> int:
         """Largest sum on a bitline, ``h * (2^cell_bits - 1) * (2^dac_bits - 1)``."""
@@ -264,8 +327,14 @@ FIELDS: Mapping[str, FieldRule] = {f.name: f.metadata["rule"] for f in dataclass
 """Rule of every field of :class:`Architecture`, in order."""
 
 
+_ADDED = ("adcs_per_crossbar", *(key for key, rule in FIELDS.items() if rule.unit in ("uW", "mm2")))
+"""Fields that solution files before them do not have: one ADC per bitline of an OU, area and leakage not known."""
+
+
 def from_dict(data: object, where: str) -> Architecture:
-    """Return the architecture that a JSON object spells (strictly: every field, no other).
+    """Return the architecture that a JSON object spells: every field, no other.
+
+    Files written before areas, leakages and ``adcs_per_crossbar`` were fields may lack all of these together.
 
     Parameters
     ----------
@@ -284,6 +353,8 @@ def from_dict(data: object, where: str) -> Architecture:
     for key in data:
         if key not in FIELDS:
             raise InstanceError(where, str(key), data[key], "unknown field")
+    if not any(key in data for key in _ADDED):
+        data = data | dict.fromkeys(_ADDED, 0.0) | {"adcs_per_crossbar": data.get("ou_cols", 1)}
     for key, rule in FIELDS.items():
         if key not in data:
             raise InstanceError(where, key, None, f"missing, expected {rule.meaning} [{rule.unit}]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,8 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.plan import Plan
 from spatem_opt.replication.layout import Allocation, interleaved
 from spatem_opt.replication.parts import filled_shape
+from spatem_opt.result import Shortage
+from spatem_opt.shortage import levers
 from spatem_opt.solution import MappingOption
 
 IntArray = NDArray[np.int64]
@@ -59,12 +62,7 @@ def woho(network: Network, architecture: Architecture) -> Plan | None:
 
 def vw_sdk(network: Network, architecture: Architecture) -> Plan | None:
     """Per layer the parallel window of fewest OU operations (VW-SDK, DATE 2022), im2col if none is better."""
-
-    def best(node: Node) -> MappingOption:
-        options = [o for o in layer_options(node, architecture, "filled") if o.scheme in ("im2col", "parallel-window")]
-        return min(options, key=lambda option: operations_of(node, option, architecture))
-
-    grids = _grids(network, architecture, best)
+    grids = _grids(network, architecture, partial(_window, architecture))
     return _pipeline("vw-sdk", grids, architecture, _greedy(grids, architecture))
 
 
@@ -76,6 +74,48 @@ BASELINES: dict[str, Callable[[Network, Architecture], Plan | None]] = {
     "vw-sdk": vw_sdk,
 }
 """Name -> planner; a planner returns None if the network does not fit the chip its way."""
+
+
+def missing(name: str, network: Network, architecture: Architecture) -> Shortage | None:
+    """What a baseline lacks on a chip that holds not even one copy of every layer its way; None if that fits.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`BASELINES`.
+    network, architecture
+
+    Returns
+    -------
+    Shortage or None
+        In crossbars of whole tiles: no two layers of a baseline share a tile.
+    """
+    need = _least_tiles(name, network, architecture)
+    if need <= architecture.tiles:
+        return None
+    per_row = architecture.mesh_cols * architecture.tiles_per_router
+    would_do = levers(
+        architecture, lambda chip: _least_tiles(name, network, chip) <= chip.tiles, -(-need // per_row)
+    )  # fmt: skip
+    what = f"network {network.name!r} by {name!r} on chip {architecture.name!r}, every layer on tiles of its own"
+    crossbars = need * architecture.crossbars_per_tile
+    return Shortage("tiles", crossbars, architecture.crossbars, "crossbars", what, would_do)
+
+
+def _least_tiles(name: str, network: Network, architecture: Architecture) -> int:
+    """Tiles of one copy of every layer."""
+    options: dict[str, Callable[[Node], MappingOption]] = {
+        "kernel-split": _split, "vw-sdk": partial(_window, architecture)
+    }  # fmt: skip
+    grids = _grids(network, architecture, options.get(name, _im2col))
+    need = np.array([filled_shape(grid).crossbars for grid in grids])
+    return _tiles(need, np.ones(len(grids), dtype=np.int64), architecture)
+
+
+def _window(architecture: Architecture, node: Node) -> MappingOption:
+    """The parallel window of fewest OU operations."""
+    options = [o for o in layer_options(node, architecture, "filled") if o.scheme in ("im2col", "parallel-window")]
+    return min(options, key=lambda option: operations_of(node, option, architecture))
 
 
 def _im2col(node: Node) -> MappingOption:

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
-import tomllib
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-import spatem_opt
 from spatem_opt import instances
-from spatem_opt.architecture import ArchitectureWarning
+from spatem_opt.architecture import Architecture, ArchitectureWarning
+from spatem_opt.arguments import MAX_WORKERS, amount, as_path, check_flag, check_type, whole
 from spatem_opt.compare import Comparison, compare
 from spatem_opt.errors import InstanceError
-from spatem_opt.files import write_atomically
+from spatem_opt.files import read_toml
+from spatem_opt.limits import reading
+from spatem_opt.names import find
 from spatem_opt.network import load
 from spatem_opt.presets import load_architecture
+from spatem_opt.processes import begin_helper, interrupt_held
+from spatem_opt.store import Store, code_version, key_of
 
 Progress = Callable[[str], None]
+
+
+METHOD, SEED = "compare", 0
+"""What a suite runs, and its seed; both are part of a result's key."""
+ENDS = 2.0
+"""Seconds that a process which was killed is given to be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +44,19 @@ class Entry:
     architecture: str
     settings: tuple[tuple[str, Any], ...] = ()
 
-    def key(self, time_limit: float | None) -> dict[str, Any]:
-        """What must be equal for a stored result to be taken again."""
-        return {
-            "network": self.network, "architecture": self.architecture, "set": dict(self.settings),
-            "time_limit": time_limit, "version": spatem_opt.__version__,
-        }  # fmt: skip
+    def chip(self) -> Architecture:
+        """Read the chip; its cautions are said when a suite is checked."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ArchitectureWarning)
+            return load_architecture(self.architecture, dict(self.settings))
+
+    def key(self, time_limit: float | None) -> str:
+        """Hash of what must be equal for a stored result to be taken again: contents, not names (:func:`key_of`)."""
+        return key_of(load(self.network), self.chip(), METHOD, _options(time_limit))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Names and changes, for people who read the store."""
+        return {"network": self.network, "architecture": self.architecture, "set": dict(self.settings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +94,18 @@ def load_suite(name_or_path: str | Path) -> Suite:
     >>> [entry.network for entry in load_suite("small").entries]
     ['lenet5', 'cifar10']
     """
-    path = Path(name_or_path)
-    if path.suffix != ".toml":
-        path = instances.root() / "suites" / f"{name_or_path}.toml"
-        if not path.is_file():
-            raise InstanceError("suite", "", str(name_or_path), f"expected a .toml file or {', '.join(suites())}")
-    where = str(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InstanceError(where, "", f"not TOML ({error})", "expected a suite") from error
+    path = as_path("suite", "name_or_path", name_or_path)
+    with reading(str(path), "a suite"):
+        if path.suffix != ".toml":
+            name = find(str(name_or_path), suites())
+            if name is None:
+                rule = f"expected a .toml file or {', '.join(suites())}"
+                raise InstanceError("suite", "", str(name_or_path), rule)
+            path = instances.root() / "suites" / f"{name}.toml"
+        return _suite(str(path), read_toml(path, "a suite"))
+
+
+def _suite(where: str, data: dict[str, Any]) -> Suite:
     _keys(where, data, {"name", "description", "entries"}, {"name", "entries"})
     if not isinstance(data["entries"], list):
         raise InstanceError(where, "entries", data["entries"], "expected tables [[entries]]")
@@ -105,13 +122,15 @@ def run(
     fresh: bool = False,
     progress: Progress | None = None,
 ) -> list[Comparison]:
-    """Compare on every entry and keep each result as a JSON line of `path` as soon as it is there.
+    """Compare on every entry and add each result to the store at `path` as soon as it is there.
 
     Parameters
     ----------
     suite : Suite
     path : Path
-        Results of the same entry, version and time limit that are already there are taken, unless `fresh`.
+        Of a :class:`~spatem_opt.store.Store`, which may have results of other suites, limits and versions, and other
+        runs writing to it at the same time. Results under the same key are taken, unless `fresh`: then they are made
+        again, and the last one of a key counts from then on.
     time_limit : float, optional
         As in :func:`spatem_opt.compare.compare`.
     workers : int
@@ -128,73 +147,112 @@ def run(
     ------
     InstanceError
         If a network or chip of the suite is wrong (before anything runs), or `path` holds something else.
+    KeyboardInterrupt
+        After Ctrl-C; for SIGTERM as its handler says. What runs is given up at once, what is done is in the store.
     """
+    check_type("bench", "suite", suite, Suite)
+    check_flag("bench", "fresh", fresh)
+    path = as_path("bench", "path", path)
+    time_limit, workers = amount("bench", "time_limit", time_limit), whole("bench", "workers", workers, 1, MAX_WORKERS)
     tell = progress if progress is not None else _silent
-    for entry in suite.entries:
-        load_architecture(entry.architecture, dict(entry.settings))
-        if entry.network.endswith((".onnx", ".json")):
-            load(entry.network)
-    keys = [entry.key(time_limit) for entry in suite.entries]
-    known = [] if fresh else [line for line in _stored(path) if line["entry"] in keys]
-    todo = [entry for entry, key in zip(suite.entries, keys, strict=True) if key not in [k["entry"] for k in known]]
-    lines = list(known)
-    for entry, line in _results(todo, time_limit, workers):
-        if isinstance(line, Exception):
-            tell(f"failed: {entry.network} on {entry.architecture}: {type(line).__name__}: {line}")
+    store = Store(path)
+    keys = {entry: entry.key(time_limit) for entry in suite.entries}
+    known = store.read()
+    if store.torn:
+        tell(f"warning: {path}: the last line was not finished by its writer and is left out")
+    todo = [entry for entry, key in keys.items() if fresh or key not in known]
+    taken = (lambda entry: False) if fresh else (lambda entry: keys[entry] in store.read())
+    there, failed = len(keys) - len(todo), set()
+    for entry, record in _results(todo, time_limit, workers, taken):
+        there += 1
+        if isinstance(record, str):
+            failed.add(entry)
+            tell(f"failed: {entry.network} on {entry.architecture}: {record}")
             continue
-        lines.append(line)
-        write_atomically(path, b"".join(orjson.dumps(item) + b"\n" for item in lines))
-        tell(f"{len(lines)}/{len(keys)} {entry.network}: {line['seconds']:.1f} s")
-    by_key = {orjson.dumps(line["entry"]): line["result"] for line in lines}
-    return [Comparison.from_dict(by_key[name]) for name in map(orjson.dumps, keys) if name in by_key]
+        if record is not None:
+            store.add(keys[entry], {"entry": entry.to_dict(), "options": _options(time_limit), **record})
+        took = "done by another run" if record is None else f"{record['seconds']:.1f} s"
+        tell(f"{there}/{len(keys)} {entry.network}: {took}")
+    found = store.read()
+    wanted = [keys[entry] for entry in suite.entries if entry not in failed]
+    with reading(str(path), "results of spatem bench"):
+        return [Comparison.from_dict(found[key]["result"]) for key in wanted if key in found]
 
 
 def compare_entry(entry: Entry, time_limit: float | None) -> dict[str, Any]:
-    """Run one entry: the content of its JSON line."""
+    """Run one entry: what it took, what computed it, and the result."""
     begun = time.monotonic()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ArchitectureWarning)  # said when the suite is checked
-        chip = load_architecture(entry.architecture, dict(entry.settings))
-    result = compare(load(entry.network), chip, time_limit=time_limit).to_dict()
-    return {"entry": entry.key(time_limit), "seconds": round(time.monotonic() - begun, 1), "result": result}
+    result = compare(load(entry.network), entry.chip(), time_limit=time_limit, seed=SEED).to_dict()
+    return {"seconds": round(time.monotonic() - begun, 1), "code": code_version(), "result": result}
+
+
+def _options(time_limit: float | None) -> dict[str, Any]:
+    return {"time_limit": time_limit, "seed": SEED}
+
+
+Record = dict[str, Any] | str | None
+"""A result, why there is none, or None where another run has it by now."""
 
 
 def _results(
-    todo: list[Entry], time_limit: float | None, workers: int
-) -> Iterator[tuple[Entry, dict[str, Any] | Exception]]:
-    """Results as they come; a process per comparison, so that memory is given back."""
-    if not todo:
-        return
+    todo: list[Entry], time_limit: float | None, workers: int, taken: Callable[[Entry], bool]
+) -> Iterator[tuple[Entry, Record]]:
+    """Results as they come; a process per comparison, so that memory is given back. Killed when no more are wanted."""
+    waiting, running = deque(todo), dict[Connection, tuple[Entry, BaseProcess]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                entry = waiting.popleft()
+                if taken(entry):
+                    yield entry, None
+                else:
+                    receiver, process = _started(entry, time_limit)
+                    running[receiver] = entry, process
+            ready = wait(list(running))
+            for receiver in [one for one in running if one in ready]:
+                entry, process = running.pop(receiver)
+                yield entry, _received(receiver, process)
+    finally:
+        for _, process in running.values():
+            process.kill()
+        for _, process in running.values():
+            process.join(ENDS)
+
+
+def _started(entry: Entry, time_limit: float | None) -> tuple[Connection, BaseProcess]:
+    """A process that compares, and where its answer will come."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context, max_tasks_per_child=1) as pool:
-        futures = {pool.submit(compare_entry, entry, time_limit): entry for entry in todo}
-        try:
-            for future in as_completed(futures):
-                error = future.exception()
-                if error is not None and not isinstance(error, Exception):
-                    raise error
-                yield futures[future], error if error is not None else future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_compare, args=(sender, entry, time_limit, os.getpid()), daemon=True)
+    with interrupt_held():
+        process.start()
+    sender.close()  # the process alone holds it: its end is an answer, too
+    return receiver, process
+
+
+def _compare(sender: Connection, entry: Entry, time_limit: float | None, parent: int) -> None:
+    """Send the result of one entry, or in a line why there is none."""
+    begin_helper(parent)
+    try:
+        sender.send(compare_entry(entry, time_limit))
+    except Exception as error:
+        sender.send(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _received(receiver: Connection, process: BaseProcess) -> Record:
+    """What a process sent, once it has ended."""
+    try:
+        found: Record = receiver.recv()
+    except EOFError:
+        process.join(ENDS)
+        found = f"its process ended with code {process.exitcode} (for lack of memory?)"
+    receiver.close()
+    process.join()
+    return found
 
 
 def _silent(text: str) -> None:
     pass
-
-
-def _stored(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    found = []
-    for number, text in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            line = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise InstanceError(f"{path}:{number}", "", "not JSON", "expected a line of spatem bench") from error
-        if not isinstance(line, dict) or not {"entry", "seconds", "result"} <= line.keys():
-            raise InstanceError(f"{path}:{number}", "", "another format", "expected a line of spatem bench")
-        found.append(line)
-    return found
 
 
 def _keys(where: str, data: dict[str, Any], allowed: set[str], required: set[str]) -> None:

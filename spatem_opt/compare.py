@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import BASELINES
+from spatem_opt.arguments import check_flag, check_run
+from spatem_opt.baselines import BASELINES, missing
 from spatem_opt.bounds import Bound
+from spatem_opt.budget import Budget
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import measure
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import EXACT_SECONDS, decoupling, prove
+from spatem_opt.progress import Listener, Teller
 from spatem_opt.result import Decoupling, Shortage, Step, gap
-from spatem_opt.search import Evaluated, search
+from spatem_opt.search import Evaluated, Tell, search
 from spatem_opt.shortage import shortage
-from spatem_opt.stop import MaxRuntime, catch_interrupt
+from spatem_opt.stop import catch_interrupt
 
 HALF = "half-latency"
 """Row of least communication with at most half of the best baseline's latency."""
@@ -36,8 +39,6 @@ COMPARABLE = (
     "The paper's networks, chip and baselines are not public, so its averages are no yardstick for these: what is "
     "comparable is each row with the baselines of its own network, on the same chip, through the same evaluator."
 )
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ def compare(
     seed: int = 0,
     exact: bool = False,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
 ) -> Comparison:
     """Run every baseline, and the heuristic for the rows of :data:`OURS`.
 
@@ -213,7 +214,7 @@ def compare(
     workers : int
         Processes of the heuristic that make plans, and threads of CP-SAT.
     progress : callable, optional
-        Told in a few words what is going on.
+        Told what is tried, as in :func:`spatem_opt.pipeline.solve`; numbers only where there is a bound.
 
     Returns
     -------
@@ -222,19 +223,24 @@ def compare(
 
     Examples
     --------
-    >>> from spatem_opt import load_architecture, load_network
-    >>> found = compare(load_network("lenet5"), load_architecture("ou-isaac-4x4", {"adc_bits": 5}))
+    >>> from spatem_opt import load_architecture
+    >>> from spatem_opt.network import chain
+    >>> found = compare(chain(2, 4, 6), load_architecture("ou-isaac-2x2", {"adc_bits": 5}))
     >>> [row.method for row in found.rows][-2:], found.best.method in BASELINES
     (['balanced', 'half-latency'], True)
     """
-    tell = progress if progress is not None else _silent
-    missing = shortage(network, architecture)
-    if missing is not None:
-        return Comparison(network.name, architecture.name, shortage=missing)
+    time_limit, seed, workers = check_run(
+        "compare", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
+    )
+    check_flag("compare", "exact", exact)
+    tell = Teller(progress, network.name)
+    lacking = shortage(network, architecture)
+    if lacking is not None:
+        return Comparison(network.name, architecture.name, shortage=lacking)
     bound = bounds.latency(network, architecture)
     done: list[tuple[Row, Evaluation | None]] = []
     for name in BASELINES:
-        tell(f"{network.name}: {name}")
+        tell(name)
         done.append(_baseline(name, network, architecture, bound))
     pool = [(row.method, found) for row, found in done if found is not None]
     fastest = min((found.latency_cycles or 0 for _, found in pool), default=None)
@@ -243,9 +249,12 @@ def compare(
         begun = time.monotonic()
         limit = fastest // 2 if name == HALF and fastest is not None else None
         if name != HALF or limit is not None:
-            stop = None if time_limit is None else partial(MaxRuntime(time_limit), 0.0)
-            search = _found(network, architecture, objective, seed, stop, limit, workers, tell)
-            pool += [fastest_of_ours.seen(found) for found in search]
+            budget = None if time_limit is None else Budget(time_limit)
+            found = search(
+                network, architecture, objective, "heuristic", tell, seed=seed, latency_limit=limit, workers=workers,
+                stop=None if budget is None else budget.over, budget=budget,
+            )  # fmt: skip
+            pool += [fastest_of_ours.seen(one) for one in found]
         seconds[name] = time.monotonic() - begun
     ours = [_ours(name, pool, fastest, bound, spent) for name, spent in seconds.items()]
     steps: tuple[Step, ...] = ()
@@ -277,10 +286,6 @@ def summarize(comparisons: Iterable[Comparison]) -> Summary:
     return Summary(comparisons, tuple(means))
 
 
-def _silent(text: str) -> None:
-    pass
-
-
 def _mean(reductions: Sequence[float]) -> float:
     """Reduction by the geometric mean of the remaining shares; a share of nothing (reduction 1) makes it 1."""
     if any(reduction >= 1 for reduction in reductions):
@@ -299,8 +304,9 @@ def _reduction(ours: Row, base: Row) -> Reduction:
 
 
 def _baseline(name: str, network: Network, architecture: Architecture, bound: Bound) -> tuple[Row, Evaluation | None]:
-    if BASELINES[name](network, architecture) is None:
-        return Row(name, bound=bound.value, note="does not fit the chip"), None
+    lacking = missing(name, network, architecture)
+    if lacking is not None:
+        return Row(name, bound=bound.value, note=f"does not fit: {lacking}"), None
     begun = time.monotonic()
     found = min(search(network, architecture, "latency", name), key=lambda made: made.value, default=None)
     seconds = time.monotonic() - begun
@@ -308,29 +314,6 @@ def _baseline(name: str, network: Network, architecture: Architecture, bound: Bo
         note = "no schedule that ports, routers and buffers can follow"
         return Row(name, bound=bound.value, seconds=seconds, note=note), None
     return _row(name, name, found.evaluation, bound, seconds), found.evaluation
-
-
-def _found(
-    network: Network,
-    architecture: Architecture,
-    objective: str,
-    seed: int,
-    stop: Callable[[], bool] | None,
-    latency_limit: int | None,
-    workers: int,
-    tell: Progress,
-) -> Iterator[Evaluated]:
-    """What the heuristic finds, until the time is up if there is a limit."""
-    if stop is not None:
-        stop()  # starts the clock
-
-    def note(text: str) -> None:
-        tell(f"{network.name}: {text}")
-
-    return search(
-        network, architecture, objective, "heuristic", note, seed=seed, stop=stop, latency_limit=latency_limit,
-        workers=workers,
-    )  # fmt: skip
 
 
 class _Fastest:
@@ -348,19 +331,16 @@ class _Fastest:
 
 
 def _exact(
-    best: Evaluated, bound: Bound, seconds: float, seed: int, workers: int, tell: Progress
+    best: Evaluated, bound: Bound, seconds: float, seed: int, workers: int, tell: Tell
 ) -> tuple[Row, tuple[Step, ...], Decoupling | None]:
     """The row of the exact steps, what they prove, and what solving them one by one costs (None after Ctrl-C)."""
     begun = time.monotonic()
-
-    def note(text: str) -> None:
-        tell(f"{best.solution.network.name}: {text}")
-
     with catch_interrupt() as interrupted:
-        found, steps = prove(best, "latency", seconds, seed, workers, note, interrupted)
+        stop = partial(interrupted, 0.0)
+        found, steps = prove(best, "latency", Budget(seconds, stop), (seed, workers), tell)
         spent = time.monotonic() - begun
-        note("all steps at once")
-        price = None if interrupted.pressed else decoupling(found, seconds, seed, workers, interrupted)
+        tell("all steps at once")
+        price = None if interrupted.pressed else decoupling(found, seconds, seed, workers, Budget(seconds, stop))
     return _row(EXACT, found.name, found.evaluation, bound, spent), steps, price
 
 

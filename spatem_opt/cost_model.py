@@ -6,6 +6,7 @@ The evaluator computes the same quantities with code of its own; tests hold the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from spatem_opt.architecture import Architecture
 from spatem_opt.arrays import any_by_group, distinct, starts_of
 from spatem_opt.mapping.grid import Grid
+from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -40,6 +42,25 @@ def transfer_cycles(architecture: Architecture, source: IntArray, target: IntArr
     distance = hops(architecture, source, target)
     cycles = distance * architecture.hop_cycles - (-bits // architecture.router_bits_per_cycle)
     return np.asarray(np.where((distance == 0) | (bits == 0), 0, cycles), dtype=np.int64)
+
+
+@lru_cache(maxsize=64)
+def datum_bits(network: Network, architecture: Architecture) -> tuple[int, ...]:
+    """Bits of one datum of every node, as it travels and lies in buffers (M6).
+
+    As many as its widest reader takes: a crossbar layer takes its own `activation_bits`, a digital node as many as the
+    data that it makes have; what nobody reads has the chip's.
+    """
+    chip, nodes = architecture.activation_bits, network.nodes
+    found = [0] * len(nodes)
+    for index in reversed(range(len(nodes))):
+        node = nodes[index]
+        found[index] = found[index] or chip
+        takes = found[index] if node.weights is None else node.weights.activation_bits or chip
+        for edge in node.edges:
+            for producer in edge.producers.tolist():
+                found[producer] = max(found[producer], takes)
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import signal
+import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,10 +20,13 @@ from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish
 from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import Plan, problem_of
+from spatem_opt.processes import begin_helper
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.settings import Setting
 from spatem_opt.solution import MappingOption, Schedule, Solution
 
+POLL = 0.1
+"""Seconds of a turn of waiting for a helper."""
 Answer = TypeVar("Answer")
 Packed = tuple[Plan, tuple[MappingOption, ...]]
 """A plan without its grids, which every process has, and their options."""
@@ -72,7 +75,7 @@ class Crew:
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
             for process in self._processes:
-                process.terminate()
+                process.kill()  # SIGTERM would only be noted by one that is not ready yet
 
     def plan(self, setting: Setting) -> Planned:
         """The plan of a setting."""
@@ -115,7 +118,7 @@ class Crew:
 
         def answer() -> Answer:
             try:
-                return future.result()
+                return _awaited(future)
             except BrokenProcessPool:
                 return here()
 
@@ -126,7 +129,7 @@ class Crew:
         if self._pool is None:
             before = {process.pid for process in multiprocessing.active_children()}
             context = multiprocessing.get_context("fork")
-            self._pool = ProcessPoolExecutor(self.helpers, context, _begin, (self.candidates,))
+            self._pool = ProcessPoolExecutor(self.helpers, context, _begin, (self.candidates, os.getpid()))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # numpy's threads take forks well
                 self._pool.submit(int)  # all are forked with the first order
@@ -161,11 +164,17 @@ _own: Candidates
 """Of a helper."""
 
 
-def _begin(candidates: Candidates) -> None:
-    """Ctrl-C is for the process that asks."""
+def _begin(candidates: Candidates, parent: int) -> None:
     global _own
     _own = candidates
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    begin_helper(parent)
+
+
+def _awaited(future: Future[Answer]) -> Answer:
+    """The result of a helper; waited for in short turns, since no exception for this thread comes in one long one."""
+    while wait([future], POLL).not_done:
+        pass
+    return future.result()
 
 
 def _in_helper(task: Callable[..., Answer], *args: object) -> Answer:

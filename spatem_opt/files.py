@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import tomllib
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,8 @@ import orjson
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
-
-LARGEST = 2**53
-"""Integers in files stay within what every JSON reader keeps exactly."""
+from spatem_opt.limits import LARGEST_INTEGER as LARGEST
+from spatem_opt.limits import LIMITS
 
 
 def read_json(path: str | Path) -> Any:
@@ -28,19 +28,57 @@ def read_json(path: str | Path) -> Any:
         If it is missing, truncated, not gzip or not JSON; NaN and Infinity are not JSON.
     """
     where = str(path)
+    data = read_bytes(path)
     try:
-        data = Path(path).read_bytes()
-        if where.endswith(".gz"):
-            data = gzip.decompress(data)
         return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a JSON file") from error
+
+
+def read_toml(path: str | Path, expected: str) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises
+    ------
+    InstanceError
+        If it is missing or not TOML (or nested too deep for the parser); `expected` says what it should be.
+    """
+    where = str(path)
+    try:
+        return tomllib.loads(read_bytes(path).decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InstanceError(where, "", f"not TOML ({error})", f"expected {expected}") from error
+    except RecursionError as error:
+        raise InstanceError(where, "", "not TOML (nested too deep)", f"expected {expected}") from error
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the content of a file, unzipped if its name ends in ``.gz``; no more is read than the limit.
+
+    Raises
+    ------
+    InstanceError
+        If it is missing, not gzip, damaged, or longer (unzipped) than ``LIMITS["bytes of a file"]``.
+    """
+    where, most = str(path), LIMITS["bytes of a file"]
+    try:
+        with Path(path).open("rb") as file:
+            if not where.endswith(".gz"):
+                data = file.read(most + 1)
+            else:
+                with gzip.GzipFile(fileobj=file) as unzipped:
+                    data = unzipped.read(most + 1)
     except gzip.BadGzipFile as error:
         raise InstanceError(where, "", "not a gzip file", "expected one, as the name ends in .gz") from error
     except (EOFError, zlib.error) as error:
         raise InstanceError(where, "", "truncated or damaged", "expected a whole gzip file") from error
     except OSError as error:
         raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
-    except orjson.JSONDecodeError as error:
-        raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a JSON file") from error
+    except (TypeError, ValueError) as error:  # no text, a null byte
+        raise InstanceError(where, "", f"no file name ({error})", "expected a file") from error
+    if len(data) > most:
+        raise InstanceError(where, "", "too long", f"expected <= {most} (bytes of a file)")
+    return data
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -54,6 +92,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     InstanceError
         If the folder is missing or cannot be written.
     """
+    check_writable(path)
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     if str(path).endswith(".gz"):
@@ -73,11 +112,18 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 def check_writable(path: str | Path) -> None:
     """Raise :class:`InstanceError` if a file cannot be written at `path`, before long work is begun for it."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir() or not target.parent.is_dir():
-        rule = "is a folder" if target.is_dir() else f"no folder {target.parent}"
-        raise InstanceError(str(path), "", "cannot be written", rule)
-    if not os.access(target.parent, os.W_OK) or (target.exists() and not os.access(target, os.W_OK)):
+    try:
+        target = Path(os.path.realpath(path))
+        folder, parent = target.is_dir(), target.parent.is_dir()
+        allowed = os.access(target.parent, os.W_OK) and (not target.exists() or os.access(target, os.W_OK))
+    except (OSError, TypeError, ValueError) as error:  # too long a name, no text, a null byte
+        rule = getattr(error, "strerror", None) or f"expected a file name ({error})"
+        raise InstanceError(str(path), "", "cannot be written", rule) from error
+    if folder or not parent:
+        raise InstanceError(
+            str(path), "", "cannot be written", "is a folder" if folder else f"no folder {target.parent}"
+        )
+    if not allowed:
         raise InstanceError(str(path), "", "cannot be written", "no permission")
 
 

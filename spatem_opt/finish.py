@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.errors import ModelError
+from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation, settle
+from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
 from spatem_opt.scheduling import bounds, list_schedule
@@ -40,6 +41,9 @@ def finish(
     times = list_schedule.solve(problem)
     if limit is not None and times.latency >= limit:  # queues only make it later
         return None
+    if times.latency >= LONGEST_TIME:
+        where = f"network {network.name!r} on {architecture.name!r}"
+        raise InstanceError(where, "latency", int(times.latency), f"expected < {LONGEST_TIME} cycles")
     return settle(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop, full=full)
 
 

@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt import scale
 from spatem_opt.architecture import Architecture
-from spatem_opt.bounds import communication, latency
+from spatem_opt.cost_model import datum_bits
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.network.layers import Network, Node
@@ -106,7 +107,7 @@ class Candidates:
     def short(self) -> bool:
         """Whether inferences are so short that estimates are the least certain, of networks that are quick to plan."""
         return (
-            SHORTEST <= latency(self.network, self.architecture).value <= SHORT_CYCLES
+            SHORTEST <= scale.cycles(self.network, self.architecture) <= SHORT_CYCLES
             and len(self.nodes) <= SHORT_LAYERS
         )
 
@@ -143,8 +144,8 @@ class Candidates:
 
     def runs(self, setting: Setting) -> segments.Runs:
         """Prices of all runs of layers."""
-        worth = setting.price * latency(self.network, self.architecture).value
-        worth /= max(1, communication(self.network, self.architecture).value)
+        worth = setting.price * scale.cycles(self.network, self.architecture)
+        worth /= max(1, scale.bits(self.network, self.architecture))
         weights = setting.weights or (0.0,) * len(self.nodes)
         made: dict[tuple[int, float], Ways] = {}
         options = self.ways(setting)
@@ -267,7 +268,8 @@ def _gathered(network: Network, architecture: Architecture) -> dict[int, int]:
         primary = int(node.edges[0].source[0]) if node.kind == "digital" else index
         host.append(index if node.kind == "crossbar" else host[primary] if node.kind == "digital" else -1)
         if node.kind == "digital" and node.windows == 1 and network.nodes[primary].windows > 1:
-            bits = network.nodes[primary].windows * len(node.edges[0].channel) * architecture.activation_bits
+            width = datum_bits(network, architecture)[primary]
+            bits = network.nodes[primary].windows * len(node.edges[0].channel) * width
             found[host[index]] = max(found.get(host[index], 0), bits)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from spatem_opt.arrays import distinct
 from spatem_opt.cost_model import rectangle_ous
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import columns, integers, members, read_json, texts, write_atomically
+from spatem_opt.limits import LONGEST_TIME, check_size, reading
 from spatem_opt.mapping.grid import make_grid
+from spatem_opt.network.check import check
 from spatem_opt.network.json_io import from_json, to_json
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import IntArray, MappingOption, Placement, Schedule, Solution
@@ -44,6 +47,8 @@ def write_solution(solution: Solution, path: str | Path) -> None:
     InstanceError
         If the file cannot be written, or `solution` holds what JSON cannot (NaN in the claims).
     """
+    if not isinstance(solution, Solution):
+        raise InstanceError("write_solution", "solution", solution, "expected a Solution")
     data = solution_to_json(solution)
     write_atomically(path, orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
 
@@ -71,7 +76,17 @@ def read_solution(path: str | Path) -> Solution:
 
 
 def solution_to_json(solution: Solution) -> dict[str, Any]:
-    """Return the content of a solution file: plain objects and int64 columns."""
+    """Return the content of a solution file: plain objects and int64 columns.
+
+    Raises
+    ------
+    InstanceError
+        If :func:`solution_from_json` would refuse it: sizes or times beyond the limits, an inconsistent network, claims
+        that are not JSON.
+    """
+    _check_times({key: getattr(solution.schedule, key) for key in _SCHEDULE}, "solution: schedule")
+    _check_patches([m.ph for m in solution.mapping], [m.pw for m in solution.mapping], "solution: mapping")
+    check(solution.network)
     names = layer_names(solution.network)
     summary = summarize(solution)
     _check_json(solution.claims, "claims")
@@ -99,6 +114,11 @@ def solution_to_json(solution: Solution) -> dict[str, Any]:
 
 def solution_from_json(data: object, where: str = "solution") -> Solution:
     """Return the solution that the content of a file spells; see :func:`read_solution`."""
+    with reading(where, "a solution file"):
+        return _from_json(data, where)
+
+
+def _from_json(data: object, where: str) -> Solution:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         found = data.get("format") if isinstance(data, dict) else type(data).__name__
         raise InstanceError(where, "format", found, f"expected {FORMAT!r}")
@@ -152,7 +172,8 @@ def summarize(solution: Solution) -> dict[str, IntArray]:
             continue
         grid = make_grid(solution.network.nodes[index], solution.mapping[number], solution.architecture)
         rect = np.stack([p.row_start[rows], p.row_stop[rows], p.col_start[rows], p.col_stop[rows]]).T
-        if rect.min() < 0 or (rect[:, 1] > grid.shape[0]).any() or (rect[:, 3] > grid.shape[1]).any():
+        stops, starts = rect[:, 1::2], rect[:, ::2]
+        if (starts < 0).any() or (starts >= stops).any() or (stops > grid.shape).any():
             raise InstanceError("placement", "rectangles", number, f"expected within the grid {grid.shape}")
         (copies, copy), (crossbars, crossbar) = distinct(p.copy[rows]), distinct(p.crossbar[rows])
         pair, owner = distinct(copy * len(crossbars) + crossbar)
@@ -201,6 +222,7 @@ def _mapping(data: object, where: str, network: Network) -> tuple[MappingOption,
             if value not in allowed:
                 raise InstanceError(where, f"{key}[{i}]", value, "expected " + " or ".join(allowed))
     heights, widths = integers(table["ph"], where, "ph").tolist(), integers(table["pw"], where, "pw").tolist()
+    _check_patches(heights, widths, where)
     return tuple(map(MappingOption, table["scheme"], table["storage"], heights, widths))
 
 
@@ -219,7 +241,22 @@ def _schedule(data: object, where: str) -> Schedule:
     required = tuple(name for name in _SCHEDULE if name != "pace")
     table = columns(data, where, required, ("pace",))
     table.setdefault("pace", np.zeros_like(table["start"]))
+    _check_times(table, where)
     return Schedule(**table)
+
+
+def _check_times(table: dict[str, IntArray], where: str) -> None:
+    for key in ("start", "end", "pace"):
+        late = np.flatnonzero((table[key] >= LONGEST_TIME) | (table[key] <= -LONGEST_TIME))
+        if len(late):
+            value = int(table[key][late[0]])
+            raise InstanceError(where, f"{key}[{late[0]}]", value, f"expected within +-{LONGEST_TIME} cycles")
+
+
+def _check_patches(heights: Sequence[int], widths: Sequence[int], where: str) -> None:
+    for i, (height, width) in enumerate(zip(heights, widths, strict=True)):
+        for key, value in (("ph", height), ("pw", width), ("ph * pw", height * width)):
+            check_size(where, f"{key}[{i}]", value, "windows of a patch")
 
 
 def _claims(data: object, where: str) -> dict[str, dict[str, Any]]:

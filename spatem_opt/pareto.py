@@ -6,28 +6,26 @@ join, and the undominated remain. A heuristic front: other solutions may dominat
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
-
-import orjson
+from typing import Any, Protocol, TypeVar
 
 from spatem_opt import bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.arguments import amount, check_run
 from spatem_opt.baselines import BASELINES
+from spatem_opt.budget import Budget
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.files import write_atomically
+from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish
 from spatem_opt.heuristic import Candidates
-from spatem_opt.io import write_solution
 from spatem_opt.network.layers import Network
 from spatem_opt.plan import Plan, improved, problem_of
+from spatem_opt.progress import Listener, Teller
 from spatem_opt.result import Shortage
+from spatem_opt.scheduling.problem import Problem
 from spatem_opt.settings import Setting
 from spatem_opt.shortage import shortage
 from spatem_opt.solution import Solution
@@ -36,7 +34,6 @@ from spatem_opt.stop import catch_interrupt
 PRICES = (0.0, 1.0, 0.1, 10.0, 0.03, 0.3, 3.0, 100.0, 0.01, 30.0)
 """Prices of communication in units of (latency bound) / (communication bound); coarse first, for short limits."""
 
-Progress = Callable[[str], None]
 Item = TypeVar("Item")
 
 
@@ -79,6 +76,8 @@ class Front:
         No solution whatever is below either.
     seconds : float
     shortage : Shortage or None
+    cut : tuple of str
+        What was cut short because the time was up or the run was interrupted.
     """
 
     network: str
@@ -89,6 +88,7 @@ class Front:
     communication_bound: int | None = None
     seconds: float = 0.0
     shortage: Shortage | None = None
+    cut: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without the solutions."""
@@ -97,8 +97,20 @@ class Front:
             "latency_bound": self.latency_bound, "communication_bound": self.communication_bound,
             "seconds": round(self.seconds, 3), "shortage": self.shortage.to_dict() if self.shortage else None,
             "points": [point.to_dict() for point in self.points],
-            "dominated": [point.to_dict() for point in self.dominated],
+            "dominated": [point.to_dict() for point in self.dominated], "cut_short": list(self.cut),
         }  # fmt: skip
+
+
+class Keeper(Protocol):
+    """Keeps points as they come, such as :class:`spatem_opt.front_folder.Folder`."""
+
+    def begin(self) -> tuple[list[Point], set[str]]:
+        """Return the points of a run before this one, and the candidates that it tried."""
+        ...
+
+    def keep(self, found: Front, tried: Iterable[str]) -> object:
+        """Keep the front as it is now."""
+        ...
 
 
 def front(
@@ -107,7 +119,8 @@ def front(
     *,
     prices: Iterable[float] = PRICES,
     time_limit: float | None = None,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
+    keeper: Keeper | None = None,
 ) -> Front:
     """Sweep the price of communication and keep the undominated solutions.
 
@@ -117,10 +130,12 @@ def front(
     prices : iterable of float
         In units of (latency bound) / (communication bound); 0 asks for latency alone.
     time_limit : float, optional
-        Seconds after which no further candidate is tried; a first solution is always finished. Ctrl-C has the same
-        effect.
+        Seconds, after which what is tried is given up; a first solution is always finished. Ctrl-C and SIGTERM have the
+        same effect.
     progress : callable, optional
-        Told in a few words what is going on.
+        Told what is tried.
+    keeper : Keeper, optional
+        Given the front with every new point; what it has of a run before this one is not tried again.
 
     Returns
     -------
@@ -135,35 +150,94 @@ def front(
     ...     for a, b in zip(found.points, found.points[1:]))
     True
     """
+    time_limit = check_run("pareto", (network, architecture), time_limit=time_limit, progress=progress).time_limit
+    prices = check_prices(prices)
     begun = time.monotonic()
     missing = shortage(network, architecture)
     if missing is not None:
         return Front(network.name, architecture.name, (), shortage=missing)
-    found: list[Point] = []
     with catch_interrupt() as interrupted:
+        sweep = _Sweep(network, architecture, Budget(time_limit, partial(interrupted, 0.0)), keeper)
+        tell = Teller(progress)
         for name, make in _planners(network, architecture, prices):
-            if progress is not None:
-                progress(f"{name}, {len(undominated(found, _values))} points so far")
-            plan = make()
-            problem = None if plan is None else problem_of(plan, network, architecture)
-            made = None if plan is None else finish(plan, network, architecture, problem=problem)
-            if plan is not None and problem is not None and made is not None:
-                found = _pruned([*found, _point(name, *made)])
-                if found[-1].solution is not None:
-                    made = finish(improved(plan, problem), network, architecture)
-                    found = found if made is None else _pruned([*found, _point(f"{name}, moved", *made)])
-            late = time_limit is not None and time.monotonic() - begun > time_limit
-            if interrupted(0) or (late and found):
+            if name in sweep.tried:
+                continue
+            if sweep.ended():
                 break
-    best = undominated(found, _values)
-    return Front(
-        network.name, architecture.name, tuple(best), tuple(p for p in found if p not in best),
-        bounds.latency(network, architecture).value, bounds.communication(network, architecture).value,
-        time.monotonic() - begun,
-    )  # fmt: skip
+            tell(f"{name}, {len(undominated(sweep.found, values))} points so far")
+            sweep.attempt(name, make)
+    return sweep.front(time.monotonic() - begun)
 
 
-def undominated(items: Iterable[Item], values: Callable[[Item], tuple[int, int]]) -> list[Item]:
+def check_prices(prices: Iterable[float]) -> tuple[float, ...]:
+    """Prices as plain numbers; raises :class:`InstanceError` if one is negative or no number."""
+    if isinstance(prices, str) or not isinstance(prices, Iterable):
+        raise InstanceError("pareto", "prices", prices, "expected numbers >= 0")
+    return tuple(amount("pareto", f"prices[{i}]", price) or 0.0 for i, price in enumerate(prices))
+
+
+class _Sweep:
+    """What was found so far, ``found``, of which candidates, ``tried``."""
+
+    def __init__(self, network: Network, architecture: Architecture, budget: Budget, keeper: Keeper | None) -> None:
+        self._network, self._architecture, self._budget, self._keeper = network, architecture, budget, keeper
+        self.found, self.tried = ([], set[str]()) if keeper is None else keeper.begin()
+        self._bounds = bounds.latency(network, architecture).value, bounds.communication(network, architecture).value
+        self._keep()
+
+    def ended(self) -> bool:
+        """Whether no other candidate is to be tried."""
+        return bool(self.found) and self._budget.over()
+
+    def attempt(self, name: str, make: Callable[[], Plan | None]) -> None:
+        """Try a candidate, then with its copies moved nearer to each other; cut short, it counts as not tried."""
+        cuts = self._budget.cuts
+        made = self._budget.spend(name, partial(self._first, make), self.ended)
+        if made is not None:
+            plan, problem, solution, evaluation = made
+            point = self._add(_point(name, solution, evaluation))
+            if point.solution is not None:
+                again = partial(self._moved, plan, problem)
+                moved = self._budget.spend(f"{name}, moved,", again, self.ended)
+                if moved is not None:
+                    self._add(_point(f"{name}, moved", *moved))
+        if self._budget.cuts == cuts:
+            self.tried.add(name)
+            self._keep()
+
+    def front(self, seconds: float) -> Front:
+        """The front so far."""
+        best = undominated(self.found, values)
+        return Front(
+            self._network.name, self._architecture.name, tuple(best), tuple(p for p in self.found if p not in best),
+            *self._bounds, seconds, cut=self._budget.cuts,
+        )  # fmt: skip
+
+    def _first(self, make: Callable[[], Plan | None]) -> tuple[Plan, Problem, Solution, Evaluation] | None:
+        plan = make()
+        if plan is None:
+            return None
+        problem = problem_of(plan, self._network, self._architecture)
+        made = finish(plan, self._network, self._architecture, problem=problem)
+        return None if made is None else (plan, problem, *made)
+
+    def _moved(self, plan: Plan, problem: Problem) -> tuple[Solution, Evaluation] | None:
+        return finish(improved(plan, problem), self._network, self._architecture)
+
+    def _add(self, point: Point) -> Point:
+        """Take a point, unless a run before this one had it; returns it without its solution if it is dominated."""
+        if any(point.name == other.name for other in self.found):
+            return point
+        self.found = _pruned([*self.found, point])
+        self._keep()
+        return self.found[-1]
+
+    def _keep(self) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(self.front(0.0), self.tried)
+
+
+def undominated(items: Iterable[Item], of: Callable[[Item], tuple[int, int]]) -> list[Item]:
     """Return the items of which no other is at most as large in both values; of equal ones the first.
 
     Examples
@@ -172,54 +246,28 @@ def undominated(items: Iterable[Item], values: Callable[[Item], tuple[int, int]]
     [(1, 3), (2, 2), (3, 1)]
     """
     kept: list[Item] = []
-    for item in sorted(items, key=values):
-        if not kept or values(item)[1] < values(kept[-1])[1]:
+    for item in sorted(items, key=of):
+        if not kept or of(item)[1] < of(kept[-1])[1]:
             kept.append(item)
     return kept
 
 
-def write(found: Front, folder: Path) -> list[Path]:
-    """Write ``front.json``, ``front.csv`` and one solution file per point, ``00.json.gz`` the fastest.
-
-    Raises
-    ------
-    InstanceError
-        If the folder cannot be made or written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InstanceError(str(folder), "", "cannot be made", error.strerror or "expected a folder") from error
-    data, text = found.to_dict(), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "name", "latency_cycles", "communication_bits"])
-    paths = [folder / f"{number:02}.json.gz" for number in range(len(found.points))]
-    for path, point, entry in zip(paths, found.points, data["points"], strict=True):
-        if point.solution is None:
-            raise ModelError(f"{point.name}: a point of the front without solution")
-        write_solution(point.solution, path)
-        entry["file"] = path.name
-        writer.writerow([path.name, *point.to_dict().values()])
-    write_atomically(folder / "front.json", orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    write_atomically(folder / "front.csv", text.getvalue().encode())
-    return [*paths, folder / "front.json", folder / "front.csv"]
-
-
-def _values(point: Point) -> tuple[int, int]:
+def values(point: Point) -> tuple[int, int]:
+    """Latency [cycles] and communication [bits]."""
     return point.latency, point.communication
 
 
 def _pruned(found: list[Point]) -> list[Point]:
     """Without the solutions of dominated points: they are large."""
-    best = undominated(found, _values)
+    best = undominated(found, values)
     return [point if point in best else replace(point, solution=None) for point in found]
 
 
-def _point(name: str, solution: Solution, found: Any) -> Point:
+def _point(name: str, solution: Solution, found: Evaluation) -> Point:
     if found.latency_cycles is None or found.communication is None:
         raise ModelError(f"{name}: a solution without violations could not be replayed")
     latency, communication = found.latency_cycles, found.communication.total
-    claims = {
+    claims: dict[str, dict[str, Any]] = {
         "total": {"objective": "latency", "latency": latency, "communication": communication},
         "search": {"method": "pareto", "plan": name, "status": "feasible"},
     }

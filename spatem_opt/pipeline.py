@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from spatem_opt import bounds
+from spatem_opt import baselines, bounds
 from spatem_opt.architecture import Architecture
+from spatem_opt.arguments import check_listener, check_run, whole
 from spatem_opt.baselines import BASELINES
-from spatem_opt.errors import InstanceError
+from spatem_opt.budget import Budget
+from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import evaluate
+from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.finish import measure, rank
+from spatem_opt.limits import LONGEST_TIME
+from spatem_opt.names import find
 from spatem_opt.network import Network
+from spatem_opt.progress import Listener, Teller
 from spatem_opt.result import Decoupling, Result, Shortage, Status, Step
-from spatem_opt.search import Evaluated, Progress, search
+from spatem_opt.search import Evaluated, Tell, search
 from spatem_opt.shortage import shortage
-from spatem_opt.stop import Interrupted, MaxRuntime, catch_interrupt
+from spatem_opt.solution import Solution
+from spatem_opt.stop import catch_interrupt
 
 OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
 """``balanced`` is latency times communication: what the abstract's headline weighs against each other."""
@@ -45,7 +52,8 @@ def solve(
     time_limit: float | None = None,
     seed: int = 0,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Listener | None = None,
+    on_solution: Callable[[Solution], None] | None = None,
 ) -> Result:
     """Map, group, replicate, place and schedule a network on a chip.
 
@@ -62,29 +70,33 @@ def solve(
     latency_limit : int, optional
         Cycles; slower solutions do not count. The exact steps do not know it and are left out.
     time_limit : float, optional
-        Seconds for everything; a first solution, and what each exact step begins with, are always finished. Without it
-        only the first candidates are tried, and ``exact`` takes :data:`EXACT_SECONDS`.
+        Seconds for everything. A first solution is always finished; after it whatever runs is cut short, and ``cut`` of
+        the result says what. Without it only the first candidates are tried, and ``exact`` takes
+        :data:`EXACT_SECONDS`.
     seed : int
         Of the variations. Without a time limit, the same seed gives the same answer.
     workers : int
         Processes of the heuristic that make plans (Linux; its first answer is the same with any number), and threads of
         CP-SAT.
     progress : callable, optional
-        Told in a few words what is going on.
+        Told what is tried, with the numbers so far: a :class:`~spatem_opt.progress.Progress`.
+    on_solution : callable, optional
+        Given every solution that is better than those before, as soon as the evaluator has accepted it.
 
     Returns
     -------
     Result
         ``INFEASIBLE`` with a :class:`~spatem_opt.result.Shortage` if the weights provably do not fit, or the latency
-        bound is above the limit. ``steps`` says
-        what is proven step by step; an interrupt (Ctrl-C) keeps the best solution and what the steps have proven.
+        bound is above the limit; ``UNKNOWN`` with one if only the baseline that was asked for does not fit.
+        ``steps`` says what is proven step by step; an interrupt (Ctrl-C, SIGTERM) keeps the best solution and what the
+        steps have proven.
 
     Raises
     ------
     InstanceError
         If an argument is not one of those above.
     ModelError
-        If the evaluator contradicts the scheduler: a bug of this package.
+        If the evaluator contradicts the scheduler, or a value is below its bound: a bug of this package.
 
     Examples
     --------
@@ -93,70 +105,108 @@ def solve(
     >>> str(result.status), result.bound <= result.value
     ('feasible', True)
     """
-    _check(objective, method, latency_limit)
+    time_limit, seed, workers = check_run(
+        "solve", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
+    )
+    check_listener("solve", "on_solution", on_solution)
+    method = _check(objective, method, latency_limit)
     begun = time.monotonic()
-    missing = shortage(network, architecture)
+    missing = shortage(network, architecture) or _too_slow(network, architecture, latency_limit)
     if missing is not None:
         proof = _infeasible(network, architecture, time_limit, seed, workers) if method == "exact" else ()
         return Result(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
-    if latency_limit is not None and (least := bounds.latency(network, architecture).value) > latency_limit:
-        missing = Shortage(
-            "latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}"
-        )
-        return Result(Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing)
-    bound, tell = _bound(network, architecture, objective), progress if progress is not None else _silent
+    if method in BASELINES and (missing := baselines.missing(method, network, architecture)) is not None:
+        return Result(Status.UNKNOWN, objective, seconds=time.monotonic() - begun, shortage=missing)
+    bound = bounds.MAKERS[objective](network, architecture)
+    record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, how=(method, seed))
     if method == "exact":
         for text in beyond_reach(network, architecture, time_limit):
-            tell(f"beyond reach: {text}")
+            record.tell(f"beyond reach: {text}")
         time_limit = EXACT_SECONDS if time_limit is None else time_limit
     steps: tuple[Step, ...] = ()
     with catch_interrupt() as interrupted:
-        stop = _stop(method, time_limit, interrupted)
-        late = partial(_late, method, time_limit, begun)
+        budget = Budget(time_limit, partial(interrupted, 0.0))
+        share = 1 - EXACT_SHARE if method in ("auto", "exact") else 1.0
+        searching = budget.part(None if time_limit is None else time_limit * share)
+        endless = time_limit is not None and method != "exact"
         solutions = search(
-            network, architecture, objective, method, progress, seed=seed, stop=stop, latency_limit=latency_limit,
-            workers=workers,
+            network, architecture, objective, method, record.tell, seed=seed, latency_limit=latency_limit,
+            stop=searching.over if endless else None, workers=workers, budget=searching,
         )  # fmt: skip
-        best, trace = _best(solutions, objective, lambda value: interrupted(value) or value == bound.value or late())
+        with closing(solutions):  # ends its helpers
+            for found in solutions:
+                if record.seen(found) == bound.value or budget.interrupted:
+                    break
         steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
-        if best is not None and time_limit is not None and steps_wanted:
-            left = max(0.0, time_limit - (time.monotonic() - begun))
-            before, (best, steps) = best, prove(best, objective, left, seed, workers, tell, interrupted)
-            if best.value < before.value:
-                trace.append((round(time.monotonic() - begun, 3), best.value, best.name))
-    seconds = time.monotonic() - begun
-    if best is None:
-        return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds)
-    best = replace(best, evaluation=evaluate(best.solution))
-    claims = _claims(best, bound, objective, method, seed, seconds, trace, steps)
-    status = Status.OPTIMAL if best.value == bound.value else Status.FEASIBLE
-    return Result(
-        status, objective, replace(best.solution, claims=claims), best.value, bound.value, seconds,
-        evaluation=best.evaluation, steps=steps,
+        if record.best is not None and steps_wanted:
+            _, steps = prove(record.best, objective, budget, (seed, workers), record.tell, record.seen)
+    seconds = record.tell.seconds
+    if record.best is None:
+        return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds, cut=budget.cuts)
+    record.best = replace(record.best, evaluation=evaluate(record.best.solution))  # with its period
+    result = Result(
+        record.status, objective, record.solution(steps, budget.cuts), record.best.value, bound.value, seconds,
+        evaluation=record.best.evaluation, steps=steps, cut=budget.cuts,
     )  # fmt: skip
+    return _proven_twice(result)
 
 
-def _best(
-    solutions: Generator[Evaluated, None, None], objective: str, enough: Callable[[int], bool]
-) -> tuple[Evaluated | None, Trace]:
-    """The best of the solutions until one is enough, and when each better one was found."""
+def _too_slow(network: Network, architecture: Architecture, latency_limit: int | None) -> Shortage | None:
+    """What is missing if no solution whatever keeps the latency limit."""
+    if latency_limit is None or (least := bounds.latency(network, architecture).value) <= latency_limit:
+        return None
+    return Shortage("latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}")
+
+
+def _proven_twice(result: Result) -> Result:
+    """The result with the evaluator's bounds, which must be its own: else its file would not be valid."""
+    if result.solution is None or result.evaluation is None:
+        return result
+    proven = prove_bounds(result.solution.network, result.solution.architecture)
+    found = proven["period" if result.objective == "throughput" else result.objective]
+    if found != result.bound:
+        raise ModelError(f"{result.objective}: a bound of {result.bound}, of which the evaluator proves {found}")
+    return replace(result, evaluation=replace(result.evaluation, bounds=proven))
+
+
+@dataclass(slots=True, eq=False)
+class _Record:
+    """The best solution so far, and when each better one was found; ``how`` is method and seed."""
+
+    objective: str
+    bound: bounds.Bound
+    tell: Teller
+    on_solution: Callable[[Solution], None] | None
+    how: tuple[str, int]
     best: Evaluated | None = None
-    trace: Trace = []
-    with closing(solutions):  # ends its helpers
-        for found in solutions:
-            if best is None or rank(found.evaluation, objective) < rank(best.evaluation, objective):
-                best = found
-                trace.append((round(found.seconds, 3), found.value, found.name))
-            if enough(best.value):
-                break
-    return best, trace
+    trace: Trace = field(default_factory=list)
 
+    @property
+    def status(self) -> Status:
+        """Of the best solution."""
+        met = self.best is not None and self.best.value == self.bound.value
+        return Status.OPTIMAL if met else Status.FEASIBLE
 
-def _late(method: str, time_limit: float | None, begun: float) -> bool:
-    """Whether the exact steps must begin, whatever candidates are left."""
-    return method == "exact" and time.monotonic() - begun > (time_limit or 0.0) * (1 - EXACT_SHARE)
+    def seen(self, found: Evaluated) -> int:
+        """Take note of a solution; returns the best value so far."""
+        if self.best is not None and rank(found.evaluation, self.objective) >= rank(
+            self.best.evaluation, self.objective
+        ):
+            return self.best.value
+        self.best = found
+        self.trace.append((round(self.tell.seconds, 3), found.value, found.name))
+        self.tell.better(found.value)
+        if self.on_solution is not None:
+            self.on_solution(self.solution())
+        return found.value
+
+    def solution(self, steps: tuple[Step, ...] = (), cut: tuple[str, ...] = ()) -> Solution:
+        """The best solution with its claims."""
+        if self.best is None:
+            raise ModelError("there is no solution yet")
+        return replace(self.best.solution, claims=_claims(self.best, self, steps, cut))
 
 
 def beyond_reach(network: Network, architecture: Architecture, time_limit: float | None = None) -> list[str]:
@@ -179,9 +229,27 @@ def _infeasible(
 
 
 def prove(
-    best: Evaluated, objective: str, seconds: float, seed: int, workers: int, tell: Progress, interrupted: Interrupted
+    best: Evaluated,
+    objective: str,
+    budget: Budget,
+    engine: tuple[int, int],
+    tell: Tell,
+    improved: Callable[[Evaluated], object] | None = None,
 ) -> tuple[Evaluated, tuple[Step, ...]]:
     """Run the exact steps from a solution; Ctrl-C ends the present one with what it has, and no other is begun.
+
+    Parameters
+    ----------
+    best : Evaluated
+    objective : str
+    budget : Budget
+        With a limit.
+    engine : tuple of int
+        Seed and workers of CP-SAT.
+    tell : callable
+        Told the step that begins.
+    improved : callable
+        Given every better solution at once.
 
     Returns
     -------
@@ -193,20 +261,34 @@ def prove(
     from formulations import exact
 
     done: dict[str, Step] = {}
-    stop = partial(interrupted, 0.0)
-    for found, step in exact.steps(best, objective, seconds, seed=seed, workers=workers, progress=tell, stop=stop):
+    seconds, (seed, workers) = budget.left(), engine
+    for found, step in exact.steps(
+        best, objective, EXACT_SECONDS if seconds is None else seconds, seed=seed, workers=workers, progress=tell,
+        stop=lambda: budget.interrupted, budget=budget, improved=improved or _ignore,
+    ):  # fmt: skip
         best, done[step.step] = found, step
     return best, tuple(done[name] for name in STEPS)
 
 
-def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, interrupted: Interrupted) -> Decoupling:
-    """The price of solving the steps one by one, where all of them at once are within reach of one model."""
+def _ignore(found: Evaluated) -> None:
+    """Nobody wants better solutions at once."""
+
+
+def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, budget: Budget) -> Decoupling | None:
+    """The price of solving the steps one by one, where all of them at once are within reach of one model.
+
+    None if the budget is used up before it is known.
+    """
     from formulations import joint
 
     network, chip = best.solution.network, best.solution.architecture
     found = Result(Status.FEASIBLE, "latency", best.solution, measure(best.evaluation, "latency"))
-    stop = partial(interrupted, 0.0)
-    price = joint.price(network, chip, found, seconds, seed=seed, workers=workers, stop=stop)
+    price = budget.spend(
+        "all steps at once",
+        lambda: joint.price(network, chip, found, seconds, seed=seed, workers=workers, stop=lambda: budget.interrupted),
+    )
+    if price is None:
+        return None
     solved = price.joint
     return Decoupling(
         measure(best.evaluation, "latency"), None if solved is None else solved.objective,
@@ -214,74 +296,40 @@ def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, interru
     )  # fmt: skip
 
 
-def _stop(method: str, time_limit: float | None, interrupted: Interrupted) -> Callable[[], bool] | None:
-    """When the search ends, from now on; None: after its first candidates, as for ``exact``."""
-    if time_limit is None or method == "exact":
-        return None
-    limit = MaxRuntime(time_limit * (1 - EXACT_SHARE) if method == "auto" else time_limit)
-    stop = partial(_over, limit, interrupted)
-    stop()  # starts the clock
-    return stop
-
-
-def _silent(text: str) -> None:
-    pass
-
-
-def _over(limit: MaxRuntime, interrupted: Interrupted) -> bool:
-    return limit(0.0) or interrupted(0.0)
-
-
-def _check(objective: str, method: str, latency_limit: int | None) -> None:
+def _check(objective: str, method: str, latency_limit: int | None) -> str:
+    """The method that is meant, whatever its case and dashes; raises :class:`InstanceError` if anything is wrong."""
+    known = find(method, METHODS) if isinstance(method, str) else None
     if objective not in OBJECTIVES:
         raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
-    if method not in METHODS:
+    if known is None:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
-    if latency_limit is not None and (latency_limit < 1 or method == "exact"):
-        rule = "expected at least 1 cycle" if latency_limit < 1 else "expected none with method 'exact'"
-        raise InstanceError("solve", "latency_limit", latency_limit, rule)
-
-
-def _bound(network: Network, architecture: Architecture, objective: str) -> bounds.Bound:
-    if objective == "balanced":
-        product = bounds.latency(network, architecture).value * bounds.communication(network, architecture).value
-        return bounds.Bound({"latency x communication": product})
-    makers = {
-        "latency": bounds.latency,
-        "throughput": bounds.period,
-        "communication": bounds.communication,
-        "energy": bounds.energy,
-    }
-    return makers[objective](network, architecture)
+    if latency_limit is not None:
+        whole("solve", "latency_limit", latency_limit, 1, LONGEST_TIME)
+        if known == "exact":
+            raise InstanceError("solve", "latency_limit", latency_limit, "expected none with method 'exact'")
+    return known
 
 
 def _claims(
-    best: Evaluated,
-    bound: bounds.Bound,
-    objective: str,
-    method: str,
-    seed: int,
-    seconds: float,
-    trace: Trace,
-    steps: tuple[Step, ...],
+    best: Evaluated, record: _Record, steps: tuple[Step, ...], cut: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
-    found = best.evaluation
-    status = "optimal" if best.value == bound.value else "feasible"
+    found, bound, (method, seed) = best.evaluation, record.bound, record.how
     total = {
-        "objective": objective, "bound": bound.value, "latency": found.latency_cycles, "period": found.period_cycles,
-        "communication": found.communication.total if found.communication else None,
+        "objective": record.objective, "bound": bound.value, "latency": found.latency_cycles,
+        "period": found.period_cycles, "communication": found.communication.total if found.communication else None,
         "energy": found.energy.total if found.energy else None,
     }  # fmt: skip
-    how = {"method": method, "plan": best.name, "status": status, "binding": bound.binding, "seed": seed}
+    how = {"method": method, "plan": best.name, "status": str(record.status), "binding": bound.binding, "seed": seed}
     return {
         "total": total,
         **{step.step: {key: value for key, value in step.to_dict().items() if key != "step"} for step in steps},
         "search": {
             **how,
-            "seconds": round(seconds, 3),
+            "seconds": round(record.tell.seconds, 3),
             "versions": _versions(),
-            "trace": [[seconds, value, bound.value, name] for seconds, value, name in trace],
+            "trace": [[seconds, value, bound.value, name] for seconds, value, name in record.trace],
+            **({"cut_short": list(cut)} if cut else {}),
         },
     }
 

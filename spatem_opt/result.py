@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from spatem_opt.errors import ModelError
 from spatem_opt.solution import Solution
 
 if TYPE_CHECKING:
@@ -186,11 +187,24 @@ class Result:
     seconds : float
         Wall time.
     shortage : Shortage or None
-        For ``INFEASIBLE``.
+        For ``INFEASIBLE``, and for a baseline that does not fit the chip its way (``UNKNOWN``).
     evaluation : Evaluation or None
         What the evaluator said of `solution`.
     steps : tuple of Step
         What was proven step by step; empty if no exact engine was run.
+    cut : tuple of str
+        What was cut short or not begun because the time was up or the run was interrupted, one text each.
+
+    Raises
+    ------
+    ModelError
+        If `value` is below `bound`, or `status` is ``OPTIMAL`` and they do not meet: one of them is wrong.
+
+    Examples
+    --------
+    >>> Result(Status.FEASIBLE, "latency", value=100, bound=150)
+    Traceback (most recent call last):
+    spatem_opt.errors.ModelError: latency: a value of 100 is below the proven bound of 150
     """
 
     status: Status
@@ -202,6 +216,13 @@ class Result:
     shortage: Shortage | None = None
     evaluation: Evaluation | None = None
     steps: tuple[Step, ...] = ()
+    cut: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.value is not None and self.bound is not None and self.value < self.bound:
+            raise ModelError(f"{self.objective}: a value of {self.value} is below the proven bound of {self.bound}")
+        if self.status is Status.OPTIMAL and (self.value is None or self.value != self.bound):
+            raise ModelError(f"{self.objective}: optimal, but the value is {self.value}, the bound {self.bound}")
 
     @property
     def gap(self) -> float | None:

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import BASELINES
+from spatem_opt.budget import Budget
 from spatem_opt.crew import Attempt, Crew, Made, Planned, estimate
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish, measure, rank
@@ -44,7 +46,8 @@ SPREAD, CLOSE = 0.7, 0.2
 """How far prices are varied, and where they are bounded by a latency limit."""
 
 IntArray = NDArray[np.int64]
-Progress = Callable[[str], None]
+Answer = TypeVar("Answer")
+Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,12 +71,13 @@ def search(
     architecture: Architecture,
     objective: str,
     method: str,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
     *,
     seed: int = 0,
     stop: Callable[[], bool] | None = None,
     latency_limit: int | None = None,
     workers: int = 1,
+    budget: Budget | None = None,
 ) -> Generator[Evaluated, None, None]:
     """Evaluated solutions, one after the other as they are found; not necessarily better and better.
 
@@ -95,39 +99,52 @@ def search(
         Cycles; slower solutions do not count.
     workers : int
         Processes that make plans; with one no other than this. First candidates do not depend on it.
+    budget : Budget, optional
+        Once it is used up, what is being tried is given up and the search ends, if there is a solution or all first
+        candidates are tried.
     """
     begun = time.monotonic()
     candidates = Candidates(network, architecture, objective)
+    budget = budget if budget is not None else Budget(None)
     with Crew(candidates, workers if workers > 1 else 0) as crew:
-        yield from _found(_Search(candidates, crew, method, seed, latency_limit), begun, progress, stop)
+        yield from _found(_Search(candidates, crew, method, seed, latency_limit), begun, progress, stop, budget)
 
 
 def _found(
-    run: _Search, begun: float, progress: Progress | None, stop: Callable[[], bool] | None
+    run: _Search, begun: float, progress: Tell | None, stop: Callable[[], bool] | None, budget: Budget
 ) -> Iterator[Evaluated]:
     """Schedule and evaluate one plan after the other, and tell the search what became of it."""
     planners = run.planners(endless=stop is not None)
+    trying = "what is next"
+
+    def settled() -> bool:
+        return run.best is not None or run.varied
 
     def ended() -> bool:
-        return stop is not None and (run.best is not None or run.varied) and stop()
+        return settled() and ((stop is not None and stop()) or budget.over())
+
+    def within(work: Callable[[], Answer]) -> Answer | None:
+        return budget.spend(f"search, {trying}", work, settled)
 
     def evaluated(name: str, made: Made, setting: Setting | None) -> Evaluated:
         value, seconds = measure(made.evaluation, run.objective), time.monotonic() - begun
         return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan, setting)
 
     while not ended():  # also before others are planned, to tell which is next
-        name, make, setting = next(planners, ("", None, None))
+        trying = "what is next"
+        name, make, setting = within(lambda: next(planners, None)) or ("", None, None)
         if make is None or ended():
             return
+        trying = name
         if progress is not None:
-            progress(name + (f", best so far {run.best}" if run.best is not None else ""))
-        made = make()
+            progress(name)
+        made = within(make)
         better = run.tell(setting, made)
         if made is None:
             continue
         yield evaluated(name, made, setting)
         if better and run.objective in PRICED and run.method not in BASELINES:
-            moved = run.tried(improved(made.plan, made.problem))
+            moved = within(partial(run.moved, made))
             if run.tell(setting, moved) and moved is not None:
                 yield evaluated(f"{name}, moved", moved, setting)
 
@@ -249,9 +266,8 @@ class _Search:
 
     def _varied(self) -> list[Setting]:
         """Variations of the best setting, of which one is scheduled."""
-        spread = SPREAD if self.latency_limit is None else CLOSE
+        spread, layers = SPREAD if self.latency_limit is None else CLOSE, len(self.network.layers)
         number = SCREENED if self._foreseen and not self.candidates.effort else 1
-        layers = len(self.network.layers)
         return [self.candidates.best.vary(self.random, layers, spread, self.lost) for _ in range(number)]
 
     @property
@@ -270,8 +286,8 @@ class _Search:
         yield settings[0].name, partial(self._fresh, settings[0], lambda: first, attempt), settings[0]
         plans = [(settings[0], first), *((setting, plan()) for setting, plan in others)]
         plans.sort(key=lambda item: estimate(item[1]))
-        number = FEW if len(self.network.layers) > FEW_LAYERS else SOME
-        number = len(plans) if endless or self.candidates.short else number
+        few = FEW if len(self.network.layers) > FEW_LAYERS else SOME
+        number = len(plans) if endless or self.candidates.short else few
         yield from self._ahead(plans[:number])
         for plan in plans[number:]:
             if self.best is None:
@@ -330,6 +346,10 @@ class _Search:
             return None
         plan = relieved(plan, problem_of(plan, self.network, self.architecture))
         return None if self.goal is not None and (plan.span or 0) >= self.goal else self.tried(plan)
+
+    def moved(self, made: Made) -> Made | None:
+        """What comes of a plan whose copies are moved nearer to each other."""
+        return self.tried(improved(made.plan, made.problem))
 
     def tried(self, plan: Plan, problem: Problem | None = None) -> Made | None:
         """What comes of a plan that is tried here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil
 
@@ -19,11 +20,27 @@ def shortage(network: Network, architecture: Architecture) -> Shortage | None:
         return None
     cells = architecture.ou_rows * architecture.ou_cols
     what = f"network {network.name!r} on chip {architecture.name!r}"
-    return Shortage("capacity", need * cells, capacity * cells, "cells", what, _levers(network, architecture, need))
+    per_row = replace(architecture, mesh_rows=1).crossbars * architecture.ou_slots
+    would_do = levers(architecture, lambda chip: chip.crossbars * chip.ou_slots >= need, ceil(need / per_row))
+    return Shortage("capacity", need * cells, capacity * cells, "cells", what, would_do)
 
 
-def _levers(network: Network, architecture: Architecture, need: int) -> tuple[str, ...]:
-    """The smallest preset with the same cells and OUs that holds the weights, and the router rows that would."""
+def levers(architecture: Architecture, fits: Callable[[Architecture], bool], mesh_rows: int) -> tuple[str, ...]:
+    """What would do instead of a chip that is too small.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    fits : callable
+        Whether a chip with the same cells and OUs is large enough.
+    mesh_rows : int
+        Rows of routers with which `architecture` would be.
+
+    Returns
+    -------
+    tuple of str
+        The smallest preset that fits, if any does, and the rows of routers, as options of the command line.
+    """
     from spatem_opt.presets import architectures, load_preset
 
     same = ("crossbar_rows", "crossbar_cols", "ou_rows", "ou_cols", "cell_bits", "weight_bits", "differential")
@@ -31,8 +48,6 @@ def _levers(network: Network, architecture: Architecture, need: int) -> tuple[st
     for name in architectures():
         chip = load_preset(name).architecture()
         alike = all(getattr(chip, field) == getattr(architecture, field) for field in same)
-        if alike and chip.crossbars * chip.ou_slots >= need:
+        if alike and fits(chip):
             fitting.append((chip.crossbars, name))
-    per_row = replace(architecture, mesh_rows=1).crossbars * architecture.ou_slots
-    levers = [f"--arch {min(fitting)[1]}"] if fitting else []
-    return (*levers, f"--set mesh_rows={ceil(need / per_row)}")
+    return (*([f"--arch {min(fitting)[1]}"] if fitting else []), f"--set mesh_rows={mesh_rows}")

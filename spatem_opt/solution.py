@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.errors import InstanceError
 from spatem_opt.network.layers import Network
 
 IntArray = NDArray[np.int64]
@@ -26,9 +27,36 @@ class MappingOption:
     pw: int = 1
 
 
+def as_column(where: str, name: str, values: object) -> IntArray:
+    """Return a list, or an array of any integers, as a contiguous int64 array; that one itself if it is one.
+
+    Raises
+    ------
+    InstanceError
+        If an entry is no integer (truth values, fractions, objects), or beyond 64 bits.
+    """
+    if isinstance(values, np.ndarray) and values.dtype == np.int64 and values.flags.c_contiguous:
+        return values
+    try:
+        found = np.asarray(values)
+    except ValueError as error:  # lists of different lengths
+        raise InstanceError(where, name, type(values).__name__, "expected a column of integers") from error
+    if not found.size and isinstance(values, list | tuple):
+        found = found.astype(np.int64)
+    whole = found.dtype.kind in "iu" or (found.dtype.kind == "f" and bool((np.mod(found, 1) == 0).all()))
+    if not whole or (found.size and not -(2**63) <= int(found.min()) <= int(found.max()) < 2**63):
+        raise InstanceError(where, name, f"{found.dtype} values", "expected integers of 64 bits")
+    return np.ascontiguousarray(found, dtype=np.int64)
+
+
+def _take_columns(table: object, where: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        object.__setattr__(table, name, as_column(where, name, getattr(table, name)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Columns of equal length, one row per rectangle of OUs on a crossbar (M4); all int64.
+    """Columns of equal length, one row per rectangle of OUs on a crossbar (M4); taken as int64 (:func:`as_column`).
 
     ``layer`` is the layer number (:attr:`Network.layers`), ``copy`` counts from 0 in each layer, ``crossbar`` counts
     tile by tile, PE by PE; rows and columns are OU indices of the layer's grid, half open.
@@ -42,10 +70,14 @@ class Placement:
     col_start: IntArray
     col_stop: IntArray
 
+    def __post_init__(self) -> None:
+        names = ("layer", "copy", "crossbar", "row_start", "row_stop", "col_start", "col_stop")
+        _take_columns(self, "placement", names)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schedule:
-    """Columns of equal length, one row per reservation of a copy's crossbars (M7); all int64, times in cycles."""
+    """Columns of equal length, one row per reservation of a copy's crossbars (M7), int64 as above; times in cycles."""
 
     layer: IntArray
     copy: IntArray
@@ -55,6 +87,10 @@ class Schedule:
     pace: IntArray
     start: IntArray
     end: IntArray
+
+    def __post_init__(self) -> None:
+        names = ("layer", "copy", "first_window", "last_window", "step", "pace", "start", "end")
+        _take_columns(self, "schedule", names)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,3 +123,19 @@ class Solution:
     segment: IntArray
     claims: dict[str, dict[str, Any]] = field(default_factory=dict)
     transfers: dict[str, IntArray] | None = None
+
+    def __post_init__(self) -> None:
+        kinds = (("architecture", Architecture), ("network", Network), ("placement", Placement), ("schedule", Schedule),
+                 ("claims", dict))  # fmt: skip
+        for name, kind in kinds:
+            if not isinstance(getattr(self, name), kind):
+                raise InstanceError("solution", name, getattr(self, name), f"expected a {kind.__name__}")
+        if not isinstance(self.mapping, list | tuple) or not all(isinstance(m, MappingOption) for m in self.mapping):
+            raise InstanceError("solution", "mapping", self.mapping, "expected a MappingOption per layer")
+        object.__setattr__(self, "mapping", tuple(self.mapping))
+        object.__setattr__(self, "segment", as_column("solution", "segment", self.segment))
+        if self.transfers is not None:
+            if not isinstance(self.transfers, dict):
+                raise InstanceError("solution", "transfers", self.transfers, "expected a dict of columns, or None")
+            taken = {key: as_column("transfers", key, column) for key, column in self.transfers.items()}
+            object.__setattr__(self, "transfers", taken)

@@ -112,7 +112,7 @@ class NoImprovement:
 
 
 class Interrupted:
-    """Stop after the first Ctrl-C, so that the best solution so far is kept; a second Ctrl-C ends the program.
+    """Stop after the first Ctrl-C or SIGTERM, so that the best solution so far is kept; a second one ends the program.
 
     Use it as the criterion inside :func:`catch_interrupt`.
     """
@@ -121,32 +121,50 @@ class Interrupted:
         self.pressed = False
 
     def __call__(self, best: float) -> bool:
-        """Return whether Ctrl-C was pressed."""
+        """Return whether Ctrl-C was pressed, or SIGTERM came."""
         return self.pressed
+
+
+class Terminated(SystemExit):
+    """SIGTERM came: the program ends, with the exit code that a shell gives for it, after clearing away."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGTERM)
+
+
+def terminate(number: int, frame: FrameType | None) -> None:
+    """Handler of SIGTERM that raises :class:`Terminated`, so that what is begun is cleared away."""
+    raise Terminated
+
+
+SIGNALS: dict[signal.Signals, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+"""Those that mean stop, and what a second one raises."""
 
 
 @contextmanager
 def catch_interrupt() -> Iterator[Interrupted]:
-    """Turn the first SIGINT within the block into a criterion that is true; the second raises KeyboardInterrupt.
+    """Turn the first SIGINT or SIGTERM within the block into a criterion that is true.
 
-    Outside the main thread, where signals cannot be caught, the criterion is simply never true.
+    The second raises KeyboardInterrupt, or :class:`Terminated`. Outside the main thread, where signals
+    cannot be caught, the criterion is simply never true.
     """
     criterion = Interrupted()
 
     def note(number: int, frame: FrameType | None) -> None:
         if criterion.pressed:
-            raise KeyboardInterrupt
+            raise SIGNALS[signal.Signals(number)]
         criterion.pressed = True
 
     try:
-        before = signal.signal(signal.SIGINT, note)
+        before = {number: signal.signal(number, note) for number in SIGNALS}
     except ValueError:
         yield criterion
         return
     try:
         yield criterion
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class MultipleCriteria:

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import os
+import sys
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does; before numpy loads
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
+
+# PuLP imports highspy wherever that is installed, and beside ortools some releases end the process with a segmentation
+# fault (formulations.solver.HIGHS). Tests of HiGHS run it in processes of their own.
+sys.modules["highspy"] = None  # type: ignore[assignment]
+
+# One rule for all generated tests: no deadlines, since machines are shared, and the same examples in every run and
+# every process, so that what fails once fails again. `pytest --hypothesis-profile=search` looks at other examples.
+settings.register_profile("fixed", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("search", deadline=None, derandomize=False, print_blob=True)
+settings.load_profile("fixed")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.presets import architectures, load_architecture, load_preset, parse_overrides
 
 INTEGERS = [key for key, rule in FIELDS.items() if rule.kind == "int"]
+SIZES = [key for key, rule in FIELDS.items() if rule.unit in ("uW", "mm2")]
 
 
 def quiet(name: str | Path = "ou-isaac", overrides: dict[str, object] | None = None) -> Architecture:
@@ -39,6 +40,9 @@ def test_derived_numbers_of_the_default() -> None:
 @pytest.mark.parametrize("key", INTEGERS)
 @pytest.mark.parametrize("value", [True, "4", 4.0, None, math.nan])
 def test_integer_fields_take_only_integers(key: str, value: object) -> None:
+    if value is None and FIELDS[key].auto:
+        assert getattr(Architecture(**{key: value}), key) is None  # type: ignore[arg-type]
+        return
     with pytest.raises(InstanceError, match=rf"architecture 'ou-isaac': {key} = .*, expected an integer"):
         Architecture(**{key: value})  # type: ignore[arg-type]
 
@@ -62,6 +66,13 @@ def test_integer_fields_have_a_largest_value(key: str) -> None:
 def test_cycle_is_finite_and_positive(value: float) -> None:
     with pytest.raises(InstanceError, match=r"cycle_ns = .*, expected a finite number > 0"):
         Architecture(cycle_ns=value)
+
+
+@pytest.mark.parametrize("key", SIZES)
+def test_areas_and_leakages_may_be_zero_but_not_less(key: str) -> None:
+    assert getattr(Architecture(**{key: 0}), key) == 0.0  # type: ignore[arg-type]
+    with pytest.raises(InstanceError, match=rf"{key} = -1.0, expected a finite number >= 0"):
+        Architecture(**{key: -1.0})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [True, "7.68", None])
@@ -94,7 +105,7 @@ def test_other_fields(key: str, value: object, rule: str) -> None:
         ({"ou_rows": 129}, "ou_rows = 129, expected <= crossbar_rows = 128"),
         ({"crossbar_cols": 4}, "ou_cols = 8, expected <= crossbar_cols = 4"),
         ({"buffer_bits": 15}, "activation_bits = 16, expected <= buffer_bits = 15"),
-        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 2147483648"),
+        ({"mesh_rows": 2**20, "mesh_cols": 2**20}, "crossbars of the chip = .*, expected <= 16777216"),
     ],
 )
 def test_combinations(fields: dict[str, int], message: str) -> None:
@@ -221,7 +232,8 @@ def test_file_with_a_base(tmp_path: Path) -> None:
     file = write(
         tmp_path, 'name = "x"\nbase = "ou-isaac"\nou_rows = { value = 8, unit = "wordlines", source = "me" }\n'
     )
-    assert quiet(file) == Architecture(name="x", ou_rows=8)
+    # 64 cells x 1.78833 + 8 DACs x 5.859375 + 8 S/H x 0.0081 = 114.453 + 46.875 + 0.065 = 161.39 fJ
+    assert quiet(file) == Architecture(name="x", ou_rows=8, ou_fj=161)
 
 
 def test_base_beside_the_file(tmp_path: Path) -> None:
@@ -232,14 +244,14 @@ def test_base_beside_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("ou_rows = 8", "ou_rows = 8, expected { value"),
+        ("ou_rows = '8'", "ou_rows = '8', expected an integer"),
         ('ou_rows = { value = "8", unit = "wordlines", source = "me" }', "ou_rows = '8', expected an integer"),
         ('cycle_ns = { value = nan, unit = "ns", source = "me" }', "cycle_ns = nan, expected a finite"),
         ('ou_rows = { value = true, unit = "wordlines", source = "me" }', "ou_rows = True, expected an integer"),
         ('ou_rows = { value = 8, unit = "bits", source = "me" }', "ou_rows.unit = 'bits', expected 'wordlines'"),
         ('ou_rows = { value = 8, unit = "wordlines" }', "ou_rows.source = None"),
         ('ou_rows = { value = 8, unit = "wordlines", source = " " }', "ou_rows.source = ' '"),
-        ('ou_rows = { unit = "wordlines", source = "me" }', "ou_rows.value = None, missing"),
+        ('ou_rows = { unit = "wordlines", source = "me" }', "ou_rows.value = None, expected either value or derive"),
         ('ou_rows = { value = 8, unit = "wordlines", source = "me", x = 1 }', "ou_rows.x = 1"),
         ('ou_row = { value = 8, unit = "wordlines", source = "me" }', "unknown field, did you mean ou_rows"),
         ("references = 3", "references = 3, expected a table of texts"),
@@ -257,8 +269,24 @@ def test_bad_files(tmp_path: Path, line: str, message: str) -> None:
 
 
 def test_file_without_base_names_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(InstanceError, match="mesh_rows = None, missing, and there is no base"):
-        quiet(write(tmp_path, 'name = "x"\n'))
+    """All fields but three, from the template."""
+    lines = load_preset("ou-isaac").to_toml().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(("mesh_rows", "adcs_per_crossbar", "router_mm2"))]
+    with pytest.raises(InstanceError, match="3 fields missing: mesh_rows, adcs_per_crossbar, router_mm2, and there is"):
+        quiet(write(tmp_path, "".join(kept)))
+
+
+def test_file_without_base_says_how_many_more_are_missing(tmp_path: Path) -> None:
+    """The first names and a number fit a line; a path of 100 characters is what a message leaves of a longer one."""
+    lacking = [key for key in FIELDS if key not in ("name", "ou_rows")]
+    folder = tmp_path / ("d" * 200)
+    folder.mkdir()
+    with pytest.raises(InstanceError, match=f"{len(lacking)} fields missing: .*, and there is no base") as error:
+        quiet(write(folder, 'name = "x"\nou_rows = 8\n'))
+    names, more = str(error.value).split("missing: ")[1].split(", and there")[0].split(" and ")
+    assert names.split(", ") == lacking[: len(names.split(", "))]
+    assert more == f"{len(lacking) - len(names.split(', '))} more"
+    assert len(str(error.value)) <= 290
 
 
 def test_file_without_name(tmp_path: Path) -> None:
@@ -302,6 +330,29 @@ def test_json_unknown_and_missing_fields() -> None:
     good = Architecture().to_dict()
     with pytest.raises(InstanceError, match=r"f\.json: architecture: oops = 1, unknown field"):
         from_dict({**good, "oops": 1}, "f.json: architecture")
+    del good["ou_rows"]
+    with pytest.raises(InstanceError, match="ou_rows = None, missing"):
+        from_dict(good, "f.json: architecture")
+
+
+def test_json_of_before_areas() -> None:
+    """Solution files that know neither areas nor leakages nor ADCs: one ADC per bitline of an OU, the rest unknown."""
+    chip = Architecture(ou_cols=4)
+    old = {key: value for key, value in chip.to_dict().items() if key not in (*SIZES, "adcs_per_crossbar")}
+    found = from_dict(old, "f.json: architecture")
+    assert (found.adcs_per_crossbar, sum(found.areas().values())) == (4, 0.0)
+    assert {key: value for key, value in found.to_dict().items() if key in old} == old
+
+
+def test_json_with_some_of_the_areas_only() -> None:
+    good = Architecture().to_dict()
+    del good["adc_mm2"]
+    with pytest.raises(InstanceError, match="adc_mm2 = None, missing"):
+        from_dict(good, "f.json: architecture")
+
+
+def test_json_without_ou_rows() -> None:
+    good = Architecture().to_dict()
     del good["ou_rows"]
     with pytest.raises(InstanceError, match="ou_rows = None, missing"):
         from_dict(good, "f.json: architecture")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import BASELINES
+from spatem_opt.baselines import BASELINES, missing
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.finish import finish
 from spatem_opt.network.layers import Network
@@ -133,3 +134,22 @@ def test_woho_leaves_no_room_for_a_larger_scale(network: str, preset: str) -> No
 def test_none_if_it_does_not_fit(name: str) -> None:
     """LeNet-5 has six layers, each on tiles of its own, the chip four tiles."""
     assert BASELINES[name](load_network("lenet5"), load_architecture("ou-isaac-2x2")) is None
+
+
+@pytest.mark.parametrize("name", list(BASELINES))
+@pytest.mark.parametrize(("network", "preset"), [("lenet5", "ou-isaac-2x2"), ("resnet18", "ou-isaac-7x7")])
+def test_what_is_missing_is_what_keeps_a_baseline_from_fitting(name: str, network: str, preset: str) -> None:
+    """It has no plan exactly where crossbars are missing; what would do gives it one, a row less does not."""
+    graph, chip = load_network(network), load_architecture(preset, {"adc_bits": 5})
+    lacking = missing(name, graph, chip)
+    assert (BASELINES[name](graph, chip) is None) == (lacking is not None)
+    if lacking is None:
+        lacking = missing(name, graph, replace(chip, mesh_rows=1))
+        assert lacking is not None
+    assert lacking.demand > lacking.capacity
+    assert lacking.unit == "crossbars"
+    rows = int(lacking.levers[-1].removeprefix("--set mesh_rows="))
+    assert BASELINES[name](graph, replace(chip, mesh_rows=rows)) is not None
+    assert BASELINES[name](graph, replace(chip, mesh_rows=rows - 1)) is None
+    for lever in lacking.levers[:-1]:
+        assert BASELINES[name](graph, load_architecture(lever.removeprefix("--arch "))) is not None

@@ -13,8 +13,9 @@ import spatem_opt
 
 PACKAGE = Path(spatem_opt.__file__).parent
 SOLVERS = {"ortools", "pulp", "highspy"}
-EVALUATOR_MAY = {"architecture", "errors", "evaluator", "network.layers", "solution"}
+EVALUATOR_MAY = {"architecture", "errors", "evaluator", "limits", "network.layers", "solution"}
 SEAMS = {"pipeline": "exact steps", "cli.export": "models to files", "cli.import_": "solver answers from files"}
+WRITERS = {"write_text", "write_bytes", "to_csv_file", "tofile", "savetxt", "savez", "dump"}
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 FRONT = {"pipeline", "baselines", "bench", "cli", "report", "evaluator"}
 
@@ -110,6 +111,20 @@ def test_nothing_prints_outside_the_command_line() -> None:
         if not name.startswith("cli"):
             calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
             assert "print" not in {ast.unparse(call.func) for call in calls}, name
+
+
+def test_every_output_is_written_as_a_whole_or_not_at_all() -> None:
+    """By ``files.write_atomically``; a file is opened for writing nowhere else (for appending a line it may be)."""
+    for root in (PACKAGE, PACKAGE.parent / "formulations", PACKAGE.parent / "instances"):
+        for path in sorted(root.rglob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            for call in calls:
+                name = ast.unparse(call.func).rpartition(".")[2]
+                texts = {ast.literal_eval(item) for item in ast.walk(call) if isinstance(item, ast.Constant)}
+                opened = name in ("open", "fdopen") and any(
+                    isinstance(text, str) and set(text) <= set("rwxabt+") and set(text) & set("wx") for text in texts
+                )
+                assert path == PACKAGE / "files.py" or (not opened and name not in WRITERS), f"{path}: {name}"
 
 
 def python(code: str) -> str:

@@ -48,7 +48,7 @@ def scheduled(seed: int) -> tuple[Plan, Problem, Solution]:
     return plan, problem, list_schedule.solve(problem)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_the_evaluator_confirms_the_schedule(seed: int) -> None:
     plan, problem, times = scheduled(seed)
@@ -56,7 +56,7 @@ def test_the_evaluator_confirms_the_schedule(seed: int) -> None:
     assert found.latency_cycles == times.latency
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_durations_are_the_evaluators(seed: int) -> None:
     plan, problem, times = scheduled(seed)
@@ -71,7 +71,7 @@ def test_durations_are_the_evaluators(seed: int) -> None:
         assert [int(getattr(p, name).max()) for p in problem.placed] == column.tolist(), name
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_port_bits_are_the_evaluators(seed: int) -> None:
     plan, problem, times = scheduled(seed)
@@ -87,7 +87,7 @@ def test_port_bits_are_the_evaluators(seed: int) -> None:
     assert found.buffer_read_bits == total
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_operations_are_the_evaluators(seed: int) -> None:
     plan, problem, times = scheduled(seed)
@@ -96,7 +96,7 @@ def test_operations_are_the_evaluators(seed: int) -> None:
     assert found.ou_operations == sum(grid.operations for grid in plan.grids)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_done_times_are_the_evaluators(seed: int) -> None:
     plan, problem, times = scheduled(seed)
@@ -105,7 +105,7 @@ def test_done_times_are_the_evaluators(seed: int) -> None:
     assert [int(done.max()) for done in times.done] == table.end.tolist()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_rectangle_counts_add_up(seed: int) -> None:
     """Existing OUs in random rectangles, against the table of all OUs."""
@@ -121,7 +121,7 @@ def test_rectangle_counts_add_up(seed: int) -> None:
     assert rectangle_ous(grid, rect).tolist() == [int(table[a:b, c:d].sum()) for a, b, c, d in rect]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_a_shapes_serial_is_what_its_fullest_crossbar_computes(seed: int) -> None:
     """The shape's own m is never below the OUs that its rectangles really hold."""

@@ -16,6 +16,8 @@ from spatem_opt.baselines import BASELINES
 from spatem_opt.io import read_solution, write_solution
 from spatem_opt.network.layers import Network
 from spatem_opt.pipeline import OBJECTIVES
+from spatem_opt.progress import Progress
+from spatem_opt.solution import Solution
 from spatem_opt.testing import TINY, tiny_instance
 
 QUICK = [("latency", "lenet5", "ou-isaac-4x4"), ("balanced", "lenet5", "ou-isaac-4x4")]
@@ -85,6 +87,8 @@ def test_a_chip_too_small_for_every_method_is_reported() -> None:
 def test_a_baseline_that_does_not_fit_is_unknown() -> None:
     result = solve(load_network("lenet5"), load_architecture("ou-isaac-2x2"), method="layer-serial")
     assert (result.status, result.value) == (Status.UNKNOWN, None)
+    assert result.shortage is not None
+    assert result.shortage.levers == ("--arch ou-isaac-4x4", "--set mesh_rows=3")  # 6 layers, 2 tiles in a row
 
 
 def test_a_time_limit_of_zero_still_finds_a_solution() -> None:
@@ -97,7 +101,7 @@ STEPS = ("mapping", "grouping", "replication", "scheduling")
 
 def test_exact_is_no_worse_than_the_heuristic_and_says_what_is_proven() -> None:
     network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2")
-    told: list[str] = []
+    told: list[Progress] = []
     exact = solve(network, chip, method="exact", time_limit=30.0, progress=told.append)
     heuristic = solved("lenet5", "ou-isaac-2x2", method="heuristic")
     assert exact.value is not None
@@ -106,8 +110,8 @@ def test_exact_is_no_worse_than_the_heuristic_and_says_what_is_proven() -> None:
     assert exact.bound == heuristic.bound
     assert tuple(step.step for step in exact.steps) == STEPS
     assert heuristic.steps == ()
-    assert told[0].startswith("beyond reach: grouping: ")
-    assert [text.partition(",")[0] for text in told if text.startswith("exact ")] == [
+    assert told[0].trying.startswith("beyond reach: grouping: ")
+    assert list(dict.fromkeys(now.trying for now in told if now.trying.startswith("exact "))) == [
         "exact mapping", "exact replication", "exact grouping", "exact scheduling"
     ]  # fmt: skip
 
@@ -139,13 +143,14 @@ def test_other_methods_prove_nothing() -> None:
     assert solve(network, chip, method="dense-pipeline", time_limit=0.1).steps == ()
 
 
-def test_an_interrupt_ends_the_step_and_begins_no_other() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_the_step_and_begins_no_other(number: int) -> None:
     told: list[str] = []
 
-    def press(text: str) -> None:
-        told.append(text)
-        if text.startswith("exact mapping"):
-            os.kill(os.getpid(), signal.SIGINT)
+    def press(now: Progress) -> None:
+        told.append(now.trying)
+        if now.trying == "exact mapping":
+            os.kill(os.getpid(), number)
 
     result = solve(
         load_network("lenet5"), load_architecture("ou-isaac-2x2"), method="exact", time_limit=30.0, progress=press
@@ -154,7 +159,10 @@ def test_an_interrupt_ends_the_step_and_begins_no_other() -> None:
     assert [(step.step, step.note == "not begun: interrupted") for step in result.steps] == [
         ("mapping", False), ("grouping", True), ("replication", True), ("scheduling", True)
     ]  # fmt: skip
-    assert told[-1].startswith("exact mapping")
+    assert told[-1] == "exact mapping"
+    assert result.cut[-3:] == tuple(
+        f"exact {step} not begun: interrupted" for step in ("replication", "grouping", "scheduling")
+    )
 
 
 def test_exact_on_what_does_not_fit_names_the_conflict() -> None:
@@ -167,10 +175,39 @@ def test_exact_on_what_does_not_fit_names_the_conflict() -> None:
 
 
 def test_progress_is_told() -> None:
-    told: list[str] = []
-    solve(load_network("lenet5"), load_architecture("ou-isaac-4x4"), method="layer-serial", progress=told.append)
-    assert told[0] == "layer-serial"
-    assert told[1].startswith("layer-serial, best so far ")
+    told: list[Progress] = []
+    found = solve(
+        load_network("lenet5"), load_architecture("ou-isaac-4x4"), method="layer-serial", progress=told.append
+    )
+    assert (told[0].trying, told[0].value, told[0].bound) == ("layer-serial", None, found.bound)
+    assert (told[-1].trying, told[-1].value, told[-1].gap) == ("layer-serial", found.value, found.gap)
+    assert [now.seconds for now in told] == sorted(now.seconds for now in told)
+
+
+def test_every_better_solution_is_handed_out_at_once() -> None:
+    handed: list[Solution] = []
+    found = solve(load_network("lenet5"), load_architecture("ou-isaac-4x4"), on_solution=handed.append)
+    values = [solution.claims["total"]["latency"] for solution in handed]
+    assert values == sorted(set(values), reverse=True)
+    assert values[-1] == found.value
+    assert len(values) > 1
+    assert all(evaluate(solution).violations == () for solution in handed)
+
+
+def test_an_exact_step_that_takes_too_long_is_cut_short_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapping step here counts to 10^12 before it begins; a limit of 1 s must end it, with a hang guard of 60 s."""
+    from formulations.exact import mapping
+
+    monkeypatch.setattr(mapping, "build", lambda *_, **__: sum(1 for _ in range(10**12)))
+    found = solve(load_network("lenet5"), load_architecture("ou-isaac-2x2"), time_limit=1.0)
+    by_name = {step.step: step.note for step in found.steps}
+    assert found.solution is not None
+    assert evaluate(found.solution).violations == ()
+    assert by_name["mapping"] == "cut short: time was up"
+    assert by_name["scheduling"] == "not begun: time was up"
+    assert "exact mapping cut short: time was up" in found.cut
+    assert found.solution.claims["search"]["cut_short"] == list(found.cut)
+    assert found.seconds < 60
 
 
 @pytest.mark.parametrize(("field", "value"), [("objective", "speed"), ("method", "magic")])

@@ -16,6 +16,7 @@ from spatem_opt.stop import (
     MaxRuntime,
     MultipleCriteria,
     NoImprovement,
+    Terminated,
     catch_interrupt,
 )
 
@@ -99,15 +100,20 @@ def test_multiple_needs_one() -> None:
         MultipleCriteria()
 
 
-def test_first_interrupt_is_a_criterion_the_second_an_exception() -> None:
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize(("number", "second"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_first_interrupt_is_a_criterion_the_second_an_exception(number: int, second: type[BaseException]) -> None:
+    before = signal.getsignal(number)
     with catch_interrupt() as stop:
         assert not stop(0)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert stop(0)
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+        with pytest.raises(second):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_terminated_ends_a_program_with_the_code_of_the_shell() -> None:
+    assert Terminated().code == 143
 
 
 def test_interrupt_in_another_thread_is_never_pressed() -> None:

@@ -49,7 +49,7 @@ def test_a_trail_that_counts_less_makes_no_more_segments_and_a_lower_cost() -> N
 
 
 def test_of_several_numbers_of_lanes_the_best_estimate_counts() -> None:
-    made = Candidates(load("squeezenet"), load_architecture("ou-isaac", {"adc_bits": 6}), "latency")
+    made = Candidates(load("squeezenet"), load_architecture("ou-isaac", {"adc_bits": 6, "cycle_ns": 7.68}), "latency")
     free, *fixed = (made.segmented(Setting(0.003, lanes=lanes)) for lanes in (0, *lane_counts(made.architecture)))
     estimates = {plan.allocations[0].lanes: plan.estimate for plan in fixed if plan is not None}
     assert len(set(estimates.values())) > 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from formulations.exact.keep import Keep, ignore
 from formulations.grouping import cpsat
 from formulations.solver import Limits, concluded, versions
 from spatem_opt.finish import finish, measure
@@ -59,11 +60,21 @@ class Proof:
     solved: bool
 
 
-def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
     """Prove or bound the groupings of the best solution; try those that cost less."""
     begin = time.monotonic()
     known, left_out = kinds(found)
     proofs = prove_all(known, limits.left(begin, PROOFS))
+    step = _record(known, proofs, left_out, limits, begin)
+    keep(found, step)
+    if step.objective is not None and step.heuristic is not None and step.objective < step.heuristic:
+        found, why = use(known, proofs, found, objective, limits.left(begin), keep)
+        step = replace(step, seconds=round(time.monotonic() - begin, 3), note=f"{step.note}; {why}")
+    return found, step
+
+
+def _record(known: list[Kind], proofs: list[Proof], left_out: int, limits: Limits, begin: float) -> Step:
+    """What is proven of the groupings so far."""
     start, value, bound = (
         sum(kind.times * cost for kind, cost in zip(known, costs, strict=True))
         for costs in (
@@ -76,12 +87,9 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     note = f"inputs and partial sums of all groups at the solution's (n, m); {proven} of {len(known)} kinds proven"
     if left_out:
         note += f"; {left_out} layers whose storage leaves no choice"
-    if value < start:
-        found, why = use(known, proofs, found, objective, limits.left(begin))
-        note += f"; {why}"
     engine = "cpsat" if any(proof.solved for proof in proofs) else "combinatorial"
     packages = versions("ortools" if engine == "cpsat" else "numpy")
-    return found, Step(
+    return Step(
         "grouping", engine, concluded(value, bound), value, bound, round(time.monotonic() - begin, 3), start, "bits",
         packages, limits.seed, note,
     )  # fmt: skip
@@ -163,7 +171,7 @@ def prove(kind: Kind, limits: Limits) -> Proof:
 
 
 def use(
-    known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, limits: Limits
+    known: list[Kind], proofs: list[Proof], found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore
 ) -> tuple[Evaluated, str]:
     """Exchange groupings for cheaper ones while the whole gets no worse.
 
@@ -186,6 +194,7 @@ def use(
         better = _exchanged(found, placement, objective, limits)
         used += 0 if better is None else len(together)
         found = better or found
+        keep(found)
     text = f"{len(cheaper)} cheaper groupings, {len(across)} where copies span tiles, so that it matters"
     change = f": {objective} {before} -> {found.value}" if found.value < before else ""
     why = ": the whole is worse" if tried and not used and not limits.stopped else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from formulations.exact.keep import Keep, ignore
 from formulations.mapping import cpsat
 from formulations.solver import Limits
 from spatem_opt.heuristic import SLACK_PERCENT
@@ -12,7 +13,7 @@ from spatem_opt.result import Step
 from spatem_opt.search import Evaluated
 
 
-def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
     """Solve the mapping problem that the plans choose from.
 
     The answer is not put into the solution: replication picks among the same options with more in view, namely how

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, replace
 
 from formulations.exact import conflicts, reach
+from formulations.exact.keep import Keep, ignore
 from formulations.replication import master
 from formulations.replication.runs import UNIT, Problem, Solution, from_cuts, from_runs
 from formulations.replication.runs import objective as cost_of
@@ -26,7 +27,7 @@ class Start:
     hint: Solution | None
 
 
-def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
     """Solve the cuts at the setting that led to the best plan; a better answer becomes a plan of its own."""
     begin = time.monotonic()
     solution = found.solution
@@ -35,20 +36,30 @@ def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, St
     turns = replace(setting, side_by_side=False)
     start = prepare(candidates, turns)
     known = None if start.hint is None else cost_of(start.problem, start.hint)
+    keep(found, _record(start, combinatorial_result(start, known), setting, limits, begin))
     result = _solve(start, known, limits.left(begin))
+    step = _record(start, result, setting, limits, begin)
+    keep(found, step)
+    if result.solution is not None and (known is None or _must(result.objective) < known):
+        found, why = _use(result.solution.cuts(start.problem), candidates, found, turns, limits)
+        step = replace(step, seconds=round(time.monotonic() - begin, 3), note=f"{step.note}; {why}")
+    return found, step
+
+
+def _record(start: Start, result: Result[Solution], setting: Setting, limits: Limits, begin: float) -> Step:
+    """What is proven of the cuts so far."""
+    known = None if start.hint is None else cost_of(start.problem, start.hint)
     value, bound = _cycles(result.objective), _cycles(result.bound)
     note = f"surrogate cost at price {setting.price:.3g}, router share {setting.router_share:.2g}"
     if setting.side_by_side:
         note += ", of segments that take turns (the best plan so far has some side by side)"
-    if result.engine == "combinatorial" and not limits.stopped:
+    beyond = not _within_reach(start.problem, limits.left(begin).time_limit)
+    if result.engine == "combinatorial" and beyond and not limits.stopped:
         note += f"; beyond reach: {_size(start.problem):.2g} runs to price in {limits.time_limit:.0f} s"
     if result.status is Status.INFEASIBLE:
         note += f"; {conflicts.of_layers(start.problem) or result.shortage or 'no cuts fit'}"
-    if result.solution is not None and (known is None or _must(result.objective) < known):
-        found, why = _use(result.solution.cuts(start.problem), candidates, found, turns, limits)
-        note += f"; {why}"
     status = result.status if value is None else concluded(value, bound)
-    return found, Step(
+    return Step(
         "replication", result.engine, status, value, bound, round(time.monotonic() - begin, 3), _cycles(known),
         "cycles", result.versions, limits.seed, note,
     )  # fmt: skip
@@ -81,19 +92,28 @@ def _size(problem: Problem) -> int:
     return reach.runs(problem.layers, len(problem.slots), len(problem.paces))
 
 
+def _within_reach(problem: Problem, seconds: float) -> bool:
+    """Whether all runs can be priced in time."""
+    return _size(problem) <= reach.RUNS_PER_SECOND * seconds
+
+
+def combinatorial_result(start: Start, known: int | None) -> Result[Solution]:
+    """The heuristic's answer and the bound that takes no time."""
+    bound = combinatorial(start.problem)
+    return Result(concluded(known, bound), start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
+
+
 def _solve(start: Start, known: int | None, limits: Limits) -> Result[Solution]:
     """Solve to the end, or beyond reach only bound."""
     problem = start.problem
-    if _size(problem) <= reach.RUNS_PER_SECOND * limits.time_limit:
+    if _within_reach(problem, limits.time_limit):
         result = master.solve(
             problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint,
             stop=limits.stop,
         )  # fmt: skip
         if result.bound or result.status is Status.INFEASIBLE:
             return result  # else interrupted before there was a bound
-    bound = combinatorial(problem)
-    status = concluded(known, bound)
-    return Result(status, start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
+    return combinatorial_result(start, known)
 
 
 def _use(

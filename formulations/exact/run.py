@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 
 from formulations.exact import conflicts, grouping, mapping, reach, replication, scheduling
+from formulations.exact.keep import Keep, ignore
 from formulations.solver import Limits, Stop
 from spatem_opt.architecture import Architecture
+from spatem_opt.budget import Budget
 from spatem_opt.network.layers import Network
 from spatem_opt.result import Status, Step
 from spatem_opt.search import Evaluated
 
-RunStep = Callable[[Evaluated, str, Limits], tuple[Evaluated, Step]]
+RunStep = Callable[[Evaluated, str, Limits, Keep], tuple[Evaluated, Step]]
 RUN: dict[str, RunStep] = {
     "mapping": mapping.run,
     "replication": replication.run,
     "grouping": grouping.run,
     "scheduling": scheduling.run,
 }
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """What a step has found and proven so far, if it is cut short; `improved` is told better solutions."""
+
+    best: Evaluated
+    improved: Callable[[Evaluated], object]
+    step: Step | None = None
+
+    def __call__(self, found: Evaluated, step: Step | None = None) -> None:
+        """Keep a solution, never worse than the one before, and maybe a record of the step so far."""
+        if found.value < self.best.value:
+            self.improved(found)
+        self.best, self.step = found, step or self.step
 
 
 def steps(
@@ -31,6 +49,8 @@ def steps(
     workers: int,
     progress: Callable[[str], None],
     stop: Stop | None = None,
+    budget: Budget | None = None,
+    improved: Callable[[Evaluated], object] = ignore,
 ) -> Iterator[tuple[Evaluated, Step]]:
     """Solve or bound each step's problem, and use its answer where the evaluator finds the whole better.
 
@@ -41,14 +61,18 @@ def steps(
     objective : str
         As in :func:`spatem_opt.pipeline.solve`.
     seconds : float
-        For all steps together. A step that is begun finishes its data, heuristic and combinatorial bound; none but the
-        first is begun when the time is up.
+        For all steps together, of which each takes a share. A step may take longer than its share, but is cut short
+        when the time of all is up; what it had found and proven is kept. None but the first is begun then.
     seed, workers : int
         Of CP-SAT.
     progress : callable
         Told the step that begins.
     stop : callable or None
         Once true, the present step ends with what it has, and none is begun.
+    budget : Budget, optional
+        Notes what was cut short or not begun; by default one of `seconds` and `stop`.
+    improved : callable
+        Told every better solution as soon as it is there.
 
     Yields
     ------
@@ -62,18 +86,33 @@ def steps(
         If a model and its referee disagree: a bug of ours.
     """
     limits, begin = Limits(seconds, seed, workers, stop=stop), time.monotonic()
+    budget = Budget(seconds, stop) if budget is None else budget
     for name, share in reach.SHARES.items():
         left = limits.left(begin, share)
         late = left.time_limit <= 0 and name != next(iter(RUN))
         if limits.stopped or late:
-            note = f"not begun: {'interrupted' if limits.stopped else 'time was up'}"
+            note = budget.note(f"exact {name}", "not begun")
             yield found, Step(name, "none", Status.UNKNOWN, None, None, 0.0, seed=seed, note=note)
             continue
-        progress(f"exact {name}, best so far {found.value}")
-        found, step = RUN[name](found, objective, left)
+        progress(f"exact {name}")
+        found, step = _within(budget, name, partial(RUN[name], found, objective, left), Kept(found, improved))
         if limits.stopped and step.status in (Status.FEASIBLE, Status.UNKNOWN):
             step = replace(step, note=f"{step.note}; interrupted")
         yield found, step
+
+
+def _within(
+    budget: Budget, name: str, work: Callable[[Keep], tuple[Evaluated, Step]], kept: Kept
+) -> tuple[Evaluated, Step]:
+    """What a step comes to; if it must be cut short, what it had kept."""
+    begin = time.monotonic()
+    done = budget.spend(f"exact {name}", partial(work, kept))
+    if done is not None:
+        kept(*done)
+        return done
+    step = kept.step or Step(name, "none", Status.UNKNOWN, None, None, 0.0)
+    note = "; ".join(filter(None, (step.note, f"cut short: {budget.why}")))
+    return kept.best, replace(step, seconds=round(time.monotonic() - begin, 3), note=note)
 
 
 def infeasible(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from formulations.exact import reach
+from formulations.exact.keep import Keep, ignore
 from formulations.scheduling import cpsat
 from formulations.scheduling.steps import finish as conclude
 from formulations.scheduling.steps import prepare
@@ -35,33 +37,48 @@ class Round:
     result: Result[chunks.Solution]
 
 
-def run(found: Evaluated, objective: str, limits: Limits) -> tuple[Evaluated, Step]:
+def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
     """Order the chunks of the best solution's windows, at its copies, places and paces.
 
     While few chunks are proven, more are tried; then a list schedule of ever finer chunks follows the order found.
     """
-    begin = time.monotonic()
+    begin, start = time.monotonic(), found
     layers = len(found.solution.network.layers)
     problem = source(found)
     try:
-        last = _round(problem, reach.chunks_per_layer(layers), limits.left(begin, 0.5))
+        rounds = [_round(problem, reach.chunks_per_layer(layers), limits.left(begin, 0.5))]
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
     late = partial(limits.over, begin)
-    rounds, best = [last], _use(last, found, objective, late)
+
+    def kept(best: Evaluated) -> Evaluated:
+        keep(best, _record(rounds, (start, best), objective, limits, begin))
+        return best
+
+    best = kept(_use(rounds[-1], kept(found), objective, late))
     while rounds[-1].result.status is Status.OPTIMAL and _finer(rounds[-1], layers, limits.left(begin)):
         rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5)))
-        best = _use(rounds[-1], best, objective, late)
-    best = _refine(rounds[-1], best, objective, late)
-    last = next((one for one in reversed(rounds) if one.result.status is Status.OPTIMAL), last)
+        best = kept(_use(rounds[-1], best, objective, late))
+    for finer in _refine(rounds[-1], best, objective, late):
+        best = kept(finer)
+    return best, _record(rounds, (start, best), objective, limits, begin)
+
+
+def _record(
+    rounds: list[Round], change: tuple[Evaluated, Evaluated], objective: str, limits: Limits, begin: float
+) -> Step:
+    """What is proven of the orders so far; `change` is the solution before the step and the best one now."""
+    before, best = change
+    layers = len(before.solution.network.layers)
+    last = next((one for one in reversed(rounds) if one.result.status is Status.OPTIMAL), rounds[0])
     result = last.result
     note = f"makespan of {last.count} chunks a layer at the solution's places and paces, routers left out"
     if layers > reach.TASKS:
         note += f"; beyond reach: {layers} layers, at most {reach.TASKS} chunks"
-    better = best.value < found.value
-    note += f"; used: {objective} {found.value} -> {best.value}" if better else "; not used: the whole is no better"
-    return best, Step(
+    better = best.value < before.value
+    note += f"; used: {objective} {before.value} -> {best.value}" if better else "; not used: the whole is no better"
+    return Step(
         "scheduling", result.engine, result.status, result.objective, result.bound, round(time.monotonic() - begin, 3),
         last.heuristic, "cycles", result.versions, limits.seed, note,
     )  # fmt: skip
@@ -101,8 +118,8 @@ def source(found: Evaluated) -> Problem:
     return Problem(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
-def _refine(last: Round, found: Evaluated, objective: str, late: Stop) -> Evaluated:
-    """The best of list schedules of twice, four times ... as many chunks, in the order of those solved."""
+def _refine(last: Round, found: Evaluated, objective: str, late: Stop) -> Iterator[Evaluated]:
+    """The best so far after list schedules of twice, four times ... as many chunks, in the order of those solved."""
     tasks, count = last.expansion.problem.tasks, 2 * last.count
     while not late():
         finer = build(last.expansion.source, count)
@@ -112,8 +129,8 @@ def _refine(last: Round, found: Evaluated, objective: str, late: Stop) -> Evalua
         same = chunks.Solution(chunk_heuristic.list_schedule(finer.problem, _order(last, finer)))
         start = min(same, own, key=lambda one: chunks.makespan(finer.problem, one.start))
         found = _settled(finer, count, start, found, objective, late)
+        yield found
         tasks, count = finer.problem.tasks, 2 * count
-    return found
 
 
 def _order(coarse: Round, finer: Expansion) -> IntArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,18 @@ import orjson
 
 from formulations.exchange.models import Model
 from spatem_opt.errors import InstanceError
+from spatem_opt.files import read_bytes
+from spatem_opt.limits import reading
 
+LONGEST = 10_000
+"""Characters of a line with a name and a value."""
 TOLERANCE = 1e-5
 """Farthest from an integer that a value may be."""
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 CBC = re.compile(rf"(?P<status>\S.*?) - objective value\s+(?P<claim>{NUMBER})$")
 NO_SOLUTION = re.compile(r"infeasible|unbounded|no integer solution|no solution|\bnone\b|\bunknown\b", re.IGNORECASE)
+STATUS = re.compile(r"^[ \t]*status:[ \t]*[A-Z_]+[ \t\r]*$", re.MULTILINE)
+"""Blanks of one line only: ``\\s`` would run over blank lines, from each of them to the last again."""
 DUMMY = "__dummy"
 """PuLP's variable for an objective without terms."""
 
@@ -60,14 +66,17 @@ def read(path: str | Path, model: Model, name: str) -> Values:
     """
     where = str(path)
     try:
-        text = Path(path).read_text()
-    except OSError as error:
-        raise InstanceError(where, "", "cannot be read", error.strerror or "expected a file") from error
+        text = read_bytes(path).decode()
     except UnicodeDecodeError as error:
         raise InstanceError(where, "", "not text", "expected a values file in UTF-8") from error
+    with reading(where, "a values file"):
+        return _read(where, text, model, name)
+
+
+def _read(where: str, text: str, model: Model, name: str) -> Values:
     if text.lstrip().startswith("{"):
         return _response(where, *_json(where, text), model)
-    if re.search(r"^\s*status:\s*[A-Z_]+\s*$", text, re.MULTILINE):
+    if STATUS.search(text):
         return _response(where, *_pbtxt(where, text), model)
     lines = _Lines(where, model, name)
     for number, line in enumerate(text.splitlines(), 1):
@@ -88,6 +97,8 @@ def _json(where: str, text: str) -> tuple[str, list[Any], float | None]:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise InstanceError(where, "", f"not JSON ({' '.join(str(error).split())})", "expected a response") from error
+    if not isinstance(data, dict):
+        raise InstanceError(where, "", type(data).__name__, "expected a response of CP-SAT")
     solution = data.get("solution", [])
     claim = data.get("objectiveValue", data.get("objective_value", 0.0))
     if not isinstance(solution, list) or not isinstance(claim, int | float):
@@ -98,14 +109,27 @@ def _json(where: str, text: str) -> tuple[str, list[Any], float | None]:
 def _pbtxt(where: str, text: str) -> tuple[str, list[Any], float | None]:
     """Status, values and objective of a response as protocol buffer text."""
     fields: dict[str, list[str]] = {"status": [], "solution": [], "objective_value": []}
-    for key, value in re.findall(r"^(\w+):[ \t]*(\[[^\]]*\]|\S+)", text, re.MULTILINE):
+    for key, value in _pairs(where, text):
         if key in fields:
-            fields[key] += [part.strip() for part in value.strip("[]").split(",") if part.strip()]
+            fields[key] += [part.strip() for part in value.split(",") if part.strip()]
     claims = fields["objective_value"] or ["0"]
     try:
         return fields["status"][0], [*fields["solution"]], float(claims[0])
     except ValueError as error:
         raise InstanceError(where, "objective_value", claims[0], "expected a number") from error
+
+
+def _pairs(where: str, text: str) -> Iterator[tuple[str, str]]:
+    """Key and value of all lines ``key: value`` and ``key: [value, value ...]``; each character is looked at once."""
+    line, behind = re.compile(r"^(\w+):[ \t]*(\[|\S+)", re.MULTILINE), 0
+    while found := line.search(text, behind):
+        behind, value = found.end(), found[2]
+        if value == "[":
+            end = text.find("]", behind)
+            if end < 0:
+                raise InstanceError(where, found[1], "a list without end", "expected ]")
+            behind, value = end + 1, text[behind:end]
+        yield found[1], value.strip("[]")
 
 
 def _response(where: str, status: str, solution: Sequence[Any], claim: float | None, model: Model) -> Values:
@@ -115,9 +139,19 @@ def _response(where: str, status: str, solution: Sequence[Any], claim: float | N
     if len(solution) != len(names):
         raise InstanceError(where, "values of solution", len(solution), f"expected {len(names)}, as the model has")
     try:
-        return Values({n: int(v) for n, v in zip(names, solution, strict=True)}, claim)
+        return Values({n: _whole(v) for n, v in zip(names, solution, strict=True)}, claim)
     except (TypeError, ValueError) as error:
         raise InstanceError(where, "solution", "not all integers", "expected 64-bit integers") from error
+
+
+def _whole(value: object) -> int:
+    """An integer of a response, which JSON writes as a text; ValueError if it is none of 64 bits."""
+    if not isinstance(value, str) and type(value) is not int:
+        raise ValueError(value)
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(value)
+    return number
 
 
 class _Lines:
@@ -137,6 +171,8 @@ class _Lines:
         """Take a line in."""
         if not line:
             return
+        if len(line) > LONGEST:
+            raise InstanceError(where, "", f"{len(line)} characters", f"expected <= {LONGEST}: a name and a value")
         first, self.first = self.first, False
         if first and line == "Model status":
             self.part = "status"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import OUTSIDE, hops
+from spatem_opt.cost_model import OUTSIDE, datum_bits, hops
 from spatem_opt.errors import InstanceError
 from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import layer_options
@@ -329,7 +329,8 @@ def _way(grid: Grid) -> Way:
 def check_buffers(problem: Problem) -> None:
     """Raise :class:`InstanceError` unless no solution whatever can overrun a buffer (M8): it might hold all data."""
     a, network = problem.architecture, problem.network
-    held = sum(node.windows * node.channels for node in network.nodes) * a.activation_bits
+    widths = datum_bits(network, a)
+    held = sum(node.windows * node.channels * width for node, width in zip(network.nodes, widths, strict=True))
     held *= a.tiles if a.buffer_scope == "chip" else 1
     room = a.buffer_bits * (a.tiles if a.buffer_scope == "chip" else 1)
     if held > room:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from formulations.joint.variables import Variables
-from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.cost_model import OUTSIDE, datum_bits
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -69,16 +69,17 @@ def add_transfer(model: cp_model.CpModel, y: Variables) -> None:
     r"""Channels between two tiles travel together; a copy's slowest transfer to a tile counts (J11).
 
     .. math:: \mu_{lKct} + \text{sub}_{pKd} \le 1 + \tau_{pKctd}, \quad
-        \rho F_{pctd} \ge b \sum_K n_K \tau_{pKctd}, \quad
+        \rho F_{pctd} \ge b_p \sum_K n_K \tau_{pKctd}, \quad
         \tau_{pKctd} = 1 \Rightarrow \Delta_{pcd} \ge \text{hops}(t, d)\, \eta + F_{pctd}
     """
     a = y.problem.architecture
     for node in range(len(y.problem.network.nodes)):
         classes, host = y.problem.classes(node), y.problem.hosts[node]
+        width = datum_bits(y.problem.network, a)[node]
         for c, t, d in ((c, t, d) for p, c, t, d in y.packets if p == node):
             packets, name = y.packets[node, c, t, d], f"transfer[{node},{c},{t},{d}]"
             shared = {key: y.shared[node, key, c, t, d] for key in classes}
-            bits = sum(a.activation_bits * count * shared[key] for key, count in classes.items())
+            bits = sum(width * count * shared[key] for key, count in classes.items())
             model.add(a.router_bits_per_cycle * packets >= bits).with_name(name)
             flight = y.problem.hops(t, d) * a.hop_cycles + packets
             for key, literal in shared.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from formulations.joint.problem import ChannelClass, Columns, Problem
-from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.cost_model import OUTSIDE, datum_bits
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -255,7 +255,7 @@ def _traffic(maker: Makers, y: Variables, node: int) -> None:
     copies = range(1 if host == OUTSIDE else p.copies[host])
     sources = [OUTSIDE] if host == OUTSIDE else list(p.tiles)
     classes = p.classes(node)
-    longest = -(-channels * a.activation_bits // a.router_bits_per_cycle)
+    longest = -(-channels * datum_bits(p.network, a)[node] // a.router_bits_per_cycle)
     worst = p.diameter * a.hop_cycles + longest
     ways = [(c, t, d) for c in copies for t in sources for d in targets if t != d]
     maker.flags(y.sub, "sub", ((node, k, d) for k in classes for d in targets))

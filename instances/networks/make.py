@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from spatem_opt.files import write_atomically
 from spatem_opt.network.builder import Builder, Pads, Pair, Tensor
 from spatem_opt.network.json_io import dumps
 from spatem_opt.network.layers import Network
@@ -309,7 +310,7 @@ def inverted_residual(b: Builder, x: Tensor, expand: int, width: int, stride: in
 def main(directory: Path = Path(__file__).parent) -> None:
     """Write all networks."""
     for name, make in MAKERS.items():
-        (directory / f"{name}.json").write_text(dumps(make()))
+        write_atomically(directory / f"{name}.json", dumps(make()).encode())
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from spatem_opt import presets
-from spatem_opt.cli.common import AsJson, show, show_json
+from spatem_opt.cli.common import AsJson, show, show_json, write
+from spatem_opt.errors import InstanceError
+from spatem_opt.report.grid import Column, Grid, Line
 
 
 def register(app: typer.Typer) -> None:
@@ -22,6 +22,9 @@ def architectures(
         str | None, typer.Option("--show", help="Print every number of this chip (name or .toml file).", metavar="ARCH")
     ] = None,
     as_json: AsJson = False,
+    as_toml: Annotated[
+        bool, typer.Option("--toml", help="With --show: a file of all fields, to make a chip of your own from.")
+    ] = False,
 ) -> None:
     """List the shipped chips, or every number of one with unit and source.
 
@@ -29,7 +32,13 @@ def architectures(
     spatem architectures
     spatem architectures --show ou-isaac
     spatem architectures --show mychip.toml --json
+    spatem architectures --show ou-isaac --toml > mychip.toml
     """
+    if as_toml and (one is None or as_json):
+        raise InstanceError("--toml", "", "needs --show", "expected --show ARCH, without --json")
+    if one is not None and as_toml:
+        write(presets.load_preset(one).to_toml())
+        return
     if one is not None:
         _show_one(presets.load_preset(one), as_json)
         return
@@ -37,17 +46,19 @@ def architectures(
     if as_json:
         show_json({"architectures": rows})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for head in ("tiles", "crossbars", "cells", "OU", "cycle"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("what it is", style="dim")
-    for row in rows:
-        table.add_row(
+    heads = {"tiles": 4, "crossbars": 2, "cells": 3, "OU": 1, "cycle": 5}
+    columns = (
+        Column("name", right=False), *(Column(head, rank=rank) for head, rank in heads.items()),
+        Column("what it is", "text", 6, right=False),
+    )  # fmt: skip
+    lines = [
+        Line((
             row["name"], f"{row['tiles']:,}", f"{row['crossbars']:,}", f"{row['crossbar_rows']}x{row['crossbar_cols']}",
             f"{row['ou_rows']}x{row['ou_cols']}", f"{row['cycle_ns']:g} ns", row["description"],
-        )  # fmt: skip
-    show(table)
+        ))
+        for row in rows
+    ]  # fmt: skip
+    show(Grid(columns, tuple(lines)))
 
 
 def _brief(preset: presets.Preset) -> dict[str, Any]:
@@ -58,25 +69,39 @@ def _brief(preset: presets.Preset) -> dict[str, Any]:
         "name": preset.name,
         "description": preset.description,
         **{key: getattr(chip, key) for key in keys},
-        "cautions": list(chip.cautions()),
+        "area_mm2": round(sum(chip.areas().values()), 6),
+        "cautions": [*preset.notes, *chip.cautions()],
     }
 
 
 def _show_one(preset: presets.Preset, as_json: bool) -> None:
     chip = preset.architecture()
     if as_json:
-        entries = {k: {"value": e.value, "unit": e.unit, "source": e.source} for k, e in preset.entries.items()}
-        show_json({**_brief(preset), "fields": entries, "references": preset.references})
+        entries = {
+            k: {"value": e.value, "derive": e.derive or None, "unit": e.unit, "source": e.source}
+            for k, e in preset.entries.items()
+        }
+        areas = {key: round(value, 6) for key, value in chip.areas().items()}
+        show_json({**_brief(preset), "fields": entries, "areas_mm2": areas, "references": preset.references})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{preset.name}: {preset.description}")
-    table.title_justify = "left"
-    table.add_column("field", no_wrap=True)
-    table.add_column("value", justify="right")
-    table.add_column("unit", no_wrap=True)
-    table.add_column("source", style="dim")
+    columns = (
+        Column("field", right=False), Column("value"), Column("unit", rank=1, right=False),
+        Column("source", "text", 2, right=False),
+    )  # fmt: skip
+    lines = []
     for key, entry in preset.entries.items():
-        value = str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)
-        table.add_row(key, value, entry.unit, entry.source)
-    notes = [f"{name}: {text}" for name, text in preset.references.items()]
-    notes += [f"caution: {caution}" for caution in chip.cautions()]
-    show(table, *notes)
+        formula = f"= {entry.derive}; " if entry.derive else ""
+        lines.append(Line((key, _value(entry), entry.unit, formula + entry.source)))
+    parts = ", ".join(f"{name} {value:,.2f}" for name, value in chip.areas().items())
+    notes = [f"area: {sum(chip.areas().values()):,.2f} mm2 ({parts})"]
+    notes += [f"{name}: {text}" for name, text in preset.references.items()]
+    notes += [f"caution: {caution}" for caution in (*preset.notes, *chip.cautions())]
+    show(Grid(columns, tuple(lines), f"{preset.name}: {preset.description}", tuple(notes)))
+
+
+def _value(entry: presets.Entry) -> str:
+    if entry.value is None:
+        return "auto"
+    if isinstance(entry.value, float):
+        return f"{entry.value:.6g}"
+    return str(entry.value).lower() if isinstance(entry.value, bool) else str(entry.value)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, say
+from spatem_opt.cli.common import DONE, NOTHING_FOUND, AsJson, check_output, say
+from spatem_opt.cli.watch import Log, logged
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +34,12 @@ def bench(
             "--output",
             "-o",
             metavar="FILE",
-            help="JSON lines, one per comparison as it ends; SUITE.jsonl by default. Entries that are already "
-            "there with the same version and limit are not run again.",
+            help="JSON lines, one per comparison as it ends, added to what is there; SUITE.jsonl by default. What is "
+            "already there for the same network, chip, limit and code is not run again.",
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run everything again.")] = False,
+    log: Log = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
 ) -> None:
@@ -48,17 +50,28 @@ def bench(
     spatem bench shipped-default --workers 4 --time-limit 60 -o default.jsonl
     spatem bench my-suite.toml --markdown
 
-    Exit code 1 if an entry failed; the others are there.
+    The file may be shared: by suites, by runs with other limits, by several runs at once. Ctrl-C and SIGTERM give up
+    the comparisons at work and keep those that are done; run the command again to go on.
+
+    Exit code 1 if an entry failed; the others are there. 130 after Ctrl-C, 143 after SIGTERM.
     """  # fmt: skip
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
     from spatem_opt.compare import summarize
-    from spatem_opt.files import check_writable
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
-    check_writable(path)
-    found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=say)
+    check_output(path, (".jsonl",), "a file of JSON lines")
+    with logged(log):
+        found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=_told)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}
     print_summary(summarize(found), head, as_json=as_json, as_markdown=as_markdown)
     raise typer.Exit(DONE if len(found) == len(chosen.entries) else NOTHING_FOUND)
+
+
+def _told(line: str) -> None:
+    """A line for people, and for the log."""
+    from spatem_opt.progress import LOG
+
+    LOG.info("%s", line)
+    say(line)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, say, show, show_json
+from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_output, show, show_json, write
+from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
     from spatem_opt.compare import Comparison
@@ -37,6 +38,7 @@ def compare(
     workers: Annotated[
         int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
     ] = 1,
+    log: Log = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
     output: Annotated[
@@ -59,22 +61,20 @@ def compare(
 
     Exit code 4 if no network fits the chip.
     """  # fmt: skip
-    from spatem_opt.cli.solve import progress_line, warn_beyond_reach
+    from spatem_opt.cli.solve import warn_beyond_reach
     from spatem_opt.compare import compare as run
     from spatem_opt.compare import summarize
-    from spatem_opt.files import check_writable, write_atomically
+    from spatem_opt.files import write_atomically
     from spatem_opt.network import load
     from spatem_opt.presets import load_architecture, parse_overrides
 
     if output is not None:
-        check_writable(output)
+        check_output(output, (".csv", ".csv.gz"), "a table of rows")
     chip = load_architecture(arch, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
     graphs = [load(name) for name in networks]
     for graph in graphs if exact else ():
         warn_beyond_reach(graph, chip, time_limit)
-    with progress_line() as tell:
+    with logged(log), progress_line() as tell:
         summary = summarize([
             run(graph, chip, time_limit=time_limit, seed=seed, exact=exact, workers=workers, progress=tell)
             for graph in graphs
@@ -97,7 +97,7 @@ def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markd
         show_json({"format": "spatem-comparison", "version": 1, **head, **summary.to_dict()})
         return
     if as_markdown:
-        typer.echo(report.markdown(summary), nl=False)
+        write(report.markdown(summary))
         for comparison in summary.comparisons:
             _echo_steps(comparison)
         return
@@ -111,13 +111,15 @@ def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markd
 
 def _echo_steps(comparison: Comparison) -> None:
     """Print heuristic against exact, step by step, as Markdown; nothing without exact steps."""
-    from spatem_opt.cli.solve import STEP_HEADS, step_cells
+    from spatem_opt.cli.solve import STEP_COLUMNS, step_cells
+    from spatem_opt.report.compare import markdown_row
 
     if not comparison.steps:
         return
-    rule = ["---"] * 3 + ["---:"] * (len(STEP_HEADS) - 3)
-    lines = [STEP_HEADS, rule, *(step_cells(step) for step in comparison.steps)]
+    heads = [column.short for column in STEP_COLUMNS]
+    rule = ["---:" if column.right else "---" for column in STEP_COLUMNS]
+    lines = [heads, rule, *(step_cells(step) for step in comparison.steps)]
     title = f"\n**{comparison.network} on {comparison.architecture}: each step's own problem**\n"
-    typer.echo("\n".join([title, *("| " + " | ".join(line) + " |" for line in lines)]))
+    write("\n".join([title, *map(markdown_row, lines), ""]))
     if comparison.decoupling is not None:
-        typer.echo(f"\n{comparison.decoupling.text}")
+        write(f"\n{comparison.decoupling.text}\n")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, VIOLATIONS, say
+from spatem_opt.cli.common import DONE, INFEASIBLE, SOLUTION, VIOLATIONS, check_output, make_folder, say
 from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from spatem_opt.evaluator import Evaluation
     from spatem_opt.network import Network
     from spatem_opt.solution import Solution
-
-SOLUTIONS = (".json", ".json.gz")
 
 
 def register(app: typer.Typer) -> None:
@@ -72,13 +70,15 @@ def export(
         str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
     ] = None,
     step: Annotated[
-        Step | None, typer.Option(help="Write the model of this step of a network.", rich_help_panel=MODEL)
+        Step | None,
+        typer.Option(help="Write the model of this step of a network.", case_sensitive=False, rich_help_panel=MODEL),
     ] = None,
     format_: Annotated[
         Format | None,
         typer.Option(
             "--format",
             help="Must suit the name of the file: .mps, .lp; cpsat: .pbtxt, .pb. Without it the name decides.",
+            case_sensitive=False,
             rich_help_panel=MODEL,
         ),
     ] = None,
@@ -138,13 +138,14 @@ def export(
     for option, value in chosen.items():
         if value is not None:
             raise InstanceError("export", option, str(value), "expected only with --step")
-    if what.endswith(SOLUTIONS):
+    if what.endswith(SOLUTION):
         raise typer.Exit(_export_solution(what, output))
     import orjson
 
     from spatem_opt.files import write_atomically
     from spatem_opt.network import load, to_json
 
+    check_output(output, SOLUTION, "a network")
     data = to_json(load(what, input_shape))
     write_atomically(output, orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     say(f"wrote {output}")
@@ -153,13 +154,11 @@ def export(
 def load_problem(
     network: str, input_shape: str | None, arch: str | None, settings: list[str] | None
 ) -> tuple[Network, Architecture]:
-    """Network and chip; says what the chip is to be careful about."""
+    """Network and chip."""
     from spatem_opt.network import load
     from spatem_opt.presets import DEFAULT, load_architecture, parse_overrides
 
     chip = load_architecture(arch or DEFAULT, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
     return load(network, input_shape), chip
 
 
@@ -187,7 +186,6 @@ def _export_model(
 
 def _export_solution(file: str, output: str) -> int:
     from spatem_opt.cli.evaluate import report
-    from spatem_opt.cli.plot import make_folder
     from spatem_opt.evaluator import evaluate
     from spatem_opt.files import write_atomically
     from spatem_opt.io import read_solution

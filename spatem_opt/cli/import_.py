@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from spatem_opt.cli.common import DONE, VIOLATIONS, AsJson, say, show, show_json
+from spatem_opt.report.grid import Column, Grid, Line
 from spatem_opt.result import gap
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def import_(
     raise typer.Exit(VIOLATIONS if found.violations else DONE)
 
 
-def _table(found: Import) -> Table:
-    table = Table(box=None, show_header=False, title=f"{found.step} ({found.status})", title_justify="left")
-    table.add_row("model", found.what)
-    table.add_row("objective", f"{found.objective:,} {found.unit}")
+def _table(found: Import) -> Grid:
     share = gap(found.objective, found.bound)
-    table.add_row("bound", f"{found.bound:,} {found.unit}" + ("" if share is None else f"   gap {100 * share:.1f} %"))
-    return table
+    rows = (
+        ("model", found.what),
+        ("objective", f"{found.objective:,} {found.unit}"),
+        ("bound", f"{found.bound:,} {found.unit}" + ("" if share is None else f"   gap {100 * share:.1f} %")),
+    )
+    columns = (Column("what", right=False), Column("value", "text", right=False))
+    return Grid(columns, tuple(map(Line, rows)), f"{found.step} ({found.status})", heads=False)
 
 
 def _json(found: Import, file: str, values: str) -> dict[str, object]:

@@ -21,11 +21,9 @@ def networks(as_json: AsJson = False) -> None:
     spatem networks
     spatem networks --json
     """
-    from rich import box
-    from rich.table import Table
-
     from spatem_opt import network as library
     from spatem_opt.network.stats import summary
+    from spatem_opt.report.grid import Column, Grid, Line
 
     rows: list[dict[str, Any]] = []
     for name in library.names():
@@ -35,14 +33,13 @@ def networks(as_json: AsJson = False) -> None:
     if as_json:
         show_json({"networks": rows})
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("name", no_wrap=True)
-    for head in ("input", "crossbar layers", "weights", "MACs"):
-        table.add_column(head, justify="right")
-    table.add_column("source", style="dim")
+    columns = (
+        Column("name", right=False), Column("input", rank=4), Column("crossbar\nlayers", rank=1),
+        Column("weights", rank=2), Column("MACs", rank=3), Column("source", "text", 5, right=False),
+    )  # fmt: skip
+    lines = []
     for row in rows:
         inputs = ", ".join("x".join(map(str, shape)) for shape in row["inputs"])
-        table.add_row(
-            row["name"], inputs, str(row["layers"]), f"{row['parameters']:,}", f"{row['macs']:,}", row["source"]
-        )
-    show(table)
+        numbers = (str(row["layers"]), f"{row['parameters']:,}", f"{row['macs']:,}")
+        lines.append(Line((row["name"], inputs, *numbers, row["source"])))
+    show(Grid(columns, tuple(lines)))

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, say, show, show_json
+from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, make_folder, say, show, show_json
+from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
     from spatem_opt.architecture import Architecture
@@ -38,14 +39,17 @@ def pareto(
     arch: Arch = "ou-isaac",
     settings: Set = None,
     time_limit: Annotated[
-        float | None, typer.Option(help="Seconds after which no further candidate is tried.", min=0.0, metavar="S")
+        float | None, typer.Option(help="Seconds after which what is tried is given up.", min=0.0, metavar="S")
     ] = None,
+    log: Log = None,
     as_json: AsJson = False,
 ) -> None:
     """Find solutions that trade latency against communication, and write each of them.
 
     DIR gets front.json, front.csv, a figure if matplotlib is there, and one solution file per point, 00.json.gz the
-    fastest. Ctrl-C keeps what was found so far. Exit code 4 if the network provably does not fit.
+    fastest; all but the figure as soon as a point is found. After Ctrl-C, SIGTERM, a time limit or a crash the same
+    command goes on from what is there; the front of another network, chip or version in DIR is refused. Exit
+    code 4 if the network provably does not fit.
 
     \b
     spatem pareto resnet50 -o front
@@ -56,27 +60,27 @@ def pareto(
     from spatem_opt.presets import load_architecture, parse_overrides
 
     chip = load_architecture(arch, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
-    raise typer.Exit(write_front(load(network, input_shape), chip, output, time_limit, as_json))
+    with logged(log):
+        code = write_front(load(network, input_shape), chip, output, time_limit, as_json)
+    raise typer.Exit(code)
 
 
 def write_front(network: Network, chip: Architecture, folder: str, time_limit: float | None, as_json: bool) -> int:
     """Compute a front, write its files, print it, and return the exit code."""
-    from spatem_opt.cli.plot import make_folder
-    from spatem_opt.cli.solve import progress_line
-    from spatem_opt.pareto import front, write
+    from spatem_opt.front_folder import Folder
+    from spatem_opt.pareto import PRICES, front
 
-    target = make_folder(folder)
+    keeper = Folder(make_folder(folder), network, chip, PRICES)
     with progress_line() as progress:
-        found = front(network, chip, time_limit=time_limit, progress=progress)
+        found = front(network, chip, time_limit=time_limit, progress=progress, keeper=keeper)
     if found.points:
-        write(found, target)
         _draw(found, folder)
     if as_json:
         show_json(found.to_dict())
     elif found.points:
         _print(found)
+        if found.cut:
+            say("; ".join(found.cut))
         say(f"wrote {folder}")
     if found.shortage is not None:
         say(f"infeasible: {found.shortage}")
@@ -104,15 +108,16 @@ def _draw(found: Front, folder: str) -> None:
 
 
 def _print(found: Front) -> None:
-    from rich import box
-    from rich.table import Table
+    from spatem_opt.report.grid import Column, Grid, Line
 
-    title = f"{found.network} on {found.architecture}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
-    for head, side in (("file", "left"), ("latency, cycles", "right"), ("communication, bits", "right"),
-                       ("from", "left")):  # fmt: skip
-        table.add_column(head, justify="left" if side == "left" else "right", no_wrap=True)
-    for number, point in enumerate(found.points):
-        table.add_row(f"{number:02}.json.gz", f"{point.latency:,}", f"{point.communication:,}", point.name)
+    columns = (
+        Column("file", rank=1, right=False), Column("latency,\ncycles"), Column("communication,\nbits"),
+        Column("from", "name", 2, right=False),
+    )  # fmt: skip
+    lines = [
+        Line((f"{number:02}.json.gz", f"{point.latency:,}", f"{point.communication:,}", point.name))
+        for number, point in enumerate(found.points)
+    ]
     bounds = f"bounds: {found.latency_bound:,} cycles, {found.communication_bound:,} bits"
-    show(table, f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s")
+    note = f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s"
+    show(Grid(columns, tuple(lines), f"{found.network} on {found.architecture}", (note,)))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, VIOLATIONS, say
+from spatem_opt.cli.common import DONE, VIOLATIONS, make_folder, say
 
 
 def register(app: typer.Typer) -> None:
@@ -58,15 +58,3 @@ def plot(
             figures.save(figure, path)
             say(f"wrote {path}")
     raise typer.Exit(VIOLATIONS if found.violations else DONE)
-
-
-def make_folder(name: str) -> Path:
-    """Make a folder if it is missing; raises :class:`InstanceError` if that is impossible."""
-    from spatem_opt.errors import InstanceError
-
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InstanceError(name, "", "cannot be made", error.strerror or "expected a folder") from error
-    return folder

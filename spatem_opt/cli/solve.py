@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from spatem_opt.cli.common import (
     DONE,
     INFEASIBLE,
     NOTHING_FOUND,
+    SOLUTION,
     VIOLATIONS,
     Arch,
     AsJson,
     Set,
+    cautions,
+    check_output,
     say,
     show,
     show_json,
 )
 from spatem_opt.cli.evaluate import report
+from spatem_opt.cli.watch import Log, logged, progress_line
+from spatem_opt.errors import InstanceError
+from spatem_opt.names import find, suggestions
+from spatem_opt.report.grid import Column, Grid, Line
 
 if TYPE_CHECKING:
     from spatem_opt.architecture import Architecture
@@ -31,9 +38,13 @@ if TYPE_CHECKING:
     from spatem_opt.result import Result, Step
 
 
-WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "as_json"})
+WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "log", "as_json"})
 """Parameters of ``solve`` that ``--pareto`` heeds."""
-STEP_HEADS = ("step", "engine", "status", "heuristic", "objective", "bound", "gap", "seconds")
+STEP_COLUMNS = (
+    Column("step", right=False), Column("engine", rank=5, right=False), Column("status", rank=1, right=False),
+    Column("heuristic", rank=4), Column("objective"), Column("bound", rank=2), Column("gap", rank=3),
+    Column("seconds", rank=6),
+)  # fmt: skip
 
 
 class Objective(StrEnum):
@@ -68,7 +79,10 @@ def solve(
     arch: Arch = "ou-isaac",
     settings: Set = None,
     objective: Annotated[
-        Objective, typer.Option(help="What to minimise (throughput: the period; balanced: latency x communication).")
+        Objective,
+        typer.Option(
+            help="What to minimise (throughput: the period; balanced: latency x communication).", case_sensitive=False
+        ),
     ] = (Objective.LATENCY),
     method: Annotated[
         str,
@@ -87,7 +101,11 @@ def solve(
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(help="Seconds; without it the first answer, for exact 120 s.", min=0.0, metavar="S"),
+        typer.Option(
+            help="Seconds from the start of the program; without it the first answer, for exact 120 s.",
+            min=0.0,
+            metavar="S",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
     workers: Annotated[
@@ -95,7 +113,12 @@ def solve(
     ] = 1,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Write the solution file here (.json or .json.gz).", metavar="FILE"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Write the solution file here (.json or .json.gz), anew with each better solution.",
+            metavar="FILE",
+        ),
     ] = None,
     html: Annotated[
         str | None, typer.Option("--report", help="Write tables and figures here as one HTML file.", metavar="FILE")
@@ -108,6 +131,7 @@ def solve(
             metavar="DIR",
         ),
     ] = None,
+    log: Log = None,
     as_json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
 ) -> None:
@@ -117,7 +141,7 @@ def solve(
     spatem solve resnet50 -o resnet50.json
     spatem solve model.onnx --input-shape 1x3x320x320
     spatem solve vgg19 --arch ou-isaac-24x24 --objective throughput
-    spatem solve resnet18 --set ou_rows=16 --set adc_bits=6 --layers
+    spatem solve resnet18 --set ou_rows=16 --set ou_cols=16 --set adc_bits=6
     spatem solve resnet50 --objective communication --latency-limit 200000
     spatem solve lenet5 --method layer-serial --json
     spatem solve resnet18 --method exact --time-limit 300 --workers 8
@@ -125,11 +149,11 @@ def solve(
     With --method exact, or auto and a time limit, every step is then proven or improved on its own: one line each says
     what is known of the step's problem. No bound of a step is one of the whole; that one is in the table.
 
-    Ctrl-C keeps the best solution found so far, and what the exact step at work has proven; a second one ends the
-    program. Exit code 4 if the network provably does not fit the chip.
+    A time limit holds once there is a first solution, which is always finished: what then runs is cut short, and a line
+    says what. Ctrl-C or SIGTERM keeps the best solution found so far, and what the exact step at work has proven; a
+    second one ends the program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
-    from spatem_opt.files import check_writable
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
     from spatem_opt.pipeline import solve as run
@@ -137,22 +161,29 @@ def solve(
     from spatem_opt.report.figures import require_matplotlib
     from spatem_opt.report.html import write_report
 
-    for path in filter(None, (output, html)):
-        check_writable(path)
+    method = known_method(method)
+    if output is not None:
+        check_output(output, SOLUTION, "a solution file")
     if html is not None:
+        check_output(html, (".html", ".htm"), "a report")
         require_matplotlib()
-    chip = load_architecture(arch, parse_overrides(settings or ()))
-    for caution in chip.cautions():
-        say(f"warning: {chip.name}: {caution}")
+    with cautions() as cautious:
+        chip = load_architecture(arch, parse_overrides(settings or ()))
     graph = load(network, input_shape)
+    for caution in cautious:
+        say(f"warning: {caution}")
     if pareto is not None:
         _only_for_fronts(context)
-        raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
+        with logged(log):
+            code = write_front(graph, chip, pareto, time_limit, as_json)
+        raise typer.Exit(code)
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
-    with progress_line() as progress:
+    on_solution = None if output is None else partial(write_solution, path=output)
+    with logged(log), progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
-                     time_limit=time_limit, seed=seed, workers=workers, progress=progress)  # fmt: skip
+                     time_limit=_left(time_limit, context.obj), seed=seed, workers=workers, progress=progress,
+                     on_solution=on_solution)  # fmt: skip
     found = result.evaluation
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
@@ -168,6 +199,19 @@ def solve(
     raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
 
 
+def known_method(name: str) -> str:
+    """The method that a name means, whatever its case and dashes; raises :class:`InstanceError` with what there is."""
+    from spatem_opt.pipeline import METHODS
+
+    found = find(name, METHODS)
+    if found is None:
+        rule = f"expected one of {', '.join(METHODS)}"
+        close = suggestions(name, METHODS)
+        hint = f"; did you mean {' or '.join(close)}?" if len(close) < len(METHODS) else ""
+        raise InstanceError("solve", "method", name, rule + hint)
+    return found
+
+
 def _only_for_fronts(context: typer.Context) -> None:
     """Refuse options that a front has no use for, instead of ignoring them.
 
@@ -176,13 +220,18 @@ def _only_for_fronts(context: typer.Context) -> None:
     InstanceError
         If one is given.
     """
-    from spatem_opt.errors import InstanceError
-
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if source is not None and source.name == "COMMANDLINE" and parameter.name not in WITH_FRONT:
             rule = "'--pareto' makes a front of many solutions: expected without this option"
             raise InstanceError("solve", parameter.opts[0], context.params[parameter.name or ""], rule)
+
+
+def _left(time_limit: float | None, begun: float | None) -> float | None:
+    """Seconds left of a limit that counts from `begun` (of :func:`time.monotonic`)."""
+    if time_limit is None or begun is None:
+        return time_limit
+    return max(0.0, time_limit - (time.monotonic() - begun))
 
 
 def warn_beyond_reach(network: Network, chip: Architecture, time_limit: float | None) -> None:
@@ -199,8 +248,13 @@ def _outcome(result: Result, found: Evaluation | None, what: str) -> int:
     if found is not None:
         report(found.violations)
         return VIOLATIONS if found.violations else DONE
+    if result.shortage is not None and str(result.status) != "infeasible":  # of a baseline: another method may fit
+        say(f"error: does not fit this way: {result.shortage}; or another --method")
+        return NOTHING_FOUND
     if result.shortage is not None:
-        say(f"infeasible: {result.shortage}; families in conflict: {', '.join(result.shortage.conflict)}")
+        conflict = result.shortage.conflict
+        families = f"; families in conflict: {', '.join(conflict)}" if len(conflict) > 1 else ""
+        say(f"infeasible: {result.shortage}{families}")
         return INFEASIBLE
     if str(result.status) == "infeasible":
         say(f"infeasible: {what}: proven that there is no solution")
@@ -216,25 +270,19 @@ def _print(result: Result, found: Evaluation, title: str, layers: bool) -> None:
     if layers:
         show(tables.layers(found))
     show_steps(result.steps)
+    if result.cut:
+        say("; ".join(result.cut))
 
 
 def show_steps(steps: Sequence[Step]) -> None:
     """Print what is proven step by step, one line each, and what the numbers are of; nothing without steps."""
-    from rich import box
-    from rich.table import Table
-
-    if not steps:
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="each step's own problem", title_justify="left")
-    for i, head in enumerate(STEP_HEADS):
-        table.add_column(head, justify="left" if i < 3 else "right", no_wrap=True)
-    for step in steps:
-        table.add_row(*step_cells(step))
-    show(table, *(f"{step.step}: {step.note}" for step in steps))
+    if steps:
+        notes = tuple(f"{step.step}: {step.note}" for step in steps)
+        show(Grid(STEP_COLUMNS, tuple(Line(step_cells(step)) for step in steps), "each step's own problem", notes))
 
 
 def step_cells(step: Step) -> tuple[str, ...]:
-    """One step under :data:`STEP_HEADS`."""
+    """One step under :data:`STEP_COLUMNS`."""
     numbers = ("" if n is None else f"{n:,} {step.unit}" for n in (step.heuristic, step.objective, step.bound))
     gap = "" if step.gap is None else f"{100 * step.gap:.2f} %"
     return (step.step, step.engine, str(step.status), *numbers, gap, f"{step.seconds:.2f}")
@@ -254,16 +302,6 @@ def _json(result: Result, found: Evaluation | None, head: dict[str, Any]) -> dic
         "seconds": result.seconds,
         "shortage": result.shortage.to_dict() if result.shortage is not None else None,
         "steps": [step.to_dict() for step in result.steps],
+        "cut_short": list(result.cut),
         "evaluation": found.to_dict() if found is not None else None,
     }
-
-
-@contextmanager
-def progress_line() -> Iterator[Callable[[str], None] | None]:
-    """A line on stderr that says what is going on, only on a terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    with console.status("reading") as status:
-        yield status.update

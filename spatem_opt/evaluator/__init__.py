@@ -11,16 +11,21 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.architecture import Architecture
+from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.buffers import buffer_use, check_buffers
+from spatem_opt.evaluator.claims import check_claims, needs_proof
 from spatem_opt.evaluator.coverage import check_coverage, check_filled, check_slotted
 from spatem_opt.evaluator.durations import Pieces, Placed, clip, place
 from spatem_opt.evaluator.evaluation import Communication, Energy, Evaluation, Utilization
 from spatem_opt.evaluator.findings import FAMILIES, Violation, listed
-from spatem_opt.evaluator.grid import OuGrid, build_grid
+from spatem_opt.evaluator.grid import OuGrid, build_grid, check_grid
+from spatem_opt.evaluator.instance import check_instance
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.period import shortest_period
+from spatem_opt.evaluator.proof import prove
 from spatem_opt.evaluator.received import check_transfers
 from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
@@ -33,6 +38,7 @@ from spatem_opt.evaluator.reservations import (
 )
 from spatem_opt.evaluator.structure import (
     by_layer,
+    check_magnitude,
     check_mapping,
     check_network,
     check_rectangles,
@@ -40,7 +46,7 @@ from spatem_opt.evaluator.structure import (
     check_windows,
     weights_of,
 )
-from spatem_opt.evaluator.summary import Facts, check_claims, least_period, port_bits, summarize
+from spatem_opt.evaluator.summary import Facts, least_period, port_bits, summarize
 from spatem_opt.evaluator.tables import Fixed, fixed, scheduled
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.network.layers import Network
@@ -51,7 +57,9 @@ __all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Ut
 IntArray = NDArray[np.int64]
 
 
-def evaluate(solution: Solution) -> Evaluation:
+def evaluate(
+    solution: Solution, *, network: Network | None = None, architecture: Architecture | None = None
+) -> Evaluation:
     """Replay a solution at window granularity.
 
     Every duration is rebuilt from the placement. All violations are reported; a solution whose tables cannot be read
@@ -61,24 +69,37 @@ def evaluate(solution: Solution) -> Evaluation:
     ----------
     solution : Solution
         Decisions, with the architecture and the network they are for.
+    network, architecture : optional
+        The real ones: what the solution brings along must be the same (family ``instance``).
 
     Returns
     -------
     Evaluation
-        Violations and, where the solution can be replayed, all numbers of M9.
+        Violations and, where the solution can be replayed, all numbers of M9; ``bounds`` in any case.
 
     Raises
     ------
     InstanceError
-        If the *network* is inconsistent: edges that do not fit their nodes.
+        If the *network* is inconsistent (edges that do not fit their nodes, weights that do not fit their taps), sizes
+        are beyond :data:`spatem_opt.limits.LIMITS`, or an argument has another type.
     """
-    return Evaluator()(solution)
+    for name, value, kind in (
+        ("solution", solution, Solution), ("network", network, Network), ("architecture", architecture, Architecture)
+    ):  # fmt: skip
+        if not isinstance(value, kind) and (value is not None or name == "solution"):
+            raise InstanceError("evaluate", name, value, f"expected a {kind.__name__}")
+    found = Evaluator()(solution)
+    if found.bounds is None:
+        found = replace(found, bounds=prove(solution.network, solution.architecture))
+    other = check_instance((solution.network, solution.architecture), network, architecture)
+    return replace(found, violations=(*other, *found.violations)) if other else found
 
 
 class Evaluator:
     """:func:`evaluate` for one solution after the other: those of the same placement have it derived only once.
 
-    The same means the same object; tables must not be changed meanwhile.
+    The same means the same object; tables must not be changed meanwhile. Bounds are proven only where something that
+    is claimed needs them.
     """
 
     def __init__(self) -> None:
@@ -135,10 +156,14 @@ def _read(solution: Solution) -> tuple[list[OuGrid], list[Violation]]:
         found += check_mapping(solution)
     if found:
         return [], found
+    for index, option in zip(solution.network.layers, solution.mapping, strict=True):
+        node = solution.network.nodes[index]
+        check_grid(f"layer {node.name!r}", solution.architecture, weights_of(node), option)
     grids = [
         build_grid(solution.architecture, weights_of(solution.network.nodes[index]), option)
         for index, option in zip(solution.network.layers, solution.mapping, strict=True)
     ]
+    check_magnitude(solution, grids)
     return grids, check_rectangles(solution, grids) + check_windows(solution)
 
 
@@ -241,6 +266,8 @@ def _replayed(
 
     period = shortest_period(known, tables_of, least_period(facts, known), queued.latency) if full else None
     result = summarize(facts, tuple(found), period)
+    if needs_proof(solution.claims):
+        result = replace(result, bounds=prove(network, arch))
     return replace(result, violations=(*found, *check_claims(solution.claims, result)))
 
 

@@ -11,6 +11,7 @@ from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, expand, starts_of
 from spatem_opt.evaluator.grid import OuGrid, window_stride
 from spatem_opt.evaluator.mesh import Mesh
+from spatem_opt.limits import check_size
 from spatem_opt.network.layers import Weights
 from spatem_opt.solution import MappingOption, Placement
 
@@ -109,6 +110,9 @@ def place(arch: Architecture, weights: Weights, option: MappingOption, grid: OuG
     pair_key, crossbar_pair = distinct(crossbar_copy * arch.tiles + crossbar // arch.crossbars_per_tile)
     pair_copy, pair_tile = np.divmod(pair_key, arch.tiles)
     pair = crossbar_pair[inverse]
+    for axis in (grid.rows, grid.cols, grid.channels, grid.filters):
+        size = len(pair_key) * grid.groups * axis
+        check_size("placement", "tiles of all copies * channels or OUs", size, "entries of a table of tiles")
     present = _present_rows(grid, pieces, pair, len(pair_key))
     by_copy = starts_of(pair_copy)
     bits = _port_bits(arch, weights, option, grid, present, pair_copy, (crossbar_copy, crossbar))
@@ -246,7 +250,8 @@ def _partial_sums(
     pair, col = np.nonzero((column_ous > 0) & (column_home[pair_copy] != pair_tile[:, None]))
     key, inverse = distinct(pair * arch.tiles + column_home[pair_copy[pair], col])
     items = _sums(inverse, grid.partial_sums[col % grid.cols], len(key))
-    return key // arch.tiles, key % arch.tiles, items * (weights.partial_sum_bits or arch.partial_sum_bits), items
+    width = weights.partial_sum_bits or arch.sum_bits(weights.rows, weights.weight_bits, weights.activation_bits)
+    return key // arch.tiles, key % arch.tiles, items * width, items
 
 
 def _channels(grid: OuGrid, present: BoolArray) -> BoolArray:

@@ -62,6 +62,24 @@ class Energy:
 
 
 @dataclass(frozen=True, slots=True)
+class Area:
+    """Area of the chip by kind of component [mm2]; what the chip does not state is 0."""
+
+    crossbars: float
+    adcs: float
+    pes: float
+    buffers: float
+    buses: float
+    digital: float
+    routers: float
+
+    @property
+    def total(self) -> float:
+        """All kinds."""
+        return float(sum(getattr(self, kind.name) for kind in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
 class Utilization:
     """How much of the chip is used. ``ou_occupancy``: OU operations per crossbar and cycle of the latency."""
 
@@ -202,6 +220,10 @@ class Evaluation:
     queue_free_cycles : int or None
         Latency if packets never waited in routers: what queues cost, not what the chip does.
     latency_ns, images_per_second : float or None
+    bounds : dict or None
+        What the evaluator proves of any solution whatever (``formulations/README.md``, "Bounds"): ``latency`` and
+        ``period`` [cycles], ``communication`` [bits], ``energy`` [fJ], ``balanced`` [cycles x bits]; None where
+        nobody asked and nothing that is claimed needs them.
     """
 
     violations: tuple[Violation, ...]
@@ -213,12 +235,14 @@ class Evaluation:
     communication: Communication | None = None
     utilization: Utilization | None = None
     energy: Energy | None = None
+    area_mm2: Area | None = None
     buffers: BufferPeaks | None = None
     ports: LoadRatios | None = None
     routers: LoadRatios | None = None
     layers: LayerTable | None = None
     nodes: NodeTable | None = None
     critical_path: CriticalPath | None = None
+    bounds: dict[str, int] | None = None
     arrays: Arrays | None = field(default=None, repr=False)
 
     @property
@@ -247,7 +271,7 @@ def _plain(value: object) -> Any:
         return list(value)
     if is_dataclass(value) and not isinstance(value, type):
         found = {part.name: _plain(getattr(value, part.name)) for part in fields(value)}
-        if isinstance(value, Communication | Energy):
+        if isinstance(value, Communication | Energy | Area):
             found["total"] = value.total
         return found
     return value

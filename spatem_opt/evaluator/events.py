@@ -51,6 +51,8 @@ DO_END, DO_DONE, DO_CHECK = range(3)
 BY_START, BY_DATA, BY_COPY, BY_ORDER = range(4)
 
 NEVER = 1 << 60
+TOO_LATE = 2
+"""What a replay ends with whose times exceed 64 bits."""
 
 
 class Tables(NamedTuple):
@@ -1045,6 +1047,8 @@ def simulate(t: Any, s: Any, runs: int) -> int:
             cycle, kind, item = s[_cell(s, S_LATER, 0, 0)], s[_cell(s, S_LATER, 0, 1)], s[_cell(s, S_LATER, 0, 2)]
             s[S0 + LATER] = _pop_heap(s, s[S_LATER], s[S0 + LATER])
             _list_in(s, cycle, kind, item)
+        if s[S0 + NOW] > NEVER // t[T0 + RATE]:
+            return TOO_LATE
         slot = s[S0 + NOW] & (RING - 1)
         if s[_cell(s, S_RING, ACTIONS, slot)] >= 0 or s[_cell(s, S_RING, ARRIVALS, slot)] >= 0:
             _beginning(t, s, slot)

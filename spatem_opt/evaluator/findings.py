@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 #: Constraint families and what each demands (``formulations/README.md``, M3-M8).
 FAMILIES: dict[str, str] = {
     "structure": "known layers, crossbars and windows, rectangles inside the grid, copies 0, 1, ...",
+    "instance": "network and chip are the given ones, if any are given",
     "mapping": "the mapping option is allowed for the layer (M3)",
     "coverage": "every existing OU of every copy is on exactly one crossbar (M4)",
     "capacity": "a crossbar holds at most A OUs, or one filled block and nothing else (M4)",
@@ -20,7 +21,7 @@ FAMILIES: dict[str, str] = {
     "exclusive": "reservations that share a crossbar, or belong to one copy, do not overlap (M7)",
     "buffer": "data produced and not yet consumed fits the buffers (M8)",
     "transfers": "recorded transfers, if any, are what tiles subscribe to (M6)",
-    "claims": "claimed values are the evaluated ones and claimed bounds do not exceed them",
+    "claims": "claimed values are the evaluated ones, claimed bounds and optima are proven here, too",
 }
 
 #: At most this many violations of one rule are listed one by one, the worst first; the rest is counted.

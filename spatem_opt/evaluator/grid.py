@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import expand
+from spatem_opt.limits import check_size
 from spatem_opt.network.layers import Node, Weights
 from spatem_opt.solution import MappingOption
 
@@ -37,6 +38,25 @@ def mapping_fault(weights: Weights, option: MappingOption) -> str | None:
 def window_stride(weights: Weights) -> tuple[int, int]:
     """Stride of the windows over the matrix's input: 1 for transposed layers, whose input is zero-stuffed."""
     return (1, 1) if weights.transposed else weights.stride
+
+
+def check_grid(where: str, arch: Architecture, weights: Weights, option: MappingOption) -> None:
+    """Raise :class:`InstanceError` if the grid of an allowed option is too large to be made."""
+    patch, taps = option.ph * option.pw, weights.kernel[0] * weights.kernel[1]
+    check_size(where, "ph * pw", patch, "windows of a patch")
+    sy, sx = window_stride(weights)
+    read = ((option.ph - 1) * sy + weights.kernel[0]) * ((option.pw - 1) * sx + weights.kernel[1])
+    # At most: a section of the matrix begins an OU row (column), and so does every block of a crossbar.
+    many = option.scheme == "parallel-window"
+    sections = {"im2col": 1, "kernel-split": taps}.get(option.scheme, weights.in_channels)
+    high, wide = read * weights.in_channels, weights.out_channels * arch.cells_per_weight(weights.weight_bits) * patch
+    rows = high // arch.ou_rows + high // arch.crossbar_rows + 2 * sections
+    cols = wide // arch.ou_cols + wide // arch.crossbar_cols + 2 * (weights.out_channels if many else 1)
+    check_size(where, "OU rows", weights.groups * rows, "OU rows of a layer")
+    check_size(where, "OU columns", weights.groups * cols, "OU columns of a layer")
+    if many:
+        for size in (rows * cols, read * patch, rows * read, cols * patch):
+            check_size(where, "ph * pw", size, "entries of a table of OUs")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.limits import check_size
 
 IntArray = NDArray[np.int64]
 
@@ -47,6 +48,7 @@ class Mesh:
 
     def flows(self, row: IntArray, target: IntArray, bits: IntArray, rows: int) -> IntArray:
         """Sum bits by (row, router of the target tile), shape (rows, routers)."""
+        check_size("chip", "tiles that send * routers", rows * self.routers, "entries of a table of tiles")
         found = np.zeros(rows * self.routers, np.int64)
         np.add.at(found, row * self.routers + self.router(target), bits)
         return found.reshape(rows, self.routers)

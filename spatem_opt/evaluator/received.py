@@ -21,7 +21,7 @@ def received(runs: list[Run], arch: Architecture) -> dict[str, IntArray]:
         if run.delivery is None:
             continue
         sent = run.delivery.supply
-        pixels = sent.row_bits.sum(1) // np.maximum(sent.channels * arch.activation_bits, 1)
+        pixels = sent.row_bits.sum(1) // np.maximum(sent.channels * sent.width, 1)
         some = (pixels > 0) & (sent.tiles < arch.tiles)
         table = np.stack([np.full(len(pixels), index), sent.tiles, pixels, sent.channels])
         parts.append(table[:, some])

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import starts_of
 from spatem_opt.evaluator.taps import readers
@@ -109,7 +110,11 @@ def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, qu
     packed = ev.arena(tables)
     while True:
         state = ev.arena(_state(tables, need, lines, runs, size))
-        if not ev.simulate(packed, state, runs):
+        ended = ev.simulate(packed, state, runs)
+        if ended == ev.TOO_LATE:
+            latest = ev.NEVER // int(par[ev.RATE])
+            raise InstanceError("replay", "cycles", latest, "expected to end before, at this router_bits_per_cycle")
+        if not ended:
             times = [
                 ev.view(state, table).copy()
                 for table in (ev.S_WIN, ev.S_ARRIVAL, ev.S_ROUTER_BITS, ev.S_ROUTER_QUEUE, ev.S_ROUTER_WAIT,

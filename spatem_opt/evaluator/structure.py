@@ -12,14 +12,16 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid, mapping_fault, window_shape
+from spatem_opt.evaluator.sliding import check_sliding
+from spatem_opt.evaluator.transfers import datum_bits
+from spatem_opt.limits import LONGEST_TIME as LONGEST
+from spatem_opt.limits import Totals
 from spatem_opt.network.layers import Network, Node, Weights
 from spatem_opt.solution import Placement, Schedule, Solution
 
 IntArray = NDArray[np.int64]
 PLACEMENT = ("layer", "copy", "crossbar", "row_start", "row_stop", "col_start", "col_stop")
 SCHEDULE = ("layer", "copy", "first_window", "last_window", "step", "pace", "start", "end")
-#: Longest time replayed, so that sums of times stay far inside 64 bits.
-LONGEST = 2**40
 
 
 def weights_of(node: Node) -> Weights:
@@ -33,14 +35,17 @@ def check_network(network: Network) -> None:
     """Raise :class:`InstanceError` where edges do not fit their nodes: this is wrong input, not a wrong solution."""
     if not network.layers:
         raise InstanceError(f"network {network.name!r}", "layers", 0, "expected at least one crossbar layer")
+    totals = Totals()
     for index, node in enumerate(network.nodes):
         where = f"node {node.name!r}"
+        totals.add(where, node.windows)
         if (node.kind == "input") == bool(node.edges):
             raise InstanceError(where, "edges", len(node.edges), "expected none for inputs, at least one otherwise")
         if node.kind == "crossbar":
             weights = weights_of(node)
             if weights.groups * weights.out_channels != node.channels:
                 raise InstanceError(where, "channels", node.channels, "expected groups * filters")
+            check_sliding(where, weights, node.edges)
         for edge in node.edges:
             carried = weights.groups * weights.in_channels if node.kind == "crossbar" else node.channels
             if len(edge.source) != carried or len(edge.channel) != carried:
@@ -200,4 +205,43 @@ def check_windows(solution: Solution) -> list[Violation]:
             f"expected first <= last < {windows[row]}, step >= 1 and a last window that the steps meet"
         )
 
-    return listed("structure", last[bad], windows[bad] - 1, "window", describe)
+    found = listed("structure", last[bad], windows[bad] - 1, "window", describe)
+    # In float64, which does not wrap: its rounding is far below the limit.
+    latest = schedule.start + (last - first) // np.maximum(step, 1) * schedule.pace.astype(np.float64)
+    late = np.flatnonzero((latest >= LONGEST) & (last < windows))
+
+    def tell_late(i: int) -> str:
+        return (
+            f"schedule: pace {schedule.pace[late[i]]} in row {late[i]} lets its last window begin after {LONGEST - 1}"
+        )
+
+    return found + listed("structure", latest[late], LONGEST - 1, "cycles", tell_late)
+
+
+def check_magnitude(solution: Solution, grids: list[OuGrid]) -> None:
+    """Raise :class:`InstanceError` if cycles or bits of an inference could reach 2^62: 64-bit sums would wrap.
+
+    An upper estimate in Python's integers: every window alone, every bit to every tile over the longest way.
+    """
+    arch, network = solution.architecture, solution.network
+    tiles, hops = arch.tiles + 1, arch.mesh_rows + arch.mesh_cols
+    cycles, bits = hops * arch.hop_cycles * len(network.nodes), 0
+    for node, width in zip(network.nodes, datum_bits(network, arch.activation_bits), strict=True):
+        carried = width * node.channels * node.windows
+        bits += carried * tiles * hops
+        cycles += node.ops_per_window * node.windows + carried
+    for index, grid in zip(network.layers, grids, strict=True):
+        node = network.nodes[index]
+        weights = weights_of(node)
+        width = weights.activation_bits or arch.activation_bits
+        read = max(width * grid.groups * int((grid.row_stop - grid.row_start).sum()),
+                   width * arch.crossbar_rows * arch.crossbars_per_tile)  # fmt: skip
+        sum_bits = weights.partial_sum_bits or arch.sum_bits(weights.rows, weights.weight_bits, weights.activation_bits)
+        sums = sum_bits * grid.groups * int(grid.partial_sums.sum())
+        work = arch.input_phases(weights.activation_bits) * grid.total
+        cycles += node.windows * (work + read + sums + hops * arch.hop_cycles + arch.pipeline_tail_cycles)
+        bits += node.windows * (read + sums * hops) * tiles
+    for what, number in (("cycles", cycles), ("bits", bits)):
+        if number >= 2**62:
+            rule = "expected < 2^62 at most: sums have 64 bits"
+            raise InstanceError(f"network {network.name!r} on {arch.name!r}", f"{what} of an inference", number, rule)

@@ -1,9 +1,8 @@
-"""From a replay to the numbers reported (``formulations/README.md``, M9), and the claims checked against them."""
+"""From a replay to the numbers reported (``formulations/README.md``, M9)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.evaluation import (
+    Area,
     Arrays,
     BufferPeaks,
     Communication,
@@ -78,6 +78,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int | Non
             operations, operations / slots if slots else 0.0,
         ),
         energy=_energy(facts, communication, written, operations, latency),
+        area_mm2=Area(**arch.areas()),
         buffers=BufferPeaks(
             facts.buffers.chip_peak, facts.buffers.chip_peak_cycle, int(facts.buffers.tile_peak[tile]), tile
         ),
@@ -267,39 +268,3 @@ def critical_path(queued: Replayed, network: Network) -> CriticalPath:
         tuple(CAUSES[max(cause, 0)] for cause in own[:, ev.CAUSE].tolist()),
         np.where(own[:, ev.CAUSE] == ev.BY_DATA, own[:, ev.WAIT], 0) / t.par[ev.RATE],
     )
-
-
-def check_claims(claims: dict[str, dict[str, Any]], found: Evaluation) -> list[Violation]:
-    """Family ``claims``: the values of ``claims["total"]`` must come out, its bound must not exceed its objective."""
-    if found.communication is None or found.energy is None:
-        return []
-    total = claims.get("total") or {}
-    values: dict[str, tuple[int | None, str]] = {
-        "latency": (found.latency_cycles, "cycles"),
-        "period": (found.period_cycles, "cycles"),
-        "communication": (found.communication.total, "bits"),
-        "energy": (found.energy.total, "fJ"),
-        "balanced": ((found.latency_cycles or 0) * found.communication.total, "cycles x bits"),
-    }
-    wrong = []
-    for name, (value, unit) in values.items():
-        claimed = total.get(name)
-        if claimed is not None and claimed != value:
-            amount, limit = _number(claimed), _number(value)
-            wrong.append(Violation("claims", f"{name} is {value} {unit}, claimed {claimed!r}", amount, limit, unit))
-    bound, objective = total.get("bound"), total.get("objective", "latency")
-    if bound is None:
-        return wrong
-    name = "period" if objective == "throughput" else objective
-    if name not in values:
-        return [*wrong, Violation("claims", f"objective {objective!r} is not one of {', '.join(values)}", 0, 0, "")]
-    value, unit = values[name]
-    amount, limit = _number(bound), _number(value)
-    if not amount <= limit:
-        wrong.append(Violation("claims", f"bound {bound!r} exceeds the {name} of {value} {unit}", amount, limit, unit))
-    return wrong
-
-
-def _number(value: object) -> float:
-    """``value`` where it is a number, else NaN."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else float("nan")

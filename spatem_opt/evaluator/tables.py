@@ -130,7 +130,7 @@ def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: Layout) -> IntAr
         line[ev.SUB0], line[ev.SUBS], line[ev.HOMES] = at.sub[i], at.sub[i + 1] - at.sub[i], homes
         line[ev.SHARED0], line[ev.RANK0] = shared, rank
         line[ev.HOME_SET0], line[ev.SUB_SET0] = home_set, sub_set
-        line[ev.WIDTH_BITS] = mesh.arch.activation_bits
+        line[ev.WIDTH_BITS] = mesh.arch.activation_bits if supply is None else supply.width
         if supply is not None:
             line[ev.SETS] = supply.shared.shape[1]
             shared += supply.shared.size

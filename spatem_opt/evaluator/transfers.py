@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from spatem_opt.evaluator.arrays import any_by_group, distinct
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
-from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.layers import Edge, Network, Node
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -177,6 +177,8 @@ class Supply:
 
     Parameters
     ----------
+    width : int
+        Bits of one datum.
     tiles : int64 array, shape (tiles,)
         Subscribers, ascending; the outside is one more tile.
     channels : int64 array, shape (tiles,)
@@ -193,6 +195,7 @@ class Supply:
         Bits of one pixel from a home to a subscriber.
     """
 
+    width: int
     tiles: IntArray
     channels: IntArray
     row_bits: IntArray
@@ -205,13 +208,29 @@ class Supply:
     shared: IntArray
 
 
-def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader]) -> Supply:
-    """What goes from the homes of a producer to its subscribers."""
-    wanted, width = subscribe(node, read_by), mesh.arch.activation_bits
+def datum_bits(network: Network, default: int) -> list[int]:
+    """Bits of one datum of every node: what its widest reader takes, ``default`` if nobody reads it (M6).
+
+    A crossbar layer takes its own activation bits, a digital node those of the data that it makes.
+    """
+    bits = [0] * len(network.nodes)
+    for index in range(len(bits) - 1, -1, -1):
+        node = network.nodes[index]
+        bits[index] = bits[index] or default
+        takes = bits[index] if node.weights is None else node.weights.activation_bits or default
+        for edge in node.edges:
+            for producer in distinct(edge.source)[0].tolist():
+                bits[producer] = max(bits[producer], takes)
+    return bits
+
+
+def supply(mesh: Mesh, node: Node, at: Host, read_by: list[Reader], width: int) -> Supply:
+    """What goes from the homes of a producer to its subscribers; ``width``: bits of a datum."""
+    wanted = subscribe(node, read_by)
     held, home = _distinct_rows(at.home_channels)
     read, tile = _distinct_rows(wanted.channels)
     shared = width * (held.astype(np.float32) @ read.T.astype(np.float32)).astype(np.int64)
     channels = wanted.channels.sum(1)
     in_row = wanted.pixels.reshape(-1, node.height, node.width).sum(2)[wanted.kind]
     row_bits = in_row * channels[:, None] * width
-    return Supply(wanted.tiles, channels, row_bits, wanted.kind, wanted.pixels, home, tile, held, read, shared)
+    return Supply(width, wanted.tiles, channels, row_bits, wanted.kind, wanted.pixels, home, tile, held, read, shared)

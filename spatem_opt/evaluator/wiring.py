@@ -11,7 +11,7 @@ from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import patch_taps
-from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, digital_copy, host, supply
+from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, datum_bits, digital_copy, host, supply
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.solution import MappingOption
 
@@ -54,9 +54,10 @@ def wire(
         patches.append(patch)
         if node.edges:
             _enter(network, index, patch, at, None if layer is None else placed[layer], readers)
+    widths = datum_bits(network, mesh.arch.activation_bits)
     return [
-        Wire(at, patch, read_by, supply(mesh, node, at, read_by) if read_by else None)
-        for node, at, patch, read_by in zip(network.nodes, hosts, patches, readers, strict=True)
+        Wire(at, patch, read_by, supply(mesh, node, at, read_by, width) if read_by else None)
+        for node, at, patch, read_by, width in zip(network.nodes, hosts, patches, readers, widths, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import check_size
 from spatem_opt.solution import MappingOption, Scheme
 
 if TYPE_CHECKING:
@@ -134,9 +135,14 @@ class Grid:
         return np.searchsorted(self.cols.start, first, side="right") - 1
 
 
+def window_stride(weights: Weights) -> tuple[int, int]:
+    """Pixels from one window to the next: 1 for transposed layers, which run over their zero-stuffed input (M3)."""
+    return (1, 1) if weights.transposed else weights.stride
+
+
 def patch_size(weights: Weights, option: MappingOption) -> tuple[int, int]:
     """Height and width of the input patch that a parallel-window patch of windows reads."""
-    (kh, kw), (sy, sx) = weights.kernel, weights.stride
+    (kh, kw), (sy, sx) = weights.kernel, window_stride(weights)
     return (option.ph - 1) * sy + kh, (option.pw - 1) * sx + kw
 
 
@@ -180,8 +186,8 @@ def check_option(node: Node, option: MappingOption) -> None:
         raise InstanceError(where, "storage", option.storage, "expected slotted or filled")
     if (option.scheme == "parallel-window") != (option.ph * option.pw > 1) or min(option.ph, option.pw) < 1:
         raise InstanceError(where, "ph x pw", f"{option.ph}x{option.pw}", "expected > 1x1 only if parallel")
-    if option.scheme == "parallel-window" and (weights.dilation != (1, 1) or weights.transposed):
-        raise InstanceError(where, "scheme", option.scheme, "expected no dilation and no transposition")
+    if option.scheme == "parallel-window" and weights.dilation != (1, 1):
+        raise InstanceError(where, "scheme", option.scheme, "expected no dilation")
 
 
 def make_grid(node: Node, option: MappingOption, architecture: Architecture) -> Grid:
@@ -195,13 +201,36 @@ def make_grid(node: Node, option: MappingOption, architecture: Architecture) -> 
     check_option(node, option)
     weights, a = node.weights, architecture
     assert weights is not None
+    _check_sizes(f"layer {node.name!r}", weights, option, a)
     rows, cols, unit = _axes(weights, option, a)
     activation_bits = weights.activation_bits or a.activation_bits
     return Grid(
         option, weights, rows, cols, _existing(weights, option, rows, cols, unit),
         -(-node.height // option.ph), -(-node.width // option.pw), a.input_phases(activation_bits),
-        activation_bits, weights.partial_sum_bits or a.partial_sum_bits, unit,
+        activation_bits, _sum_bits(weights, a), unit,
     )  # fmt: skip
+
+
+def _sum_bits(weights: Weights, a: Architecture) -> int:
+    """Width of a partial sum: the layer's, the chip's, or what holds every sum of the layer (M4)."""
+    return weights.partial_sum_bits or a.sum_bits(weights.rows, weights.weight_bits, weights.activation_bits)
+
+
+def _check_sizes(where: str, weights: Weights, option: MappingOption, a: Architecture) -> None:
+    """Raise :class:`InstanceError` if the grid is too large to be made; the estimate is at most the rows twice over."""
+    patch, (height, width) = check_size(where, "ph * pw", option.ph * option.pw, "windows of a patch"), (1, 1)
+    if patch > 1:
+        height, width = patch_size(weights, option)
+    pixels = height * width if patch > 1 else weights.kernel[0] * weights.kernel[1]
+    sections = 1 if option.scheme == "im2col" else max(pixels, weights.in_channels)
+    rows = pixels * weights.in_channels // a.ou_rows + 2 * sections
+    unit = a.cells_per_weight(weights.weight_bits) * patch
+    cols = weights.out_channels * unit // a.ou_cols + 2 * (weights.out_channels if patch > 1 else 1)
+    check_size(where, "OU rows", weights.groups * rows, "OU rows of a layer")
+    check_size(where, "OU columns", weights.groups * cols, "OU columns of a layer")
+    if patch > 1:
+        for size in (rows * cols, pixels * patch, rows * pixels, cols * patch):
+            check_size(where, "ph * pw", size, "entries of a table of OUs")
 
 
 def _axes(weights: Weights, option: MappingOption, a: Architecture) -> tuple[Cuts, Cuts, int]:
@@ -276,7 +305,7 @@ def _touches(
     weights: Weights, option: MappingOption, rows: Cuts, cols: Cuts, unit: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Windows of the patch that read each OU row (a count), and those that each OU column serves (0 or 1)."""
-    (kh, kw), (sy, sx) = weights.kernel, weights.stride
+    (kh, kw), (sy, sx) = weights.kernel, window_stride(weights)
     height, width = patch_size(weights, option)
     pixel = np.arange(height * width)
     window = np.arange(option.ph * option.pw)

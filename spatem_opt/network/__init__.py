@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.instances import root
+from spatem_opt.names import find, suggestions
 from spatem_opt.network.builder import Builder, Tensor, chain
 from spatem_opt.network.json_io import from_json, read, to_json
 from spatem_opt.network.layers import Edge, Network, Node, Weights
@@ -55,7 +55,7 @@ def load(name_or_path: str | Path, input_shape: InputShape | None = None) -> Net
     Parameters
     ----------
     name_or_path : str or Path
-        What ends in ``.onnx`` or ``.json`` is a path, anything else a name.
+        What ends in ``.onnx`` or ``.json`` is a path, anything else a name, whatever its case and dashes.
     input_shape : str, sequence of int, mapping or None
         Shapes of an ONNX graph's inputs, e.g. ``"1x3x320x320"`` or ``{"image": (1, 3, 320, 320)}``.
 
@@ -73,6 +73,8 @@ def load(name_or_path: str | Path, input_shape: InputShape | None = None) -> Net
     >>> len(load("resnet50").layers)
     54
     """
+    if not isinstance(name_or_path, str | Path):
+        raise InstanceError("network", "name_or_path", name_or_path, "expected a name or a file name")
     path = Path(name_or_path)
     if path.suffix == ".onnx":
         return from_onnx(path, input_shape)
@@ -81,8 +83,9 @@ def load(name_or_path: str | Path, input_shape: InputShape | None = None) -> Net
     if path.suffix == ".json":
         return read(path)
     known = names()
-    if str(name_or_path) not in known:
-        close = difflib.get_close_matches(str(name_or_path).lower(), known, n=3) or known
-        rule = f"unknown; expected a path ending in .onnx or .json, or a shipped name: {', '.join(close)}"
+    name = find(str(name_or_path), known)
+    if name is None:
+        close = ", ".join(suggestions(str(name_or_path), known))
+        rule = f"unknown; expected a path ending in .onnx or .json, or a shipped name: {close}"
         raise InstanceError("network", "", str(name_or_path), rule)
-    return read(root() / "networks" / f"{name_or_path}.json")
+    return read(root() / "networks" / f"{name}.json")

@@ -21,8 +21,9 @@ from typing import Literal
 import numpy as np
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import Totals, check_size
 from spatem_opt.network import receptive as r
-from spatem_opt.network.check import check
+from spatem_opt.network.check import check, tally
 from spatem_opt.network.layers import Edge, IntArray, Network, Node, NodeKind, Weights
 
 Pair = int | tuple[int, int]
@@ -45,6 +46,11 @@ class Tensor:
     channel: IntArray
     rows: IntArray
     cols: IntArray
+
+    def __post_init__(self) -> None:
+        check_size("feature map", "channels", len(self.source), "channels")
+        for axis in ("rows", "cols"):
+            check_size("feature map", axis, len(getattr(self, axis)), "pixels on an axis")
 
     @property
     def channels(self) -> int:
@@ -75,7 +81,7 @@ class Tensor:
 
     def pad(self, top: int, left: int, bottom: int, right: int) -> Tensor:
         """Surrounded by padding (negative numbers crop); the reading layer's taps take care of it."""
-        return replace(self, rows=_padded(self.rows, top, bottom), cols=_padded(self.cols, left, right))
+        return replace(self, rows=r.padded(self.rows, top, bottom), cols=r.padded(self.cols, left, right))
 
     def same_as(self, other: Tensor) -> bool:
         """Whether both are the same pixels of the same channels."""
@@ -99,11 +105,6 @@ class Read:
 
 def _columns(tensor: Tensor) -> tuple[IntArray, ...]:
     return tensor.source, tensor.channel, tensor.rows, tensor.cols
-
-
-def _padded(view: IntArray, before: int, after: int) -> IntArray:
-    grown = np.pad(view, (max(before, 0), max(after, 0)), constant_values=-1)
-    return grown[max(-before, 0) : len(grown) - max(-after, 0)]
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -150,6 +151,7 @@ class Builder:
         self._nodes: list[Node] = []
         self._fused: list[int] = []
         self._names: dict[str, int] = {}
+        self._totals = Totals()
 
     def _add(self, name: str, kind: NodeKind, op: str, shape: tuple[int, int, int], edges: tuple[Edge, ...] = (),
              weights: Weights | None = None, ops: int = 0) -> Tensor:  # fmt: skip
@@ -159,6 +161,7 @@ class Builder:
         self._names[name] = 1
         index = len(self._nodes)
         self._nodes.append(Node(name, kind, op, *shape, edges, weights, ops))
+        tally(self._totals, f"node {name!r}", self._nodes[-1])
         self._fused.append(0)
         return self._tensor(index)
 
@@ -173,8 +176,12 @@ class Builder:
 
     def crossbar(self, name: str, op: str, read: Read, weights: Weights) -> Tensor:
         """A crossbar layer, given its edge and weights."""
-        shape = (weights.groups * weights.out_channels, len(read.rows), len(read.cols))
-        return self._add(name, "crossbar", op, shape, (read.edge(),), weights)
+        shape, edge = (weights.groups * weights.out_channels, len(read.rows), len(read.cols)), read.edge()
+        if not weights.transposed:  # over a view of every second pixel, a stride of 1 is one of 2
+            (sy, dy), (sx, dx) = r.steps(edge.rows), r.steps(edge.cols)
+            (ty, tx), (ey, ex) = weights.stride, weights.dilation
+            weights = replace(weights, stride=(abs(sy) or ty, abs(sx) or tx), dilation=(abs(dy) or ey, abs(dx) or ex))
+        return self._add(name, "crossbar", op, shape, (edge,), weights)
 
     def conv(self, x: Tensor, filters: int, kernel: Pair, stride: Pair = 1, pads: Pads = 0, dilation: Pair = 1,
              groups: int = 1, name: str = "conv") -> Tensor:  # fmt: skip
@@ -299,8 +306,7 @@ class Builder:
         """The map as a node of its own if it is a padded or cropped view, else itself."""
         if all(np.array_equal(v, r.identity_view(len(v))) for v in (x.rows, x.cols)):
             return x
-        read = Read(x, r.identity_taps(x.height), r.identity_taps(x.width))
-        return self.digital(name or op, op, [read], 0)
+        return self.digital(name or op, op, [Read(x, r.identity_taps(x.height), r.identity_taps(x.width))], 0)
 
     def concat(self, parts: Sequence[Tensor], name: str = "concat") -> Tensor:
         """Channels of all parts, in order: no node, except for parts that are padded or cropped differently."""
@@ -312,6 +318,7 @@ class Builder:
             if (t.height, t.width) != (first.height, first.width):
                 rule = f"expected {first.height} x {first.width} pixels like the first operand"
                 raise InstanceError(f"node {name!r}", "operand", f"{t.height} x {t.width}", rule)
+        check_size(f"node {name!r}", "channels", sum(t.channels for t in parts), "channels")
         source, channel = (np.concatenate([getattr(t, a) for t in parts]) for a in ("source", "channel"))
         return replace(first, source=source, channel=channel)
 
@@ -367,6 +374,7 @@ def _dealt(read: Read, primary: Read) -> list[Edge]:
     if read.rows is primary.rows and read.cols is primary.cols:
         every, own = ((t.source << 32) + t.channel for t in (read.tensor, primary.tensor))
         index = index[~np.isin(every, own)]
+    check_size("node", "edges", -(-len(index) // width), "edges of a node")
     return [read.edge(np.resize(index[i : i + width], width)) for i in range(0, len(index), width)]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import Totals, check_size, table_size
+from spatem_opt.network import receptive as r
 from spatem_opt.network.layers import Edge, IntArray, Network, Node, Weights
 
 
@@ -34,6 +36,7 @@ def _weights(where: str, node: Node, weights: Weights) -> None:
         bits = getattr(weights, field)
         if bits is not None and bits < 1:
             raise InstanceError(where, f"weights.{field}", bits, "expected >= 1 or none")
+    check_size(where, "weights.rows", table_size(*weights.kernel, weights.in_channels), "rows of a weight matrix")
     edge = node.edges[0]
     if weights.groups * weights.in_channels != len(edge.source):
         rule = f"expected groups * in_channels = the {len(edge.source)} channels read"
@@ -44,6 +47,25 @@ def _weights(where: str, node: Node, weights: Weights) -> None:
     if (edge.rows.shape[1], edge.cols.shape[1]) != weights.kernel:
         taps = [edge.rows.shape[1], edge.cols.shape[1]]
         raise InstanceError(where, "weights.kernel", list(weights.kernel), f"expected the taps of the edge, {taps}")
+    _sliding(where, weights, edge)
+
+
+def _sliding(where: str, weights: Weights, edge: Edge) -> None:
+    """Stride and dilation are those of the taps: bits read and patches of windows are counted by them."""
+    for axis, (name, taps) in enumerate((("rows", edge.rows), ("cols", edge.cols))):
+        stride, dilation = weights.stride[axis], weights.dilation[axis]
+        if weights.transposed:
+            way = next((d for d in (-dilation, dilation) if r.slides(taps, 1, d)), 0)  # tap 0 first, or last
+            found, whole = (r.upsampling(taps, way) if way else 0, 0), way != 0
+        else:
+            found, whole = r.steps(taps), r.slides(taps, stride, dilation)
+        for field, step, have in (("stride", found[0], stride), ("dilation", found[1], dilation)):
+            if step and abs(step) != have:
+                value = list(getattr(weights, field))
+                raise InstanceError(where, f"weights.{field}", value, f"expected {abs(step)}, the step of the {name}")
+        if not whole:
+            rule = f"expected those with which the {name} are windows that slide"
+            raise InstanceError(where, "weights.stride, dilation", [stride, dilation], rule)
 
 
 def _taps(where: str, field: str, taps: IntArray, outputs: int, length: int) -> None:
@@ -72,6 +94,17 @@ def _edge(where: str, node: Node, edge: Edge, position: int, shapes: IntArray) -
     _taps(where, "cols", edge.cols, node.width, int(shape[:, 2].min()))
 
 
+def tally(totals: Totals, where: str, node: Node) -> None:
+    """Add a node to the sizes of its network; raises :class:`InstanceError` if they are beyond a limit."""
+    channels = sum(len(edge.source) for edge in node.edges)
+    totals.add(where, node.windows, channels, sum(_held(edge.rows) + _held(edge.cols) for edge in node.edges))
+
+
+def _held(taps: IntArray) -> int:
+    """Entries that take memory: a row that all outputs share is there once (:func:`receptive.full_taps`)."""
+    return int(taps.shape[-1]) if not taps.strides[0] else int(taps.size)
+
+
 def check(network: Network, where: str = "") -> None:
     """Raise unless the network is consistent (``formulations/README.md``, M2).
 
@@ -93,12 +126,14 @@ def check(network: Network, where: str = "") -> None:
         raise InstanceError(where, "nodes", len(network.nodes), "expected at least one crossbar layer (Conv, Gemm ...)")
     shapes = np.array([(n.channels, n.height, n.width) for n in network.nodes], dtype=np.int64)
     names: set[str] = set()
+    totals = Totals()
     for position, node in enumerate(network.nodes):
         here = f"{where}: node {node.name!r}"
         if node.name in names:
             raise InstanceError(here, "name", node.name, "expected a name of its own")
         names.add(node.name)
         _counts(here, node)
+        tally(totals, here, node)
         for i, edge in enumerate(node.edges):
             _edge(f"{here}: edges[{i}]", node, edge, position, shapes)
         if node.weights is not None:

@@ -8,7 +8,9 @@ from typing import Any
 import orjson
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.network.check import check
+from spatem_opt.files import read_json
+from spatem_opt.limits import LARGEST_INTEGER, Totals, reading
+from spatem_opt.network.check import check, tally
 from spatem_opt.network.layers import Edge, Network, Node, Weights
 from spatem_opt.network.taps_io import integer, keys, read_channels, read_taps, write_channels, write_taps
 
@@ -16,7 +18,6 @@ FORMAT, VERSION = "spatem-network", 1
 _BITS = ("weight_bits", "activation_bits", "partial_sum_bits")
 _COUNTS = ("ops_per_window", "fused_ops")
 _KINDS = ("input", "crossbar", "digital")
-MAX_OPS = 1 << 53
 
 
 def to_json(network: Network) -> dict[str, Any]:
@@ -88,6 +89,11 @@ def from_json(data: object, where: str = "network") -> Network:
     InstanceError
         If anything is missing, unknown, of the wrong type, out of range or inconsistent; it names the path inside.
     """
+    with reading(where, "a network"):
+        return _from_json(data, where)
+
+
+def _from_json(data: object, where: str) -> Network:
     top = keys(where, data, {"format", "version", "name", "nodes"}, {"source"})
     if top["format"] != FORMAT:
         raise InstanceError(where, "format", top["format"], f"expected {FORMAT!r}")
@@ -98,9 +104,11 @@ def from_json(data: object, where: str = "network") -> Network:
         raise InstanceError(where, "nodes", type(top["nodes"]).__name__, "expected a list of at least one node")
     nodes: list[Node] = []
     channels: list[int] = []
+    totals = Totals()
     for i, item in enumerate(top["nodes"]):
         nodes.append(_read_node(f"{where}: nodes[{i}]", item, nodes, channels))
         channels.append(nodes[-1].channels)
+        tally(totals, f"{where}: nodes[{i}]", nodes[-1])
     network = Network(name, tuple(nodes), source)
     check(network, where)
     return network
@@ -126,8 +134,11 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
         raise InstanceError(where, "edges", edges, "expected a list")
     reads = tuple(_read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges))
     weights = _read_weights(f"{where}: weights", item["weights"]) if "weights" in item else None
-    ops, fused = (integer(where, field, item.get(field, 0), 0, MAX_OPS) for field in _COUNTS)
-    return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+    ops, fused = (integer(where, field, item.get(field, 0), 0, LARGEST_INTEGER) for field in _COUNTS)
+    try:
+        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+    except InstanceError as error:
+        raise InstanceError(where, error.field, error.value, error.rule) from error
 
 
 def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node], channels: list[int]) -> Edge:
@@ -175,10 +186,4 @@ def read(path: Path) -> Network:
     InstanceError
         If there is no such file, it is not JSON (NaN is not JSON), or see :func:`from_json`.
     """
-    try:
-        data = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise InstanceError(str(path), "", error.strerror or "unreadable", "expected a readable file") from error
-    except orjson.JSONDecodeError as error:
-        raise InstanceError(str(path), "", " ".join(str(error).split()), "expected JSON") from error
-    return from_json(data, str(path))
+    return from_json(read_json(path), str(path))

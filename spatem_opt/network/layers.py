@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import check_size
 
 IntArray = NDArray[np.int64]
 NodeKind = Literal["input", "crossbar", "digital"]
@@ -107,9 +108,12 @@ class Node:
     fused_ops: int = 0
 
     def __post_init__(self) -> None:
-        for field in ("channels", "height", "width"):
+        where = f"node {self.name!r}"
+        for field, kind in (("channels", "channels"), ("height", "pixels on an axis"), ("width", "pixels on an axis")):
             if getattr(self, field) < 1:
-                raise InstanceError(f"node {self.name!r}", field, getattr(self, field), "expected >= 1")
+                raise InstanceError(where, field, getattr(self, field), "expected >= 1")
+            check_size(where, field, getattr(self, field), kind)
+        check_size(where, "height * width", self.height * self.width, "pixels of all nodes")
 
     @property
     def windows(self) -> int:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.limits import check_size, table_size
 from spatem_opt.network.layers import IntArray
 
 FloatArray = NDArray[np.float64]
@@ -20,6 +22,13 @@ FloatArray = NDArray[np.float64]
 def _frozen(array: IntArray) -> IntArray:
     array.setflags(write=False)
     return array
+
+
+def _check_table(outputs: int, kernel: int) -> None:
+    """Refuse tables that are too large, before they are made."""
+    check_size("taps", "outputs", outputs, "pixels on an axis")
+    check_size("taps", "kernel", kernel, "taps on an axis")
+    check_size("taps", "outputs * kernel", table_size(outputs, kernel), "taps of one axis of an edge")
 
 
 @lru_cache(maxsize=4096)
@@ -42,6 +51,7 @@ def window_taps(
     >>> window_taps(3, 3, stride=2, pad=1, length=5).tolist()
     [[-1, 0, 1], [1, 2, 3], [3, 4, -1]]
     """
+    _check_table(outputs, kernel)
     taps = np.arange(outputs)[:, None] * stride - pad + np.arange(kernel)[None, :] * dilation
     return _frozen(np.where((taps >= 0) & (taps < length), taps, -1))
 
@@ -60,6 +70,7 @@ def transposed_taps(
     >>> transposed_taps(4, 2, stride=2, length=2).tolist()
     [[0, -1], [-1, 0], [1, -1], [-1, 1]]
     """
+    _check_table(outputs, kernel)
     position = np.arange(outputs)[:, None] + pad - np.arange(kernel)[None, :] * dilation
     taps = position // stride
     return _frozen(np.where((position % stride == 0) & (taps >= 0) & (taps < length), taps, -1))
@@ -68,18 +79,21 @@ def transposed_taps(
 @lru_cache(maxsize=4096)
 def full_taps(outputs: int, length: int) -> IntArray:
     """Every output reads all ``length`` inputs (global pooling, fully connected); takes no memory per output."""
+    _check_table(outputs, length)
     return _frozen(np.broadcast_to(np.arange(length), (outputs, length)))
 
 
 @lru_cache(maxsize=4096)
 def identity_taps(length: int) -> IntArray:
     """Output y reads input y only."""
+    _check_table(length, 1)
     return _frozen(np.arange(length)[:, None])
 
 
 @lru_cache(maxsize=4096)
 def broadcast_taps(outputs: int) -> IntArray:
     """All outputs read the only input (a C x 1 x 1 operand of an elementwise operator)."""
+    _check_table(outputs, 1)
     return _frozen(np.zeros((outputs, 1), dtype=np.int64))
 
 
@@ -87,6 +101,15 @@ def broadcast_taps(outputs: int) -> IntArray:
 def identity_view(length: int) -> IntArray:
     """The view that changes nothing, shape (length,); see :class:`spatem_opt.network.builder.Tensor`."""
     return _frozen(np.arange(length))
+
+
+def padded(view: IntArray, before: int, after: int, mode: str = "constant") -> IntArray:
+    """A view with padding (-1, or pixels as ``np.pad`` in another `mode` takes them) around; negative numbers crop."""
+    around = (max(before, 0), max(after, 0))
+    check_size("feature map", "pixels with padding", len(view) + sum(around), "pixels on an axis")
+    options: dict[str, Any] = {"constant_values": -1} if mode == "constant" else {}
+    grown: IntArray = np.asarray(np.pad(view, around, mode=mode, **options))  # type: ignore[call-overload]
+    return grown[max(-before, 0) : len(grown) - max(-after, 0)]
 
 
 def through_view(view: IntArray, taps: IntArray) -> IntArray:
@@ -114,6 +137,53 @@ def same_pads(length: int, kernel: int, stride: int, dilation: int, upper: bool 
     """Padding (before, after) such that ``ceil(length / stride)`` outputs come out; an odd one goes after if upper."""
     total = max((-(-length // stride) - 1) * stride + (kernel - 1) * dilation + 1 - length, 0)
     return (total // 2, total - total // 2) if upper else (total - total // 2, total // 2)
+
+
+def steps(taps: IntArray) -> tuple[int, int]:
+    """By how many pixels the taps of one output after the other, and of one output among themselves, are apart.
+
+    Returns
+    -------
+    along, within : int
+        The difference that more than two thirds of all pairs of neighbours have (padding, above all a reflected one,
+        breaks the pattern at the border); 0 if there is none.
+
+    Examples
+    --------
+    >>> steps(window_taps(4, 3, stride=2, pad=1, dilation=3, length=20))
+    (2, 3)
+    """
+    return _usual_step(taps[:-1], taps[1:]), _usual_step(taps[:, :-1], taps[:, 1:])
+
+
+def _usual_step(first: IntArray, second: IntArray) -> int:
+    apart, count = np.unique((second - first)[(first >= 0) & (second >= 0)], return_counts=True)
+    most = int(count.argmax()) if len(count) else 0
+    return int(apart[most]) if len(count) and 3 * count[most] > 2 * count.sum() else 0
+
+
+def slides(taps: IntArray, stride: int, dilation: int) -> bool:
+    """Whether the taps are those of a window that slides: tap i of output y depends on ``y*stride + i*dilation`` only.
+
+    With a stride of 1 and a negative dilation: whether they are those of a transposed convolution.
+    """
+    outputs, kernel = taps.shape
+    position = (np.arange(outputs)[:, None] * stride + np.arange(kernel) * dilation).ravel()
+    order = np.argsort(position, kind="stable")
+    same = np.diff(position[order]) == 0
+    return not (same & (np.diff(taps.ravel()[order]) != 0)).any()
+
+
+def upsampling(taps: IntArray, dilation: int) -> int:
+    """The upsampling factor of a transposed convolution's taps: how far the outputs of neighbouring inputs are apart.
+
+    The dilation is that of :func:`slides`, negative if tap 0 comes last.
+
+    0 if the taps do not tell: only one input is read.
+    """
+    outputs, kernel = np.nonzero(taps >= 0)
+    position = np.unique(outputs + kernel * dilation)
+    return int(np.gcd.reduce(np.diff(position))) if len(position) > 1 else 0
 
 
 def half_pixel(x: FloatArray, length: int, outputs: int, scale: float) -> FloatArray:
@@ -177,6 +247,7 @@ def resize_taps(
     >>> resize_taps(6, 3).ravel().tolist()
     [0, 0, 1, 1, 2, 2]
     """
+    _check_table(outputs, 4)
     x = COORDINATES[coordinates](np.arange(outputs, dtype=np.float64), length, outputs, scale or outputs / length)
     x = np.round(x, 9)  # 0.1 * 30 is not 3: coordinates that should be integers must not fall to the pixel before
     if mode == "nearest":

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import LIMITS, check_size, table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.layers import IntArray
 
-# Larger tables are a mistake in the file, not a network.
-MAX_AXIS = 1 << 24
-MAX_ENTRIES = 1 << 27
+# Larger numbers are a mistake in the file, not a network.
+MAX_AXIS = max(LIMITS[kind] for kind in ("channels", "pixels on an axis", "taps on an axis"))
 _SLIDING: dict[str, Callable[[int, int, int, int, int, int], IntArray]] = {
     "window": r.window_taps,
     "transposed": r.transposed_taps,
@@ -132,6 +132,7 @@ def read_taps(where: str, value: Any, outputs: int, length: int) -> IntArray:
     kind = value.get("kind", "window") if isinstance(value, dict) else "window"
     if kind == "full":
         keys(where, value, {"kind"})
+        check_size(where, "outputs * length", table_size(outputs, length), "taps of one axis of an edge")
         return r.full_taps(outputs, length)
     if kind == "table":
         return _read_table(where, keys(where, value, {"kind", "taps"})["taps"], outputs, length)
@@ -143,8 +144,7 @@ def read_taps(where: str, value: Any, outputs: int, length: int) -> IntArray:
     pad = integer(where, "pad", value.get("pad", 0), -MAX_AXIS)
     dilation = integer(where, "dilation", value.get("dilation", 1), 1)
     size = integer(where, "length", value.get("length", length), 1, length)
-    if outputs * kernel > MAX_ENTRIES:
-        raise InstanceError(where, "kernel", kernel, f"expected kernel * outputs <= {MAX_ENTRIES}")
+    check_size(where, "kernel * outputs", table_size(kernel, outputs), "taps of one axis of an edge")
     return _SLIDING[kind](outputs, kernel, stride, pad, dilation, size)
 
 
@@ -191,7 +191,7 @@ def read_channels(where: str, value: Any, position: int, channels: list[int]) ->
     """
     if not isinstance(value, list) or not value:
         raise InstanceError(where, "from", value, "expected a list of [node, first channel, count] or [..., step]")
-    sources, gathered = [], []
+    sources, gathered, total = [], [], 0
     for i, run in enumerate(value):
         field = f"from[{i}]"
         if not isinstance(run, list) or len(run) not in (3, 4):
@@ -205,6 +205,7 @@ def read_channels(where: str, value: Any, position: int, channels: list[int]) ->
         last = first + (count - 1) * step
         if not 0 <= last < channels[node]:
             raise InstanceError(where, field, run, f"expected channels 0 ... {channels[node] - 1} of node {node}")
+        total = check_size(where, "channels", total + count, "channels")
         sources.append(np.full(count, node, dtype=np.int64))
         gathered.append(first + step * np.arange(count, dtype=np.int64))
     return np.concatenate(sources), np.concatenate(gathered)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.cost_model import OUTSIDE, datum_bits
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem
 from spatem_opt.scheduling.transport import Site, homes, readers, sites, target_tiles
@@ -132,7 +132,7 @@ def _sent(
     mine = mine[np.argsort(edge.channel[mine], kind="stable")]
     channel, start = np.unique(edge.channel[mine], return_index=True)
     reads[:, channel] = np.logical_or.reduceat(channels[:, mine], start, axis=1)
-    volume = (holds @ reads.T) * problem.architecture.activation_bits
+    volume = (holds @ reads.T) * datum_bits(problem.network, problem.architecture)[producer]
     return np.asarray(volume * by_class[kind][:, cls].T, dtype=np.float64), source
 
 

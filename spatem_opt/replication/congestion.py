@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import column_ous, home_rank, place
+from spatem_opt.cost_model import column_ous, datum_bits, home_rank, place
 from spatem_opt.mapping.grid import Grid
 from spatem_opt.mesh import Mesh
 from spatem_opt.network.layers import Edge, Network, Node
@@ -212,7 +212,8 @@ class _Traffic:
             reads[block, np.arange(made.width)] -= 1 / rows
         elif own and node.windows > 1:
             return
-        bits = made.height * float((edge.source == producer).sum()) * self.architecture.activation_bits
+        width = datum_bits(self.network, self.architecture)[producer]
+        bits = made.height * float((edge.source == producer).sum()) * width
         sent = self._made[producer].T @ (bits * (reads[:, :-1].T @ needed))
         if self._host[producer] >= 0:
             np.fill_diagonal(sent, sent.diagonal() * (1 - 1 / self.architecture.tiles_per_router))

@@ -170,7 +170,7 @@ class _Estimate:
         repeats, sums = (value[:, None] for value in window_traffic(grid, self.shapes, per_tile))
         doors, within, between = self._distances()
         pixels = _pixels(grid, self.cols, self.rows, together, _shared(units, per_tile))
-        input_bits = len(self.node.edges[0].channel) * chip.activation_bits
+        input_bits = len(self.node.edges[0].channel) * grid.activation_bits
         outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
         moved = self.gathered * (1 - together / copies)
         hop_bits = pixels * input_bits * between * repeats + grid.windows * sums * within + moved * BESIDE[0]

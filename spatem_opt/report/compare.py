@@ -8,46 +8,50 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from statistics import median
 
-from rich import box
-from rich.table import Table
-
 from spatem_opt.compare import COMPARABLE, OURS, PAPER, Comparison, Row, Summary
+from spatem_opt.names import visible
+from spatem_opt.report.grid import Column, Grid, Line
 from spatem_opt.report.tables import joules
 
 Lines = list[tuple[str, ...]]
 GAP_HEADS = ("network", "gap of heuristic", "binding term of the bound", "crossbars at work", "busiest router, mean")
-HEADS = (
-    "method", "cycles", "ms", "communication, bits", "energy", "occupancy", "cells", "bound, cycles", "gap", "seconds",
+COLUMNS = (
+    Column("method", right=False), Column("cycles"), Column("ms", rank=4), Column("communication,\nbits", rank=1),
+    Column("energy", rank=5), Column("occupancy", rank=6), Column("cells", rank=8), Column("bound,\ncycles", rank=3),
+    Column("gap", rank=2), Column("seconds", rank=7),
 )  # fmt: skip
+HEADS = tuple(column.short for column in COLUMNS)
 
 
-def table(comparison: Comparison) -> Table:
-    """One line per method; the best baseline is marked."""
+def table(comparison: Comparison) -> Grid:
+    """One line per method; the best baseline is marked; below it why a method has no solution."""
     best = comparison.best
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=_title(comparison), title_justify="left")
-    for head in HEADS:
-        found.add_column(head, justify="left" if head == "method" else "right", no_wrap=True)
+    lines, notes = [], []
     for row in comparison.rows:
-        style = "bold" if row.method in OURS else None
         mark = " *" if best is not None and row.method == best.method else ""
         if row.solved:
-            found.add_row(row.method + mark, *_cells(row), style=style)
+            lines.append(Line((row.method + mark, *_cells(row)), style="bold" if row.method in OURS else None))
         else:
-            found.add_row(row.method, row.note, style="dim")
-    return found
+            lines.append(Line((row.method, *["-"] * (len(COLUMNS) - 1)), style="dim"))
+            notes.append(f"{row.method}: {row.note}")
+    return Grid(COLUMNS, tuple(lines), _title(comparison), tuple(notes))
 
 
-def summary_table(summary: Summary) -> Table:
-    """Reductions against the best baseline of each network, and the geometric means."""
-    found = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="less than the best baseline", title_justify="left")
-    heads, lines, means = _summary(summary)
-    for i, head in enumerate(heads):
-        found.add_column(head, justify="left" if i < 2 else "right", no_wrap=True)
-    for line in lines:
-        found.add_row(*line, end_section=line is lines[-1])
-    for line in means:
-        found.add_row(*line, style="bold")
-    return found
+def summary_table(summary: Summary) -> Grid:
+    """Reductions against the best baseline of each network, and the geometric means.
+
+    Every head says which row it is of, since any column may be left out: first of all the gaps, then what there is of
+    ``half-latency``, the baseline (it is marked above), and ``balanced``.
+    """
+    _, lines, means = _summary(summary)
+    columns = [Column("network", right=False), Column("best baseline", rank=5, right=False)]
+    for rank, method in zip((1, 3, 6), OURS, strict=True):
+        columns += [
+            Column(f"{method}\nlatency", rank=rank), Column(f"{method}\ncommunication", rank=rank + 1),
+            Column(f"{method}\ngap", rank=rank + 7),
+        ]  # fmt: skip
+    shown = [Line(line, ends=line is lines[-1]) for line in lines] + [Line(line, style="bold") for line in means]
+    return Grid(tuple(columns), tuple(shown), "less than the best baseline")
 
 
 def remark(summary: Summary) -> str:
@@ -100,7 +104,7 @@ def _title(comparison: Comparison) -> str:
 
 def _cells(row: Row) -> tuple[str, ...]:
     return (
-        _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:.3f}",
+        _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:,.3f}",
         _count(row.communication_bits), joules(row.energy_fj or 0), _percent(row.ou_occupancy),
         _percent(row.cells_used), _count(row.bound), _percent(row.gap), f"{row.seconds:.1f}",
     )  # fmt: skip
@@ -165,5 +169,9 @@ def _why(comparison: Comparison) -> str:
 def _markdown_table(heads: Sequence[str], lines: Lines, left: int) -> str:
     """A Markdown table whose first `left` columns are texts."""
     rule = ["---" if i < left else "---:" for i in range(len(heads))]
-    rows = [heads, rule, *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join(markdown_row(row) for row in [heads, rule, *lines])
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """A line of a Markdown table; a bar in a cell does not end it."""
+    return "| " + " | ".join(visible(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -6,6 +6,7 @@ readers (Okabe and Ito for segments, cividis for loads).
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.activity import Activity, activity
 from spatem_opt.evaluator.evaluation import LayerTable
+from spatem_opt.files import write_atomically
 from spatem_opt.solution import Solution
 
 if TYPE_CHECKING:
@@ -69,15 +71,23 @@ def draw(solution: Solution, evaluation: Evaluation) -> dict[str, Figure]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the suffix; the same figure gives the same bytes."""
+    """Write a figure in the format of the suffix, atomically; the same figure gives the same bytes.
+
+    Raises
+    ------
+    InstanceError
+        If the suffix is none of :data:`FORMATS`, or the file cannot be written.
+    """
     import matplotlib as mpl
 
-    metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    try:
-        with mpl.rc_context(STYLE):
-            figure.savefig(path, dpi=150, metadata=metadata)
-    except OSError as error:
-        raise InstanceError(str(path), "", "cannot be written", error.strerror or "expected a folder") from error
+    kind = path.suffix.removeprefix(".")
+    if kind not in FORMATS:
+        raise InstanceError(str(path), "", f"figure as {path.suffix!r}", f"expected {' or '.join(FORMATS)}")
+    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    drawn = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(drawn, format=kind, dpi=150, metadata=metadata)
+    write_atomically(path, drawn.getvalue())
 
 
 def write_svg(figure: Figure, target: IO[str]) -> None:

@@ -9,8 +9,6 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-
 import spatem_opt
 from spatem_opt import bounds
 from spatem_opt.architecture import FIELDS
@@ -18,6 +16,7 @@ from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.files import write_atomically
 from spatem_opt.network.stats import summary
 from spatem_opt.report import figures, tables
+from spatem_opt.report.grid import Grid
 from spatem_opt.result import gap
 from spatem_opt.solution import Solution
 
@@ -73,7 +72,7 @@ def render(solution: Solution, found: Evaluation) -> str:
         drawn = figures.draw(solution, found)
         parts += _section("When every layer works", _svg(drawn["gantt"], "gantt"))
         parts += _section("The chip", _svg(drawn["floorplan"], "floorplan"))
-    parts += _section("Numbers", from_rich(tables.overview(found, title="", **_objective(solution), claimed=True)))
+    parts += _section("Numbers", from_grid(tables.overview(found, title="", **_objective(solution, found))))
     parts += _section("Lower bounds", _bounds(solution, found))
     parts += _section("Layers", _layers(solution, found))
     parts += _section("Claims of the solution", *_claims(solution))
@@ -92,12 +91,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Sequenc
     return _table(heads, [(list(row), False) for row in rows], right)
 
 
-def from_rich(source: Table) -> str:
+def from_grid(source: Grid) -> str:
     """Return a table made for the terminal as HTML."""
-    right = [i for i, column in enumerate(source.columns) if column.justify == "right"]
-    cells = zip(*([str(cell) for cell in column.cells] for column in source.columns), strict=True)
-    rows = [(list(row), line.end_section) for row, line in zip(cells, source.rows, strict=True)]
-    return _table([str(c.header) for c in source.columns] if source.show_header else [], rows, right)
+    right = [i for i, column in enumerate(source.columns) if column.right]
+    heads = [column.short for column in source.columns] if source.heads else []
+    return _table(heads, [(line.cells, line.ends) for line in source.lines], right)
 
 
 def _table(heads: Sequence[str], rows: Iterable[tuple[Sequence[object], bool]], right: Sequence[int]) -> str:
@@ -129,6 +127,7 @@ def _head(solution: Solution, found: Evaluation) -> Iterator[str]:
         ("latency bound", f"{bound:,} cycles", "optimal" if relative == 0 else f"gap {100 * (relative or 0):.1f} %"),
         ("communication", f"{found.communication.total / 1e6:,.1f} Mbit", "buffer reads + bits x hops"),
         ("energy", tables.joules(found.energy.total if found.energy else 0), "per inference"),
+        ("area", f"{found.area_mm2.total if found.area_mm2 else 0:,.1f} mm2", "of the whole chip"),
         ("throughput", f"{found.images_per_second or 0:,.0f} images/s", f"period {found.period_cycles:,} cycles"),
         ("crossbars at work", f"{100 * found.utilization.ou_occupancy:.1f} %", "of all crossbar cycles"),
     ]
@@ -145,10 +144,12 @@ def _violations(found: Evaluation) -> Iterator[str]:
     yield table(["family", "what"], rows)
 
 
-def _objective(solution: Solution) -> dict[str, Any]:
+def _objective(solution: Solution, found: Evaluation) -> dict[str, Any]:
+    """What the solution minimises, the evaluator's bound of it, and the claimed one."""
     total = solution.claims.get("total", {})
-    bound = total.get("bound")
-    return {"objective": str(total.get("objective", "latency")), "bound": bound if _number(bound) else None}
+    objective, claimed = str(total.get("objective", "latency")), total.get("bound")
+    proven = (found.bounds or {}).get("period" if objective == "throughput" else objective)
+    return {"objective": objective, "bound": proven, "claimed": claimed if _number(claimed) else None}
 
 
 def _number(value: object) -> bool:
@@ -180,12 +181,12 @@ def _bounds(solution: Solution, found: Evaluation) -> str:
 def _layers(solution: Solution, found: Evaluation) -> str:
     """The table of the terminal, with segment and mapping."""
     source = tables.layers(found)
-    columns = [[str(cell) for cell in column.cells] for column in source.columns]
-    if not columns or not columns[0]:
+    columns: list[list[str]] = [list(column) for column in zip(*(line.cells for line in source.lines), strict=True)]
+    if not columns:
         return "<p>The solution could not be replayed.</p>"
     options = [f"{o.scheme}{f' {o.ph}x{o.pw}' if o.ph * o.pw > 1 else ''}, {o.storage}" for o in solution.mapping]
     columns[1:1] = [[str(k) for k in solution.segment.tolist()], options]
-    heads = [str(column.header) for column in source.columns]
+    heads = [column.short for column in source.columns]
     heads[1:1] = ["segment", "mapping"]
     return table(heads, list(zip(*columns, strict=True)), right=(1, *range(3, len(heads))))
 
@@ -206,9 +207,10 @@ def _text(value: object) -> str:
 
 def _architecture(solution: Solution) -> str:
     chip = solution.architecture.to_dict()
-    rows = [(key, _text(chip[key]), rule.unit, rule.meaning) for key, rule in FIELDS.items()]
-    shown = table(["field", "value", "unit", "meaning"], rows, right=(1,))
-    return f"<details><summary>{len(rows)} numbers</summary>{shown}</details>"
+    shown = {key: "auto" if value is None else _text(value) for key, value in chip.items()}
+    rows = [(key, shown[key], rule.unit, rule.meaning) for key, rule in FIELDS.items()]
+    text = table(["field", "value", "unit", "meaning"], rows, right=(1,))
+    return f"<details><summary>{len(rows)} numbers</summary>{text}</details>"
 
 
 def _svg(figure: Figure, name: str) -> str:

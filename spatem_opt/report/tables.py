@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import fields
 
-from rich import box
-from rich.table import Table
-
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.report.grid import Column, Grid, Line
 from spatem_opt.result import gap
 
 Row = tuple[str, str, str]
@@ -28,10 +26,10 @@ def overview(
     title: str,
     objective: str = "latency",
     bound: float | None = None,
-    claimed: bool = False,
+    claimed: float | None = None,
     seconds: float | None = None,
-) -> Table:
-    """Return the main table: time, bound, utilization, communication and energy by kind.
+) -> Grid:
+    """Return the main table: time, bound, utilization, communication, energy and area by kind.
 
     Parameters
     ----------
@@ -41,47 +39,43 @@ def overview(
         What `bound` bounds: ``latency``, ``throughput``, ``communication``, ``energy`` or ``balanced``.
     bound : float, optional
         Proven lower bound, in cycles, bits or fJ.
-    claimed : bool
-        The bound is what a file says, not something this run has proven.
+    claimed : float, optional
+        What a file says that the bound is, shown beside the one that this run has proven.
     seconds : float, optional
         Time that solving took.
     """
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
-    table.add_column("what")
-    table.add_column("value", justify="right")
-    table.add_column("detail", style="dim")
+    columns = (Column("what", "text", right=False), Column("value", "text"), Column("detail", "text", 1, right=False))
     blocks = [
-        _times(evaluation, objective, bound, "claimed " if claimed else ""),
+        _times(evaluation, objective, bound, claimed),
         _utilization(evaluation),
         _traffic(evaluation),
         _energy(evaluation),
+        _area(evaluation),
     ]
+    lines = []
     for block in blocks:
         rows = list(block)
-        for i, row in enumerate(rows):
-            table.add_row(*row, end_section=i == len(rows) - 1)
+        lines += [Line(row, ends=row is rows[-1]) for row in rows]
     if seconds is not None:
-        table.add_row("solved in", f"{seconds:.2f} s", "")
-    return table
+        lines.append(Line(("solved in", f"{seconds:.2f} s", "")))
+    return Grid(columns, tuple(lines), title, heads=False)
 
 
-def layers(evaluation: Evaluation) -> Table:
+def layers(evaluation: Evaluation) -> Grid:
     """Return a table with one line per crossbar layer; empty if the solution could not be replayed."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="crossbar layers", title_justify="left")
-    table.add_column("layer", overflow="fold")
-    heads = ("copies", "crossbars", "tiles", "windows", "OUs/copy", "compute", "load", "interval", "start", "end")
-    for head in heads:
-        table.add_column(head, justify="right")
+    heads = {"copies": 1, "crossbars": 2, "tiles": 7, "windows": 6, "OUs/copy": 10, "compute": 8, "load": 9,
+             "interval": 3, "start": 4, "end": 5}  # fmt: skip
+    shown = (Column("layer", "name", right=False), *(Column(head, rank=rank) for head, rank in heads.items()))
     t = evaluation.layers
     if t is None:
-        return table
+        return Grid(shown, (), "crossbar layers")
     columns = (
         t.copies, t.crossbars, t.tiles, t.windows, t.ous_per_copy, t.compute_cycles, t.load_cycles, t.interval_cycles,
         t.start, t.end,
     )  # fmt: skip
-    for name, *values in zip(t.name, *columns, strict=True):
-        table.add_row(name, *(f"{value:,}" for value in values))
-    return table
+    rows = zip(t.name, *columns, strict=True)
+    lines = tuple(Line((name, *(f"{value:,}" for value in values))) for name, *values in rows)
+    return Grid(shown, lines, "crossbar layers")
 
 
 def objective_value(evaluation: Evaluation, objective: str) -> int | None:
@@ -120,7 +114,7 @@ def joules(femtojoules: float) -> str:
     return f"{femtojoules / scale:.3f} {prefix}J"
 
 
-def _times(e: Evaluation, objective: str, bound: float | None, prefix: str) -> Iterator[Row]:
+def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | None) -> Iterator[Row]:
     if e.latency_cycles is None or e.latency_ns is None or e.period_cycles is None:
         yield "latency", "-", "the solution cannot be replayed"
         return
@@ -129,10 +123,13 @@ def _times(e: Evaluation, objective: str, bound: float | None, prefix: str) -> I
     yield "period", f"{e.period_cycles:,} cycles", rate
     relative = gap(objective_value(e, objective), bound)
     if bound is None or relative is None:
-        yield f"{prefix}{objective} bound", "-", "none"
+        yield f"{objective} bound", "-", "none"
     else:
         detail = "optimal" if relative == 0 else f"gap {100 * relative:.1f} %"
-        yield f"{prefix}{objective} bound", f"{bound:,} {_UNITS.get(objective, '')}", detail
+        yield f"{objective} bound", f"{bound:,} {_UNITS.get(objective, '')}", detail
+    if claimed is not None:
+        kept = bound is not None and claimed <= bound
+        yield "  as claimed", f"{claimed:,} {_UNITS.get(objective, '')}", "proven" if kept else "not proven"
 
 
 def _utilization(e: Evaluation) -> Iterator[Row]:
@@ -170,3 +167,13 @@ def _energy(e: Evaluation) -> Iterator[Row]:
     for kind in fields(e.energy):
         value = getattr(e.energy, kind.name)
         yield f"  {kind.name.replace('_', ' ')}", joules(value), share(value, total)
+
+
+def _area(e: Evaluation) -> Iterator[Row]:
+    if e.area_mm2 is None or not e.area_mm2.total:  # chips need not state it
+        return
+    total = e.area_mm2.total
+    yield "area", f"{total:,.2f} mm2", "of the whole chip"
+    for kind in fields(e.area_mm2):
+        value = getattr(e.area_mm2, kind.name)
+        yield f"  {kind.name}", f"{value:,.2f} mm2", share(value, total)

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from spatem_opt.cost_model import OUTSIDE, transfer_cycles
+from spatem_opt.cost_model import OUTSIDE, datum_bits, transfer_cycles
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem, Solution
 
@@ -115,6 +115,7 @@ class Replay:
         key = producer, source, consumer, target
         if key not in self._delay:
             architecture = self.problem.architecture
+            width = datum_bits(self.problem.network, architecture)[producer]
             channels: dict[int, set[int]] = defaultdict(set)
             for (copy, channel), tile in self.home[producer].items():
                 if copy == source:
@@ -123,7 +124,7 @@ class Replay:
                 int(transfer_cycles(architecture, np.array(t), np.array(d), np.array(bits)))
                 for t, homed in channels.items()
                 for d in self.tiles[consumer][target]
-                for bits in [len(homed & self.read[producer, d]) * architecture.activation_bits]
+                for bits in [len(homed & self.read[producer, d]) * width]
             )
         return self._delay[key]
 

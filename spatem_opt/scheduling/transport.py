@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.arrays import any_by_group, distinct
-from spatem_opt.cost_model import OUTSIDE, PlacedLayer, transfer_cycles
+from spatem_opt.cost_model import OUTSIDE, PlacedLayer, datum_bits, transfer_cycles
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling.problem import Problem, rows_by_layer
 
@@ -145,7 +145,8 @@ class Routes:
         site = self.sites[consumer]
         crossbars = problem.network.nodes[consumer].kind == "crossbar"
         placed = problem.placed[site.host] if crossbars else None
-        found = delays(problem, self.sites[producer], self.used[producer], *target_tiles(site, placed))
+        width = datum_bits(problem.network, problem.architecture)[producer]
+        found = delays(problem, self.sites[producer], self.used[producer], *target_tiles(site, placed), width)
         if sum(table.size for table in self.delay.values()) + found.size <= REMEMBERED:
             self.delay[key] = found
         return found
@@ -190,7 +191,7 @@ def _digital_reads(site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolAr
 
 
 def delays(
-    problem: Problem, site: Site, used: Subscription, class_of_target: IntArray, target_tile: IntArray
+    problem: Problem, site: Site, used: Subscription, class_of_target: IntArray, target_tile: IntArray, width: int
 ) -> IntArray:
     """Slowest transfer from every producing class to every consuming class (M6); shape (classes, target classes).
 
@@ -201,13 +202,15 @@ def delays(
         Of the producing node.
     class_of_target, target_tile : int64 arrays, shape (pairs,)
         The tiles of every consuming class, sorted by class.
+    width : int
+        Bits of a datum of the producing node.
     """
     source_class, source, holds = homes(site, problem.architecture.tiles)
     reads = np.zeros((len(target_tile), site.home.shape[1]), dtype=np.float32)
     row = np.searchsorted(used.tile, target_tile)
     known = np.flatnonzero((row < len(used.tile)) & (used.tile[np.minimum(row, len(used.tile) - 1)] == target_tile))
     reads[known] = used.channels[row[known]]
-    volume = (holds @ reads.T).astype(np.int64) * problem.architecture.activation_bits
+    volume = (holds @ reads.T).astype(np.int64) * width
     cycles = transfer_cycles(problem.architecture, source[:, None], target_tile, volume)
     by_source = np.maximum.reduceat(cycles, np.flatnonzero(np.r_[True, np.diff(source_class) > 0]), axis=0)
     return np.maximum.reduceat(by_source, np.flatnonzero(np.r_[True, np.diff(class_of_target) > 0]), axis=1)

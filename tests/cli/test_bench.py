@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+import threading
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +48,30 @@ def test_lines_then_resume(
     def forbidden(*arguments: object) -> None:
         pytest.fail("ran again what was there")
 
-    monkeypatch.setattr(bench, "ProcessPoolExecutor", forbidden)
+    monkeypatch.setattr(bench, "_started", forbidden)
     assert main(["bench", suite, "-o", str(out), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["comparisons"] == first["comparisons"]
+
+
+class Thread(threading.Thread):
+    """A thread that looks like a process of a comparison."""
+
+    exitcode = 0
+
+
+def in_a_thread(entry: bench.Entry, time_limit: float | None) -> tuple[Connection, Thread]:
+    """A comparison in this process, so that what it calls may be replaced."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def work() -> None:
+        try:
+            sender.send(bench.compare_entry(entry, time_limit))
+        except ModelError as error:
+            sender.send(f"ModelError: {error}")
+
+    thread = Thread(target=work)
+    thread.start()
+    return receiver, thread
 
 
 def test_a_failed_entry_does_not_end_the_suite(
@@ -62,7 +85,7 @@ def test_a_failed_entry_does_not_end_the_suite(
         return run(entry, time_limit)
 
     monkeypatch.setattr(bench, "compare_entry", failing)
-    monkeypatch.setattr(bench, "ProcessPoolExecutor", lambda workers, **options: ThreadPoolExecutor(workers))
+    monkeypatch.setattr(bench, "_started", in_a_thread)
     assert main(["bench", suite, "-o", str(tmp_path / "out.jsonl")]) == 1
     assert "failed: lenet5 on ou-isaac-4x4: ModelError: for the test" in capsys.readouterr().err
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1

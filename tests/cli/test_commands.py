@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import types
@@ -17,6 +16,7 @@ import spatem_opt
 from spatem_opt.architecture import FIELDS
 from spatem_opt.cli import main
 from spatem_opt.io import write_solution
+from spatem_opt.pipeline import METHODS
 from spatem_opt.result import Result, Shortage, Status
 from spatem_opt.solution import Solution
 
@@ -48,7 +48,7 @@ def solver(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """Replace what solves, so that every outcome can be had at once."""
 
     def install(solve: Callable[..., Result]) -> None:
-        module = types.SimpleNamespace(solve=solve)
+        module = types.SimpleNamespace(solve=solve, METHODS=METHODS)
         monkeypatch.setitem(sys.modules, "spatem_opt.pipeline", module)
         monkeypatch.setattr(spatem_opt, "pipeline", module, raising=False)
 
@@ -237,11 +237,12 @@ def test_solve_passes_the_options_on(run: Run, solver: Fake, tiny_solution: Solu
     options = "--objective energy --method heuristic --time-limit 2.5 --seed 7 --workers 2 --set ou_rows=8"
     options += " --latency-limit 900"
     run("solve", "lenet5", *options.split())
-    assert seen.pop("progress") is None  # stderr is no terminal
+    assert callable(seen.pop("progress"))
+    assert seen.pop("on_solution") is None  # no -o
+    assert 0 <= seen.pop("time_limit") <= 2.5  # less what loading took
     assert seen.pop("network").startswith("lenet")
     assert seen == {
-        "chip": 8, "objective": "energy", "method": "heuristic", "latency_limit": 900, "time_limit": 2.5, "seed": 7,
-        "workers": 2,
+        "chip": 8, "objective": "energy", "method": "heuristic", "latency_limit": 900, "seed": 7, "workers": 2,
     }  # fmt: skip
 
 
@@ -295,7 +296,7 @@ def test_caution_is_one_line_on_stderr(run: Run, solver: Fake, tiny_solution: So
 
 EVALUATION = {
     "valid", "violations", "latency_cycles", "latency_ns", "period_cycles", "images_per_second", "communication",
-    "utilization", "energy", "buffers", "ports", "routers", "layers", "nodes", "arrays",
+    "utilization", "energy", "area_mm2", "buffers", "ports", "routers", "layers", "nodes", "bounds", "arrays",
 }  # fmt: skip
 
 
@@ -304,7 +305,7 @@ def test_keys_of_solve(run: Run, solver: Fake, tiny_solution: Solution) -> None:
     data = json.loads(run("solve", "lenet5", "--json")[1])
     assert set(data) == {
         "format", "version", "network", "architecture", "method", "seed", "output", "objective", "status", "value",
-        "bound", "gap", "seconds", "shortage", "steps", "evaluation",
+        "bound", "gap", "seconds", "shortage", "steps", "cut_short", "evaluation",
     }  # fmt: skip
     assert set(data["evaluation"]) == EVALUATION
     assert (data["format"], data["version"], data["gap"]) == ("spatem-result", 1, 0.5)
@@ -320,7 +321,7 @@ def test_keys_of_infeasible(run: Run, solver: Fake) -> None:
 
 def test_keys_of_evaluate(run: Run, file: Path) -> None:
     data = json.loads(run("evaluate", file, "--json")[1])
-    head = {"format", "version", "file", "network", "architecture", "objective", "bound"}
+    head = {"format", "version", "file", "network", "architecture", "objective", "bound", "cautions"}
     assert set(data) == head | EVALUATION
     assert (data["format"], data["latency_cycles"]) == ("spatem-evaluation", 1054)
 
@@ -345,7 +346,7 @@ def test_architectures(run: Run) -> None:
 def test_keys_of_architectures(run: Run) -> None:
     data = json.loads(run("architectures", "--json")[1])
     keys = {"name", "description", "tiles", "crossbars", "crossbar_rows", "crossbar_cols", "ou_rows", "ou_cols",
-            "cycle_ns", "cautions"}  # fmt: skip
+            "cycle_ns", "area_mm2", "cautions"}  # fmt: skip
     assert set(data["architectures"][0]) == keys
 
 
@@ -360,7 +361,10 @@ def test_one_architecture(run: Run) -> None:
 def test_one_architecture_in_json(run: Run) -> None:
     data = json.loads(run("architectures", "--show", "isaac", "--json")[1])
     assert set(data["fields"]) == set(FIELDS) - {"name"}
-    assert set(data["fields"]["ou_rows"]) == {"value", "unit", "source"}
+    assert set(data["fields"]["ou_rows"]) == {"value", "derive", "unit", "source"}
+    assert data["fields"]["ou_rows"]["derive"] is None
+    assert data["fields"]["router_bits_per_cycle"]["derive"] == "32 * max(1, floor(1.2 * cycle_ns))"
+    assert sum(data["areas_mm2"].values()) == pytest.approx(data["area_mm2"], abs=1e-5)
 
 
 # --- as a process --------------------------------------------------------------------------------
@@ -371,12 +375,3 @@ def test_installed_command() -> None:
     done = subprocess.run([spatem, "evaluate", "absent.json"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: absent.json: cannot be read, No such file or directory\n"
-
-
-def test_closed_pipe_is_quiet() -> None:
-    spatem = Path(sys.executable).with_name("spatem")
-    read, write = os.pipe()
-    os.close(read)
-    done = subprocess.run([spatem, "networks"], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(write)
-    assert (done.returncode, done.stderr) == (1, "")

@@ -18,7 +18,7 @@ def test_files_and_keys(tmp_path: Path, capsys: pytest.CaptureFixture[str], comm
     assert main([command[0], *SMALL, command[1], str(tmp_path / "front"), "--json", "--time-limit", "0"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert list(data) == ["format", "version", "network", "architecture", "latency_bound", "communication_bound",
-                          "seconds", "shortage", "points", "dominated"]  # fmt: skip
+                          "seconds", "shortage", "points", "dominated", "cut_short"]  # fmt: skip
     assert list(data["points"][0]) == ["name", "latency_cycles", "communication_bits"]
     found = {path.name for path in (tmp_path / "front").iterdir()}
     assert found == {"front.json", "front.csv", "front.svg", "front.png", "00.json.gz"}

@@ -28,6 +28,23 @@ def test_four_files(file: Path, tmp_path: Path) -> None:
     assert found == ["tiny-floorplan.png", "tiny-floorplan.svg", "tiny-gantt.png", "tiny-gantt.svg"]
 
 
+def test_a_figure_that_fails_half_way_leaves_the_old_one(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from matplotlib.figure import Figure
+
+    def half(self: Figure, target: object, **_: object) -> None:
+        getattr(target, "write", lambda _: Path(str(target)).write_bytes(b"half"))(b"half")
+        raise KeyboardInterrupt
+
+    old = tmp_path / "tiny-gantt.svg"
+    old.write_text("the old figure")
+    monkeypatch.setattr(Figure, "savefig", half)
+    assert main(["plot", str(file), "-o", str(tmp_path), "--format", "svg"]) == 130
+    assert old.read_text() == "the old figure"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny-gantt.svg", "tiny.json.gz"]
+
+
 def test_one_format(file: Path, tmp_path: Path) -> None:
     assert main(["plot", str(file), "-o", str(tmp_path / "out"), "--format", "svg"]) == 0
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}

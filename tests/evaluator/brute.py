@@ -13,7 +13,7 @@ from typing import Any
 
 from spatem_opt.network.layers import Edge
 from spatem_opt.solution import Solution
-from tests.evaluator.brute_place import OUTSIDE, ceil, place, route
+from tests.evaluator.brute_place import OUTSIDE, ceil, place, route, sum_width
 from tests.evaluator.brute_replay import Pixel, Replay, Span, itinerary, packets_of
 
 
@@ -27,6 +27,7 @@ class Brute:
     def __init__(self, sol: Solution) -> None:
         self.sol, self.arch, self.nodes = sol, sol.architecture, sol.network.nodes
         self.layer_of = {node: layer for layer, node in enumerate(sol.network.layers)}
+        self.width = [self._bits_of(index) for index in range(len(self.nodes))]
         self.copies = [place(sol, layer) for layer in range(len(sol.mapping))]
         self.pixel_copy: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]
         self.home: list[dict[tuple[int, int], int]] = [{} for _ in self.nodes]  # by (copy, channel)
@@ -63,6 +64,18 @@ class Brute:
         """Whether from the third on no inference takes longer than the one before."""
         found = Replay(self, inferences, distance).latencies
         return found is not None and all(found[i] <= found[i - 1] for i in range(2, inferences))
+
+    def _bits_of(self, index: int) -> int:
+        """Bits of a datum of a node: its widest reader counts; what is pooled or added is as wide as the result."""
+        needs = []
+        for node in self.nodes:
+            if any(index in edge.source.tolist() for edge in node.edges):
+                if node.kind == "crossbar":
+                    assert node.weights is not None
+                    needs.append(node.weights.activation_bits or self.arch.activation_bits)
+                else:
+                    needs.append(self._bits_of(self.nodes.index(node)))
+        return max(needs, default=self.arch.activation_bits)
 
     # windows and pixels
 
@@ -241,7 +254,7 @@ class Brute:
         for (p, d), channels in self.channels.items():
             for pixel in self.pixels[p, d]:
                 for channel in channels:
-                    bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.arch.activation_bits
+                    bits[p, self.home[p][self.pixel_copy[p][pixel], channel], d] += self.width[p]
         return bits
 
     def map_bit_hops(self) -> int:
@@ -251,7 +264,7 @@ class Brute:
             for pixel in self.pixel_copy[p]:
                 for home, wanted in self.wanted(p, pixel).items():
                     for group in packets_of(self.arch, home, wanted):
-                        stops = itinerary(self.arch, home, group, self.arch.activation_bits)
+                        stops = itinerary(self.arch, home, group, self.width[p])
                         total += sum(stop.bits for at in stops.values() for stop in at)
         return total
 
@@ -263,7 +276,7 @@ class Brute:
             for row in {y for y, _ in self.pixels[p, d]}:
                 pixels = [pixel for pixel in self.pixels[p, d] if pixel[0] == row]
                 start, end = self.replay.row_first[0, p, row, d], max(span.end for span in self.row_users(p, row, d))
-                held.append((d, start, end, len(pixels) * len(channels) * self.arch.activation_bits))
+                held.append((d, start, end, len(pixels) * len(channels) * self.width[p]))
         times = {start for _, start, _, _ in held}
         chip = max((sum(b for _, s, e, b in held if s <= t < e) for t in times), default=0)
         tiles = {d: max(sum(b for k, s, e, b in held if k == d and s <= t < e) for t in times) for d, *_ in held}
@@ -273,7 +286,7 @@ class Brute:
         """Partial sums of every window: hops, number, bits of each."""
         arch = self.arch
         return [
-            (len(route(arch, t, d)), items, self.nodes[index].weights.partial_sum_bits or arch.partial_sum_bits)
+            (len(route(arch, t, d)), items, sum_width(arch, self.nodes[index].weights))
             for index, layer in self.layer_of.items()
             for window in self.all_windows(index)
             for (t, d), items in self.copies[layer][self.copy_of(index, window)].sums.items()
@@ -295,7 +308,7 @@ class Brute:
             "buffer_read": sum(ports.values()),
             "map_bit_hops": self.map_bit_hops(),
             "sum_bit_hops": sum(hops * items * width for hops, items, width in sums),
-            "map_items": sum(bits for (_, t, d), bits in maps.items() if t != d) // arch.activation_bits,
+            "map_items": sum(bits // self.width[p] for (p, t, d), bits in maps.items() if t != d),
             "sum_items": sum(items for _, items, _ in sums),
             "written": sum(bits for (_, _, d), bits in maps.items() if d != OUTSIDE),
             "ou_operations": ous,

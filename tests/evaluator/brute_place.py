@@ -188,6 +188,19 @@ def offset(row: int, rows: int) -> int:
     return int(4 * abs(row - (rows - 1) / 2)) + (2 * row > rows - 1)
 
 
+def sum_width(arch: Architecture, w: Weights) -> int:
+    """Bits of a partial sum: the layer's, the chip's, or all phases, all slices and the sum over the rows."""
+    given = w.partial_sum_bits or arch.partial_sum_bits
+    if given:
+        return given
+    phases = ceil(w.activation_bits or arch.activation_bits, arch.dac_bits)
+    slices = ceil(w.weight_bits or arch.weight_bits, arch.cell_bits)
+    carry = 0
+    while 2**carry < w.kernel[0] * w.kernel[1] * w.in_channels:
+        carry += 1
+    return phases * arch.dac_bits + slices * arch.cell_bits + carry + (1 if arch.differential else 0)
+
+
 def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy: Copy) -> None:
     arch = sol.architecture
     bits = w.activation_bits or arch.activation_bits
@@ -208,7 +221,7 @@ def durations(sol: Solution, w: Weights, option: MappingOption, grid: Grid, copy
         for tile in tiles:
             if tile != home[col]:
                 copy.sums[tile, home[col]] += grid.sums[col]
-    width = w.partial_sum_bits or arch.partial_sum_bits
+    width = sum_width(arch, w)
     copy.sum_delay = max((transfer(arch, t, d, width * n) for (t, d), n in copy.sums.items()), default=0)
     copy.home = {channel: home[col] for channel, col in grid.column_of_channel.items()}
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spatem_opt.architecture import Architecture
-from tests.evaluator.brute_place import OUTSIDE, Router, ceil, entry, route
+from tests.evaluator.brute_place import OUTSIDE, Router, ceil, entry, route, sum_width
 
 if TYPE_CHECKING:
     from tests.evaluator.brute import Brute
@@ -271,7 +271,7 @@ class Replay:
         if task.last:
             self.row_end[i, task.row] = now
         sums = self.plan.copies[self.plan.layer_of[node]][task.copy].sums
-        width = self.plan.nodes[node].weights.partial_sum_bits or self.arch.partial_sum_bits
+        width = sum_width(self.arch, self.plan.nodes[node].weights)
         self.sums_left[i, node, w] = len(sums)
         for (t, d), items in sums.items():
             stops = itinerary(self.arch, t, {d: set(range(items))}, width)
@@ -296,7 +296,7 @@ class Replay:
                     self._delivered(now, i, node, pixel, home)
                 for group in packets_of(self.arch, home, wanted):
                     key = (i, node, 0, number, home, min(group))
-                    stops = itinerary(self.arch, home, group, self.arch.activation_bits)
+                    stops = itinerary(self.arch, home, group, self.plan.width[node])
                     packet = Packet(key, ("delivered", i, node, pixel), next(iter(stops)), stops, home == OUTSIDE)
                     use = min(self.plan.first_use(node, pixel, d) for d in group) + i * self.distance
                     self._send(now, packet, use)

@@ -9,7 +9,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from formulations.exact import beyond_reach, conflicts, grouping, reach, replication, run, scheduling, steps
@@ -222,7 +222,6 @@ def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str,
         assert all(again[layers] == value for layers in again if set(layers) & set(kind.layers))
 
 
-@settings(deadline=None)  # the first call imports the solver
 @given(st.lists(st.integers(1, 2), min_size=1, max_size=3), st.data())
 def test_most_ous_stay_in_their_tile_when_groups_change(room: list[int], data: st.DataObject) -> None:
     """As many as under any assignment of groups to tiles, all of which are tried."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from formulations.exchange.cases import Options, case
 from formulations.exchange.files import Import, export, import_values
 from formulations.exchange.models import CpsatModel, PulpModel
 from formulations.exchange.values import TOLERANCE, read
-from formulations.solver import Limits, run_cpsat, run_pulp
+from formulations.solver import Limits, highs_accepted, run_cpsat, run_pulp
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
 from spatem_opt.network import load
@@ -143,7 +142,7 @@ def test_other_solvers_read_the_same_model(name: str, solver: str, tmp_path: Pat
     assert (found.violations, found.objective) == ((), own(name, "cpsat"))
 
 
-@pytest.mark.skipif(importlib.util.find_spec("highspy") is None, reason="highspy is not installed")
+@pytest.mark.skipif(not highs_accepted(), reason="no accepted release of highspy is installed")
 @pytest.mark.parametrize("style", [0, 4])
 @pytest.mark.parametrize("suffix", [".mps", ".lp"])
 @pytest.mark.parametrize("name", CASES)

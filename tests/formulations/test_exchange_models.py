@@ -89,7 +89,7 @@ def test_linear_constraints_are_judged_as_they_read() -> None:
 # Replication in one model.
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(cut_problems())
 def test_the_linked_model_is_brute_force(problem: Any) -> None:
     optimum, hint = cut_brute(problem), master.solve(problem, time_limit=20, workers=1).solution
@@ -139,7 +139,7 @@ def test_linked_bound() -> None:
 # The disjunctive model.
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(problems(router=False))
 def test_the_disjunctive_model_is_brute_force(problem: Any) -> None:
     upper = makespan(problem, chunk_heuristic.solve(problem).start)

@@ -39,7 +39,7 @@ def tiny(draw: st.DrawFn) -> Problem:
     return Problem(rows, cols, groups, size, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(tiny())
 def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
     best = optimum(problem)
@@ -51,7 +51,7 @@ def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("engine", [cpsat, ilp])
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(problem=tiny())
 def test_the_profile_is_a_relaxation(engine: ModuleType, problem: Problem) -> None:
     best = optimum(problem)
@@ -78,7 +78,7 @@ def priced(draw: st.DrawFn) -> tuple[Problem, tuple[np.ndarray, np.ndarray]]:
     return problem, (both[0], both[1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(priced())
 def test_any_prices_prove_a_bound(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
     problem, price = case
@@ -87,7 +87,7 @@ def test_any_prices_prove_a_bound(case: tuple[Problem, tuple[np.ndarray, np.ndar
     assert prices.evaluate(problem, price).bound(problem) <= best
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(priced())
 def test_tables_of_prices_against_all_patterns(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
     problem, price = case
@@ -108,7 +108,7 @@ def test_tables_of_prices_against_all_patterns(case: tuple[Problem, tuple[np.nda
         assert sum(int(axis.price[k]) for k in prices.best_line(axis)) == axis.line[side.length]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(tiny())
 def test_what_prices_leave_holds_an_optimum(problem: Problem) -> None:
     start = heuristic.solve(problem)

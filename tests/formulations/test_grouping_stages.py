@@ -77,7 +77,7 @@ def cost(problem: Problem, shapes: list[tuple[int, int]]) -> int:
     return sum(problem.row_cost * r + problem.col_cost * c for r, c in shapes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(node())
 def test_any_prices_of_limits_prove_a_bound_within_them(case: Node) -> None:
     problem, limits, paid, price = case
@@ -88,7 +88,7 @@ def test_any_prices_of_limits_prove_a_bound_within_them(case: Node) -> None:
             assert bound <= cost(problem, shapes)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tiny())
 def test_no_group_is_smaller_than_the_least_size(problem: Problem) -> None:
     least = min(len(group) for groups in groupings(problem) for group in groups)
@@ -102,7 +102,7 @@ def root(problem: Problem, target: int, engine: ModuleType = linear) -> generati
     return generation.generate(problem, start, target, engine.ENGINE.linear, LIMITS)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tiny(), st.integers(0, 3))
 def test_branching_never_passes_the_optimum(problem: Problem, more: int) -> None:
     best = optimum(problem)
@@ -121,7 +121,7 @@ def test_branching_goes_on_from_generation_cut_short(rounds: int) -> None:
     assert branch.raised(found, 115, linear.ENGINE.linear, replace(LIMITS, time_limit=1.0)) <= 115
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(tiny(), st.integers(0, 2))
 def test_composed_groupings_keep_to_the_target(problem: Problem, more: int) -> None:
     best = optimum(problem)
@@ -135,7 +135,7 @@ def test_composed_groupings_keep_to_the_target(problem: Problem, more: int) -> N
         assert not (answer.proven and target >= best)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tiny(), st.integers(0, 1), st.sampled_from([1, 10, intervals.MOST]))
 def test_intervals_are_groupings_that_cost_what_the_flow_says(problem: Problem, axis: int, most: int) -> None:
     best, found = optimum(problem), root(problem, 2**60)
@@ -181,7 +181,7 @@ def test_a_plan_without_cycles_is_realised() -> None:
     assert check(Problem(3, 8, 4, 9, 1, 1), found).objective <= 6 + 17
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_pieces_are_dealt_out_to_rows_of_their_sizes_and_to_groups_that_have_them(data: st.DataObject) -> None:
     length = data.draw(st.integers(1, 6))
@@ -231,7 +231,7 @@ def dealt(draw: st.DrawFn) -> tuple[facing.Plan, facing.Pieces]:
     return plan, facing.Pieces([s for s, _, _ in made], [g for _, g, _ in made], [r for _, _, r in made], most)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(dealt())
 def test_columns_are_found_if_and_only_if_there_are_any(made: tuple[facing.Plan, facing.Pieces]) -> None:
     plan, pieces = made
@@ -256,7 +256,7 @@ def fits(plan: facing.Plan, labels: np.ndarray) -> bool:
     return all((labels == g).any(axis=0).sum() <= most for g, (most, _) in enumerate(plan.groups))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(tiny())
 def test_cases_refute_what_is_not_there_and_find_what_is(problem: Problem) -> None:
     best = optimum(problem)

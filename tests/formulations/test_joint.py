@@ -27,6 +27,7 @@ from spatem_opt.presets import load_architecture
 from spatem_opt.result import Status
 from spatem_opt.solution import MappingOption
 from spatem_opt.testing import TINY, random_chip, random_network, random_plan, scheduled, tiny_instance
+from tests.test_widths import with_bits
 
 README = Path(cpsat.__file__).with_name("README.md")
 LIMITS = Limits(30.0, workers=1, deterministic_limit=30.0)
@@ -54,6 +55,8 @@ def random_problem(seed: int) -> tuple[Problem, Decisions, int] | None:
     """A random valid solution's decisions, a problem around them, and its latency; None if it is too large."""
     rng = np.random.default_rng(seed)
     network, chip = random_network(rng, 2), replace(random_chip(rng), contention_cycles=100_000)
+    if seed % 2:  # layers with bits of their own
+        network = with_bits(network, {network.nodes[i].name: 1 + (seed + i) % 6 for i in network.layers})
     plan = random_plan(rng, network, chip)
     if plan is None or chip.crossbars > 20 or sum(network.nodes[i].windows for i in network.layers) > 60:
         return None

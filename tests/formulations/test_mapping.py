@@ -25,7 +25,7 @@ LIMITS = Limits(10.0, seed=1, workers=1, deterministic_limit=10.0)
 TWO = Case(((10, 9, 10), (16, 1, 4), (10, 9, 10), (16, 2, 4)), (2, 2), capacity=14, slack=0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cases())
 def test_enumeration_cpsat_and_ilp_agree(case: Case) -> None:
     p = problem(case)

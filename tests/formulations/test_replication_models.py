@@ -93,21 +93,21 @@ def agrees(found: object, status: Status, objective: int | None, optimum: int | 
     assert (status, objective) == ((Status.INFEASIBLE, None) if optimum is None else (Status.OPTIMAL, optimum)), found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems())
 def test_labels_are_brute_force(problem: Problem) -> None:
     found = master.solve(problem, time_limit=60, workers=1, deterministic_limit=20)
     agrees(found, found.status, found.objective, brute(problem))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(problems())
 def test_labels_with_ilp_are_brute_force(problem: Problem) -> None:
     found = master.solve(problem, time_limit=60, workers=1, engine="ilp")
     agrees(found, found.status, found.objective, brute(problem))
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(problems())
 def test_masters_are_brute_force(problem: Problem) -> None:
     optimum, columns = brute(problem), master.all_columns(problem, LIMITS)
@@ -122,7 +122,7 @@ def test_masters_are_brute_force(problem: Problem) -> None:
             assert sum(int(columns.cost[c]) for c in chosen) == optimum
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problems())
 def test_every_run_lies_between_its_bounds(problem: Problem) -> None:
     pricing = Pricing(problem, len(problem.paces))
@@ -144,7 +144,7 @@ def test_every_run_lies_between_its_bounds(problem: Problem) -> None:
                 assert run_cost(problem, first, stop, pace, way) == upper[slots, pace, length]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(problems())
 def test_heuristic_and_hints_are_no_better(problem: Problem) -> None:
     """A loose run gives a solution; started from it, the search ends at the same optimum."""

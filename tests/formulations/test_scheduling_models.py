@@ -92,7 +92,7 @@ def test_without_once_nothing_needs_to_run() -> None:
     assert run_pulp(model, LIMITS).objective == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems())
 def test_bound_optimum_heuristic_brute_force(problem: Problem) -> None:
     optimum, found = brute(problem), chunk_heuristic.solve(problem)
@@ -102,21 +102,21 @@ def test_bound_optimum_heuristic_brute_force(problem: Problem) -> None:
     assert optimum <= verdict.objective
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems())
 def test_cpsat_is_brute_force(problem: Problem) -> None:
     found = cpsat.solve(problem, time_limit=60, workers=1, deterministic_limit=20, without=("bound",))
     assert (found.status, found.objective) == (Status.OPTIMAL, brute(problem))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(problems())
 def test_ilp_is_brute_force(problem: Problem) -> None:
     found = ilp.solve(problem, time_limit=60, workers=1, without=("bound",))
     assert (found.status, found.objective) == (Status.OPTIMAL, brute(problem))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(problems())
 def test_redundant_families_change_nothing(problem: Problem) -> None:
     lower = chunk_bounds.lower_bound(problem)
@@ -138,7 +138,7 @@ def test_symmetry_orders_twins() -> None:
         assert run_cpsat(model, LIMITS).status is status
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(problems())
 def test_hint_is_complete(problem: Problem) -> None:
     solution = chunk_heuristic.solve(problem)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
@@ -10,6 +9,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ import pytest
 
 from formulations.grouping.linear import integer_program
 from formulations.grouping.program import Program
-from formulations.solver import Limits, Result, concluded, pulp_status, run_cpsat, run_pulp
+from formulations.solver import HIGHS, Limits, Result, concluded, highs_accepted, pulp_status, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
 from spatem_opt.result import Status
 from spatem_opt.stop import catch_interrupt
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
+
+ROOT = str(Path(__file__).parents[2])
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_what_cbc_says_is_reported_honestly(
     assert outcome(fill, seconds) == expected
 
 
-@pytest.mark.skipif(importlib.util.find_spec("highspy") is None, reason="highspy is not installed")
+@pytest.mark.skipif(not highs_accepted(), reason="no accepted release of highspy is installed")
 @pytest.mark.parametrize(("fill", "seconds", "expected"), CASES)
 def test_what_highs_says_is_reported_honestly(fill: Callable[[Any], None], seconds: float, expected: str) -> None:
     """In a process of its own: ortools and highspy do not share one."""
@@ -184,6 +187,40 @@ print(pulp_engine(), cases.outcome(cases.{fill.__name__}, {seconds}))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     # "Infeasible or unbounded" is neither; variables without bounds are no models of ours.
     assert done.stdout.split() == ["highs", "unknown" if expected == "unbounded" else expected]
+
+
+@pytest.mark.parametrize(
+    ("release", "accepted"),
+    [("1.11.0", False), ("1.12.0", True), ("1.13.1", True), ("1.14.0", False), ("1.16.0", False), ("2.0", False),
+     ("unknown", False), (None, False)],
+)  # fmt: skip
+def test_only_releases_of_highs_that_were_tried_are_used(
+    release: str | None, accepted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(package: str) -> str:
+        if release is None:
+            raise PackageNotFoundError(package)
+        return release
+
+    monkeypatch.setattr("formulations.solver.version", version)
+    assert highs_accepted() is accepted
+    assert HIGHS == ((1, 12), (1, 14))
+
+
+@pytest.mark.parametrize(
+    ("release", "first", "loaded"),
+    [("1.16.0", "", False), ("1.16.0", "import ortools\n", False), ("1.13.1", "import ortools\n", False),
+     ("1.13.1", "", True)],
+)  # fmt: skip
+def test_pulp_brings_highs_only_where_that_is_safe(release: str, first: str, loaded: bool, tmp_path: Path) -> None:
+    """A package of that name and release that says when it is imported stands for HiGHS."""
+    (tmp_path / "highspy.py").write_text("print('LOADED')\nraise ImportError\n")
+    (tmp_path / f"highspy-{release}.dist-info").mkdir()
+    (tmp_path / f"highspy-{release}.dist-info" / "METADATA").write_text(f"Name: highspy\nVersion: {release}\n")
+    code = f"import sys\nsys.path[:0] = [{str(tmp_path)!r}, {ROOT!r}]\n{first}from formulations.solver import load_pulp"
+    code += "\nload_pulp()\nprint('highspy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [*(["LOADED"] if loaded else []), "False"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def by_hand(problem: Problem, solution: Solution) -> int:
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(problems(4, most=8))
 def test_bound_optimum_heuristic_in_order(problem: Problem) -> None:
     solution, best = heuristic.solve(problem), optimum(problem)
@@ -49,7 +49,7 @@ def test_bound_optimum_heuristic_in_order(problem: Problem) -> None:
     assert bounds.lower_bound(problem) <= best <= objective(problem, solution)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problems(24))
 def test_every_part_of_the_heuristic_is_feasible_and_costs_what_it_says(problem: Problem) -> None:
     plan = strips.best_plan(problem)
@@ -78,7 +78,7 @@ def cost_of_guillotine(problem: Problem) -> int:
     return objective(problem, solution)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(problems(9))
 def test_guillotine_does_not_depend_on_orientation_or_worsen_with_room(problem: Problem) -> None:
     solution, turned = guillotine.solve(problem), guillotine.solve(problem.transposed())
@@ -149,7 +149,7 @@ def test_overlap_is_a_cover_violation() -> None:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 6), st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_labels_and_rectangles_say_the_same(seed: int, rows: int, cols: int) -> None:
     labels = np.random.default_rng(seed).integers(0, 4, (rows, cols))
     problem = Problem(rows, cols, 4, 36, 3, 2)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations_with_replacement
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,18 +20,25 @@ def one(width: int, size: int, most: int = 64, costs: tuple[int, int] = (144, 16
     return widths(most, *costs).cost(np.array([width]), np.array([size]))[:, 0]
 
 
-@settings(max_examples=60, deadline=None)
+def divisions(width: int, widest: int) -> list[tuple[int, ...]]:
+    """All ways to write a width as a sum of parts of at most `widest`, in falling order."""
+    if width == 0:
+        return [()]
+    return [(part, *rest) for part in range(min(width, widest), 0, -1) for rest in divisions(width - part, part)]
+
+
+def test_divisions_are_the_partitions_of_a_number() -> None:
+    """135 partitions of 14, none twice; of 4 into parts of at most 2: 2+2, 2+1+1, 1+1+1+1."""
+    assert len(set(divisions(14, 14))) == len(divisions(14, 14)) == 135
+    assert divisions(4, 2) == [(2, 2), (2, 1, 1), (1, 1, 1, 1)]
+
+
+@settings(max_examples=60)
 @given(st.integers(1, 14), st.integers(1, 14), COSTS)
 def test_the_best_division_of_a_width_into_groups(width: int, size: int, costs: tuple[int, int]) -> None:
     """Every width costs as little as the best of all its divisions into columns of groups, each alone."""
     alone = {u: one(u, size, 16, costs) for u in range(1, min(width, size) + 1)}
-    divisions = [
-        parts
-        for number in range(1, width + 1)
-        for parts in combinations_with_replacement(alone, number)
-        if sum(parts) == width
-    ]
-    best = np.min([np.sum([alone[u] for u in parts], axis=0) for parts in divisions], axis=0)
+    best = np.min([np.sum([alone[u] for u in parts], axis=0) for parts in divisions(width, max(alone))], axis=0)
     assert one(width, size, 16, costs) == pytest.approx(best)
 
 

@@ -19,7 +19,7 @@ from spatem_opt.solution import MappingOption
 from tests.mapping.tiny import Case, cases, optimum, problem
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_bound_optimum_heuristic_in_order(case: Case) -> None:
     p = problem(case)
@@ -33,7 +33,7 @@ def test_bound_optimum_heuristic_in_order(case: Case) -> None:
         assert bounds.communication(p) <= best[1]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(cases())
 def test_slack_loses_no_optimum(case: Case) -> None:
     p = problem(case)

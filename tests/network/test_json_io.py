@@ -79,7 +79,7 @@ def test_transposed_bits_and_irregular_taps() -> None:
     outputs=st.integers(1, 9), kernel=st.integers(1, 5), stride=st.integers(0, 4), pad=st.integers(-3, 6),
     dilation=st.integers(1, 3), length=st.integers(1, 12), transposed=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_taps_round_trip(
     outputs: int, kernel: int, stride: int, pad: int, dilation: int, length: int, transposed: bool
 ) -> None:
@@ -90,7 +90,7 @@ def test_taps_round_trip(
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 6)), min_size=1, max_size=20))
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200)
 def test_channels_round_trip(pairs: list[tuple[int, int]]) -> None:
     source, channel = (np.array(column, dtype=np.int64) for column in zip(*pairs, strict=True))
     back = read_channels("here", write_channels(source, channel), 3, [7, 7, 7])
@@ -182,7 +182,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "taps memory": (
         _set(*CONV, value={"name": "c", "kind": "digital", "op": "o", "shape": [2, 1 << 20, 1],
                            "edges": [{"from": [[0, 0, 2]], "rows": {"kernel": 1 << 20}}]}),
-        r"expected kernel \* outputs <=",
+        r"kernel \* outputs = 1099511627776, expected <= 16777216 ",
     ),
     "length": (_set(*CONV, "edges", 0, "rows", "length", value=5), r"length = 5, expected an integer in 1 \.\.\. 4"),
     "table too short": (_set(*POOL, "edges", 0, "rows", value={"kind": "table", "taps": [[0]]}), r"expected 2 lists"),
@@ -214,12 +214,12 @@ def test_not_a_network(data: object) -> None:
 @pytest.mark.parametrize("text", ["", "{", '{"a": NaN}', "\x00", '{"format": "spatem-network"'])
 def test_not_json(tmp_path: Path, text: str) -> None:
     (tmp_path / "n.json").write_text(text)
-    with pytest.raises(InstanceError, match=r"n\.json: .*expected JSON"):
+    with pytest.raises(InstanceError, match=r"n\.json: .*expected a JSON file"):
         load(tmp_path / "n.json")
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 def test_any_change_of_a_value_is_read_or_refused(data: st.DataObject) -> None:
     """No value anywhere in the file makes the reader fail in another way."""
     network = tiny()

@@ -163,7 +163,7 @@ def sliding(draw: st.DrawFn) -> tuple[str, dict[str, object], tuple[int, int]]:
     return kind, attributes, kernel
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(case=sliding())
 def test_shape_of_any_sliding_operator_is_that_of_onnx(
     tmp_path: Path, case: tuple[str, dict[str, object], tuple[int, int]]

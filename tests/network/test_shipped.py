@@ -76,5 +76,5 @@ def test_input_shape_is_for_onnx_only() -> None:
 
 
 def test_no_such_file() -> None:
-    with pytest.raises(InstanceError, match=r"none\.json: No such file"):
+    with pytest.raises(InstanceError, match=r"none\.json: cannot be read, No such file"):
         load(Path("none.json"))

@@ -51,7 +51,7 @@ def passed(chip: Architecture, bits: Flows, segment: int, place: np.ndarray) -> 
     return Mesh(chip).loads(table)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_loads_are_those_of_every_route(seed: int) -> None:
     chip, bits, place = drawn(seed)
@@ -59,7 +59,7 @@ def test_loads_are_those_of_every_route(seed: int) -> None:
         assert _Crowd(bits, segment, place, chip).load == pytest.approx(passed(chip, bits, segment, place), abs=1e-2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_a_foreseen_change_is_what_an_exchange_makes(seed: int) -> None:
     chip, bits, place = drawn(seed)
@@ -75,7 +75,7 @@ def test_a_foreseen_change_is_what_an_exchange_makes(seed: int) -> None:
         assert foreseen == pytest.approx(passed(chip, bits, 0, moved), abs=1e-2)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS)
 def test_only_tiles_of_a_kind_change_places_and_powers_of_loads_fall(seed: int) -> None:
     chip, bits, place = drawn(seed)

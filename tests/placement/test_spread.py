@@ -44,7 +44,7 @@ def walked(chip: Architecture, bits: np.ndarray, router: np.ndarray) -> np.ndarr
     return load
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_loads_are_those_of_walking_every_route(seed: int) -> None:
     chip, bits = drawn(seed)
@@ -52,7 +52,7 @@ def test_loads_are_those_of_walking_every_route(seed: int) -> None:
     assert tiles.load == pytest.approx(walked(chip, bits, tiles.router))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_loads_of_a_whole_table_are_those_of_its_rows(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -62,7 +62,7 @@ def test_loads_of_a_whole_table_are_those_of_its_rows(seed: int) -> None:
     assert mesh.loads(bits) == pytest.approx(sum(mesh.sent(router, to) for router, to in enumerate(bits)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_loads_after_an_exchange_are_those_of_walking_again(seed: int) -> None:
     chip, bits = drawn(seed)
@@ -72,7 +72,7 @@ def test_loads_after_an_exchange_are_those_of_walking_again(seed: int) -> None:
     assert load == pytest.approx(walked(chip, bits, tiles.router), abs=1e-6)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SEEDS)
 def test_tiles_change_places_and_the_load_told_is_true(seed: int) -> None:
     chip, bits = drawn(seed)

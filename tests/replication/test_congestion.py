@@ -28,7 +28,7 @@ from spatem_opt.testing import random_chip, random_network, random_option, rando
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS)
 def test_outlines_have_in_every_tile_what_rectangles_have(seed: int) -> None:
     """Where parts keep to tiles: half a tile of an odd number of crossbars may straddle two."""

@@ -116,7 +116,7 @@ def test_long_lists_are_cut(problem: Problem, solution: Solution) -> None:
     assert found[-1] == ("windows", f"and {200 - 16 - referee.LISTED} more")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS)
 def test_agrees_with_the_evaluator_on_random_plans(seed: int) -> None:
     rng = np.random.default_rng(seed)

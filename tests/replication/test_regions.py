@@ -58,7 +58,7 @@ def by_hand(group: np.ndarray, row_cost: int, col_cost: int) -> int:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs())
 def test_blocks_are_the_part(drawn: tuple[Part, int, int]) -> None:
     part, sections, rows = drawn
@@ -71,7 +71,7 @@ def test_blocks_are_the_part(drawn: tuple[Part, int, int]) -> None:
     assert (whole == cells(part, sections, rows)).all()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(runs(), st.integers(1, 30), st.integers(0, 3), COSTS)
 def test_every_ou_is_in_one_group_that_is_not_too_large(
     drawn: tuple[Part, int, int], serial: int, more: int, costs: tuple[int, int]
@@ -92,7 +92,7 @@ def test_every_ou_is_in_one_group_that_is_not_too_large(
     assert price(table, *costs) == by_hand(found, *costs) <= price(start, *costs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 12), st.integers(1, 16), st.integers(1, 20), COSTS)
 def test_a_catalogue_keeps_what_it_promises(rows: int, cols: int, size: int, costs: tuple[int, int]) -> None:
     known: Catalogue = catalogue(rows, cols, size, *costs)

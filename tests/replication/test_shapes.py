@@ -55,7 +55,7 @@ def crossbar_of(grid: Grid, shape: Shape) -> np.ndarray:
     return table
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(SEEDS)
 def test_rectangles_cover_every_ou_once(seed: int) -> None:
     grid, chip, rng = drawn(seed)
@@ -67,7 +67,7 @@ def test_rectangles_cover_every_ou_once(seed: int) -> None:
     assert found.max() < shape.crossbars
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(SEEDS, st.integers(1, 40))
 def test_all_shapes_keep_to_the_serial_limit(seed: int, serial: int) -> None:
     grid, chip, _ = drawn(seed)
@@ -79,7 +79,7 @@ def test_all_shapes_keep_to_the_serial_limit(seed: int, serial: int) -> None:
         assert crossbar.max() < shape.crossbars
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_more_serial_ous_never_need_more_crossbars(seed: int) -> None:
     grid, chip, _ = drawn(seed)
@@ -89,7 +89,7 @@ def test_more_serial_ous_never_need_more_crossbars(seed: int) -> None:
     assert crossbars == sorted(crossbars, reverse=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12), st.integers(1, 9))
 def test_im2col_always_has_a_shape(channels: int, filters: int, serial: int, per_tile: int) -> None:
     chip = Architecture(name="chip", adc_bits=5)
@@ -102,7 +102,7 @@ def test_im2col_always_has_a_shape(channels: int, filters: int, serial: int, per
     assert (crossbar_of(grid, shape) >= 0).all()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_filled_shapes_take_a_crossbar_per_block_that_holds_something(seed: int) -> None:
     grid, _, _ = drawn(seed)
@@ -228,7 +228,7 @@ def test_a_gap_that_is_not_sure_is_counted(shape: Shape, rows: int, cols: int) -
     assert gap(grid, shape) == pytest.approx(estimates(grid, [shape])[0] if sure else chosen_gap(grid, shape))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(20, 300), st.integers(20, 300), st.integers(3, 30), st.sampled_from(["rows", "runs"]))
 def test_what_is_sure_to_be_near_is(rows: int, cols: int, serial: int, cut: str) -> None:
     grid = big_grid(rows, cols)
@@ -237,7 +237,7 @@ def test_what_is_sure_to_be_near_is(rows: int, cols: int, serial: int, cut: str)
             assert chosen_gap(grid, shape) <= NEAR
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(SEEDS)
 def test_exchanged_shapes_cover_the_grid_and_take_hardly_more(seed: int) -> None:
     grid, chip, rng = drawn(seed)

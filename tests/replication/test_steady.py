@@ -52,7 +52,7 @@ def enumerated(options: list[Ways], share: float, fill: float) -> float | None:
     return min(found, default=None)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS, st.sampled_from([0.6, 0.9, 1.0]))
 def test_the_least_pace_of_all_combinations_where_routers_do_not_bind(seed: int, fill: float) -> None:
     options = random_ways(np.random.default_rng(seed))
@@ -60,7 +60,7 @@ def test_the_least_pace_of_all_combinations_where_routers_do_not_bind(seed: int,
     assert (None if found is None else found.cost) == enumerated(options, FREE, fill)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SEEDS, st.sampled_from([0.2, 0.5, 1.0]))
 def test_what_is_picked_keeps_the_pace_and_fits_crossbars_and_routers(seed: int, share: float) -> None:
     options = random_ways(np.random.default_rng(seed))
@@ -75,7 +75,7 @@ def test_what_is_picked_keeps_the_pace_and_fits_crossbars_and_routers(seed: int,
     assert sum(way.hop_bits[k] for way, k in chosen) <= share * 16 * found.cost
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SEEDS)
 def test_it_is_the_least_of_the_paces_tried(seed: int) -> None:
     layers = Layers(random_ways(np.random.default_rng(seed)), CHIP, FREE, 1.0)

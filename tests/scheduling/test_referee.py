@@ -38,7 +38,7 @@ def drawn(seed: int) -> Problem:
     return problem
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_confirms_the_list_schedule(seed: int) -> None:
     problem = drawn(seed)
@@ -48,7 +48,7 @@ def test_confirms_the_list_schedule(seed: int) -> None:
     assert verdict.latency == times.latency
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_bounds_hold(seed: int) -> None:
     problem = drawn(seed)

@@ -31,7 +31,7 @@ def longest(problem: Problem, times: Solution) -> int:
     return int(max(spans))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(0, 2000))
 def test_no_copy_takes_longer_than_the_span_or_its_work(seed: int, span: int) -> None:
     problem = drawn(seed)
@@ -40,7 +40,7 @@ def test_no_copy_takes_longer_than_the_span_or_its_work(seed: int, span: int) ->
     assert longest(problem, list_schedule.solve(late)) <= max(span, busiest(problem))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS, st.integers(0, 2000))
 def test_the_referee_confirms_it(seed: int, span: int) -> None:
     problem = drawn(seed).within(span)
@@ -50,7 +50,7 @@ def test_the_referee_confirms_it(seed: int, span: int) -> None:
     assert verdict.latency == times.latency
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SEEDS)
 def test_starting_late_never_makes_faster_and_a_wide_span_changes_nothing(seed: int) -> None:
     problem = drawn(seed)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.network.builder import Builder
+from spatem_opt.limits import reading
+from spatem_opt.network.builder import Builder, Tensor
 from spatem_opt.network.layers import Network
 from spatem_opt.network.onnx_import import crossbar, digital, movement
 from spatem_opt.network.onnx_import.context import HANDLERS, Context
@@ -48,12 +49,17 @@ def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Networ
         If the file is missing, truncated or no ONNX, an operator is not supported, a shape is unknown or inconsistent,
         or there is no crossbar layer.
     """
-    graph = read_graph(Path(path))
-    ctx = Context(Builder(graph.name, f"ONNX file {Path(path).name}"), dict(graph.constants))
+    with reading(str(path), "an ONNX model"):
+        return _from_onnx(Path(path), input_shape)
+
+
+def _from_onnx(path: Path, input_shape: InputShape | None) -> Network:
+    graph = read_graph(path)
+    ctx = Context(Builder(graph.name, f"ONNX file {path.name}"), dict(graph.constants))
     for name, shape in input_shapes(graph, input_shape).items():
         kinds = _layout(graph, name, len(shape))
         sizes = dict(zip(kinds, shape, strict=True))
-        tensor = ctx.builder.input(sizes["c"], sizes.get("h", 1), sizes.get("w", 1), name)
+        tensor = _input(graph, ctx.builder, name, (sizes["c"], sizes.get("h", 1), sizes.get("w", 1)))
         ctx.values[name] = activation(tensor, kinds)
     for op in graph.ops:
         for name, value in zip(op.outputs, _results(graph, ctx, op), strict=False):
@@ -77,10 +83,17 @@ def _results(graph: Graph, ctx: Context, op: Op) -> list[Value]:
         if error.where.startswith(graph.where):
             raise
         raise InstanceError(op.where, error.field, error.value, error.rule) from error
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except Exception as error:
         # Handlers trust attribute types, ranks and axes; a file that breaks the ONNX rules fails here.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InstanceError(op.where, "", reason, "expected a valid operator") from error
+
+
+def _input(graph: Graph, builder: Builder, name: str, shape: tuple[int, int, int]) -> Tensor:
+    try:
+        return builder.input(*shape, name)
+    except InstanceError as error:
+        raise InstanceError(f"{graph.where}: input {name!r}", error.field, error.value, error.rule) from error
 
 
 def _layout(graph: Graph, name: str, rank: int) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from spatem_opt.network import receptive as r
 from spatem_opt.network.builder import Read
 from spatem_opt.network.onnx_import.context import Context, handles, pads, pair, result, span
-from spatem_opt.network.onnx_import.fold import axes_of
+from spatem_opt.network.onnx_import.fold import axes_of, axis_at
 from spatem_opt.network.onnx_import.graph import Op
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, aligned, merged
 
@@ -46,7 +46,7 @@ def reduce(ctx: Context, op: Op) -> Sequence[Value]:
     value, operands = ctx.data(op), ctx.operands(op)
     rank = len(value.axes)
     given = [o.array if isinstance(o, Constant) else None for o in operands]
-    axes = [int(op.get("axis", 0)) % rank] if op.type.startswith("Arg") else axes_of(op, given, 1, rank)
+    axes = [axis_at(op, op.get("axis", 0), rank)] if op.type.startswith("Arg") else axes_of(op, given, 1, rank)
     if not axes:
         axes = [] if op.get("noop_with_empty_axes", 0) else list(range(rank))
     gone = {kind for a in axes for kind, _ in value.axes[a]}
@@ -113,7 +113,7 @@ def resize(ctx: Context, op: Op) -> Sequence[Value]:
 def _resized(ctx: Context, op: Op, kinds: str) -> dict[str, tuple[int | None, float | None]]:
     """Size and scale per axis, from sizes or scales."""
     shape = ctx.data(op).shape
-    axes = [int(a) % len(kinds) for a in op.get("axes") or range(len(kinds))]
+    axes = [axis_at(op, a, len(kinds)) for a in op.get("axes") or range(len(kinds))]
     sizes = ctx.operand(op, 3)
     if isinstance(sizes, Constant) and sizes.array.size:
         return {kinds[a]: (n, None) for a, n in zip(axes, ctx.numbers(op, 3, "sizes"), strict=True)}
@@ -169,7 +169,9 @@ def concat(ctx: Context, op: Op) -> Sequence[Value]:
     """Along channels no node, along rows or columns a node that reads every operand."""
     values = [ctx.data(op, i) for i in range(len(op.inputs))]
     rank = len(values[0].axes)
-    axis = int(op.get("axis", 1)) % rank
+    axis = axis_at(op, op.get("axis", 1), rank)
+    if any(len(v.axes) != rank for v in values):
+        raise op.error("operands", [list(v.shape) for v in values], f"expected {rank} dimensions, as the first has")
     if len(values) == 1:
         return values
     letters = {kind for v in values for kind, _ in v.axes[axis]}

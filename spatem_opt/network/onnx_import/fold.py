@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
 
+from spatem_opt.limits import check_size
 from spatem_opt.network.onnx_import.graph import MAX_KNOWN, Op, integers
 from spatem_opt.network.onnx_import.values import Array, Constant, unknown
 
 Operands = Sequence[Constant | None]
-FOLDS: dict[str, Callable[[Op, list[Array]], Any]] = {}
+Fold = Callable[[Op, list[Array]], Any]
+FOLDS: dict[str, Fold] = {}
+Shapes = Callable[[Op, list[Array]], list[tuple[int, ...]]]
+SHAPES: dict[str, Shapes] = {}
+"""Shapes of the results of operators that would copy their operands: long constants (weights) are never there."""
+_GROWING = frozenset({"Range", "Tile"})
 
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Pow": np.power, "Mod": np.mod, "Equal": np.equal,
@@ -29,11 +36,21 @@ _SHAPE_OF_FIRST = frozenset({
 _CAST = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float32, 11: np.float64}
 
 
-def folds(*types: str) -> Callable[[Callable[[Op, list[Array]], Any]], Callable[[Op, list[Array]], Any]]:
+def folds(*types: str) -> Callable[[Fold], Fold]:
     """Register a function of (operator, operand arrays) that gives the result array."""
 
-    def register(function: Callable[[Op, list[Array]], Any]) -> Callable[[Op, list[Array]], Any]:
+    def register(function: Fold) -> Fold:
         FOLDS.update(dict.fromkeys(types, function))
+        return function
+
+    return register
+
+
+def shaped(*types: str) -> Callable[[Shapes], Shapes]:
+    """Register a function of (operator, operand arrays) that gives the shapes of the results."""
+
+    def register(function: Shapes) -> Shapes:
+        SHAPES.update(dict.fromkeys(types, function))
         return function
 
     return register
@@ -55,11 +72,15 @@ def fold(op: Op, operands: Operands) -> list[Constant]:
     known = all(o.known for o in given)
     if op.type in _ELEMENTWISE:
         shape = np.broadcast_shapes(*(o.shape for o in given))
-        if not known or np.prod(shape) > MAX_KNOWN:
+        if not known or prod(shape) > MAX_KNOWN:
             return [unknown(shape, given[0].array.dtype)]
         return [Constant(np.asarray(_ELEMENTWISE[op.type](*(o.array for o in given))))]
     if op.type not in FOLDS:
         raise op.error("operator", op.type, "not supported on constants")
+    if op.type in SHAPES and (op.type in _GROWING or any(o.array.size > MAX_KNOWN for o in given)):
+        shapes = SHAPES[op.type](op, [o.array for o in given])
+        if any(prod(shape) > MAX_KNOWN for shape in shapes) or not known:
+            return [unknown(shape, given[0].array.dtype) for shape in shapes]
     result = FOLDS[op.type](op, [o.array for o in given])
     known = (known or op.type in ("Shape", "Size")) and op.type != "MatMul"
     return [_kept(a, known) for a in (result if isinstance(result, list) else [result])]
@@ -84,7 +105,19 @@ def axes_of(op: Op, operands: Sequence[Any], position: int, rank: int) -> list[i
     axes = op.get("axes")
     if axes is None and len(operands) > position and operands[position] is not None:
         axes = np.asarray(operands[position]).ravel().tolist()
-    return None if axes is None else [int(a) % rank for a in axes]
+    return None if axes is None else [axis_at(op, a, rank) for a in axes]
+
+
+def axis_at(op: Op, axis: Any, rank: int) -> int:
+    """An axis counted from 0; raises :class:`InstanceError` if a tensor of that rank has none such."""
+    if not -rank <= int(axis) < rank:
+        raise op.error("axis", axis, f"expected {-rank} ... {rank - 1}")
+    return int(axis) % rank
+
+
+def positions(op: Op, length: int) -> Array:
+    """The positions of an axis that is to be cut, 0 ... length - 1."""
+    return np.arange(check_size(op.where, "axis", length, "elements on an axis"))
 
 
 def slices(op: Op, operands: Sequence[Any], shape: Sequence[int]) -> dict[int, Array]:
@@ -103,8 +136,8 @@ def slices(op: Op, operands: Sequence[Any], shape: Sequence[int]) -> dict[int, A
     steps = steps or [1] * len(starts)
     found = {}
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis %= len(shape)
-        found[axis] = np.arange(shape[axis])[slice(start, end, step)]
+        axis = axis_at(op, axis, len(shape))
+        found[axis] = positions(op, shape[axis])[slice(start, end, step)]
     return found
 
 
@@ -118,11 +151,11 @@ def target_shape(op: Op, old: Sequence[int], wanted: Sequence[int]) -> tuple[int
     """
     keep = not op.get("allowzero", 0)
     shape = [old[i] if n == 0 and keep else n for i, n in enumerate(wanted)]
-    rest = int(np.prod([n for n in shape if n != -1]))
-    total = int(np.prod(old))
+    rest = prod(n for n in shape if n != -1)
+    total = prod(old)
     if -1 in shape and rest and total % rest == 0:
         shape[shape.index(-1)] = total // rest
-    if int(np.prod(shape)) != total or min(shape, default=1) < 1:
+    if prod(shape) != total or min(shape, default=1) < 1:
         raise op.error("shape", list(wanted), f"expected a shape of as many elements as {list(old)}")
     return tuple(shape)
 
@@ -131,7 +164,9 @@ def flattened(op: Op, shape: Sequence[int]) -> tuple[int, int]:
     """Shape after Flatten."""
     axis = int(op.get("axis", 1))
     axis = axis + len(shape) if axis < 0 else axis
-    return int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))
+    if not 0 <= axis <= len(shape):
+        raise op.error("axis", op.get("axis"), f"expected {-len(shape)} ... {len(shape)}")
+    return prod(shape[:axis]), prod(shape[axis:])
 
 
 def split_sizes(op: Op, operands: Sequence[Any], length: int) -> list[int]:
@@ -172,6 +207,56 @@ def _gather(op: Op, a: list[Array]) -> Any:
 @folds("Concat")
 def _concat(op: Op, a: list[Array]) -> Any:
     return np.concatenate(a, axis=op.get("axis", 0))
+
+
+@shaped("Gather")
+def _gather_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    axis = axis_at(op, op.get("axis", 0), a[0].ndim)
+    return [(*a[0].shape[:axis], *a[1].shape, *a[0].shape[axis + 1 :])]
+
+
+@shaped("Concat")
+def _concat_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    axis = axis_at(op, op.get("axis", 0), a[0].ndim)
+    others = {x.shape[:axis] + x.shape[axis + 1 :] for x in a}
+    if len(others) > 1 or any(x.ndim != a[0].ndim for x in a):
+        raise op.error("operands", [list(x.shape) for x in a], f"expected the same shapes but for axis {axis}")
+    return [(*a[0].shape[:axis], sum(x.shape[axis] for x in a), *a[0].shape[axis + 1 :])]
+
+
+@shaped("Slice")
+def _slice_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    kept = {axis: len(index) for axis, index in slices(op, a, a[0].shape).items()}
+    return [tuple(kept.get(axis, n) for axis, n in enumerate(a[0].shape))]
+
+
+@shaped("Split")
+def _split_shapes(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    axis = axis_at(op, op.get("axis", 0), a[0].ndim)
+    sizes = split_sizes(op, a, a[0].shape[axis])
+    return [(*a[0].shape[:axis], n, *a[0].shape[axis + 1 :]) for n in sizes]
+
+
+@shaped("Tile")
+def _tile_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    times = [int(n) for n in a[1].ravel()]
+    if len(times) != a[0].ndim or min(times, default=1) < 0:
+        raise op.error("repeats", times, f"expected {a[0].ndim} numbers >= 0")
+    return [tuple(n * t for n, t in zip(a[0].shape, times, strict=True))]
+
+
+@shaped("Range")
+def _range_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    start, limit, delta = (v.item() for v in a)
+    return [(max(0, ceil((limit - start) / delta)),)]
+
+
+@shaped("ReduceProd", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceMean")
+def _reduced_shape(op: Op, a: list[Array]) -> list[tuple[int, ...]]:
+    axes = axes_of(op, a, 1, max(a[0].ndim, 1))
+    gone = range(a[0].ndim) if axes is None else axes
+    kept = [1 if axis in gone else n for axis, n in enumerate(a[0].shape)]
+    return [tuple(n for axis, n in enumerate(kept) if op.get("keepdims", 1) or axis not in gone)]
 
 
 @folds("Unsqueeze")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import check_size
+from spatem_opt.network.onnx_import.inline import inlined
 from spatem_opt.network.onnx_import.values import Constant, unknown
 
 # Shape arithmetic works on short vectors; of longer constants (weights) only the shape is kept.
@@ -73,6 +75,7 @@ def read_graph(path: Path) -> Graph:
     if not model.graph.output:
         raise InstanceError(where, "outputs", [], "expected at least one")
     graph = model.graph
+    check_size(where, "nodes", len(graph.node), "nodes")
     constants = {t.name: constant(t) for t in graph.initializer}
     for sparse in graph.sparse_initializer:
         constants[sparse.values.name] = unknown(tuple(sparse.dims))
@@ -97,11 +100,7 @@ def _load(path: Path) -> Any:
         raise InstanceError(str(path), "", error.strerror or "unreadable", "expected a readable file") from error
     except DecodeError as error:
         raise InstanceError(str(path), "", "not readable as ONNX", "expected a complete ONNX file") from error
-    if model.functions:
-        from onnx import inliner
-
-        return inliner.inline_local_functions(model)
-    return model
+    return inlined(model, str(path))
 
 
 def constant(tensor: Any) -> Constant:

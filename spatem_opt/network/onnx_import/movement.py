@@ -7,9 +7,19 @@ from dataclasses import replace
 
 import numpy as np
 
+from spatem_opt.limits import check_size
+from spatem_opt.network import receptive as r
 from spatem_opt.network.layers import IntArray
 from spatem_opt.network.onnx_import.context import Context, handles
-from spatem_opt.network.onnx_import.fold import axes_of, flattened, slices, split_sizes, target_shape
+from spatem_opt.network.onnx_import.fold import (
+    axes_of,
+    axis_at,
+    flattened,
+    positions,
+    slices,
+    split_sizes,
+    target_shape,
+)
 from spatem_opt.network.onnx_import.graph import Op
 from spatem_opt.network.onnx_import.values import (
     KINDS,
@@ -25,7 +35,7 @@ from spatem_opt.network.onnx_import.values import (
     unknown,
 )
 
-_NP_PAD = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+_PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
 @handles("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
@@ -109,7 +119,7 @@ def unsqueeze(ctx: Context, op: Op) -> Sequence[Value]:
     value = ctx.data(op)
     wanted = ctx.numbers(op, 1, "axes")
     rank = len(value.axes) + len(wanted)
-    new, old = {a % rank for a in wanted}, iter(value.axes)
+    new, old = {axis_at(op, a, rank) for a in wanted}, iter(value.axes)
     return [replace(value, axes=tuple(() if a in new else next(old) for a in range(rank)))]
 
 
@@ -126,7 +136,7 @@ def transpose_op(ctx: Context, op: Op) -> Sequence[Value]:
 def _selected(ctx: Context, op: Op, value: Activation, axis: int, index: IntArray) -> Activation:
     if not len(index):
         raise op.error("axis", axis, "expected at least one element to stay")
-    if np.array_equal(index, np.arange(value.shape[axis])):
+    if np.array_equal(index, positions(op, value.shape[axis])):
         return value
     found = select(value, axis, index)
     if found is None and len(value.axes) in KINDS:
@@ -156,10 +166,10 @@ def slice_op(ctx: Context, op: Op) -> Sequence[Value]:
 def split(ctx: Context, op: Op) -> Sequence[Value]:
     """Consecutive parts."""
     value = ctx.data(op)
-    axis = int(op.get("axis", 0)) % len(value.axes)
+    axis = axis_at(op, op.get("axis", 0), len(value.axes))
     operands = [o.array if isinstance(o, Constant) else None for o in ctx.operands(op)]
     ends = np.cumsum(split_sizes(op, operands, value.shape[axis]))
-    parts = np.split(np.arange(value.shape[axis]), ends[:-1])
+    parts = np.split(positions(op, value.shape[axis]), ends[:-1])
     return [_selected(ctx, op, value, axis, part) for part in parts]
 
 
@@ -169,8 +179,11 @@ def gather(ctx: Context, op: Op) -> Sequence[Value]:
     value, index = ctx.data(op), ctx.constant(op, 1, "indices")
     if not index.known or index.array.ndim > 1:
         raise op.error("indices", list(index.shape), "expected a known number or vector")
-    axis = int(op.get("axis", 0)) % len(value.axes)
-    found = _selected(ctx, op, value, axis, np.atleast_1d(index.array).astype(np.int64) % value.shape[axis])
+    axis = axis_at(op, op.get("axis", 0), len(value.axes))
+    wanted, length = np.atleast_1d(index.array).astype(np.int64), value.shape[axis]
+    if ((wanted < -length) | (wanted >= length)).any():
+        raise op.error("indices", wanted.tolist(), f"expected within 0 ... {length - 1}, the length of axis {axis}")
+    found = _selected(ctx, op, value, axis, wanted % length)
     if index.array.ndim == 0:
         found = replace(found, axes=found.axes[:axis] + found.axes[axis + 1 :])
     return [found]
@@ -182,9 +195,10 @@ def pad(ctx: Context, op: Op) -> Sequence[Value]:
     value = ctx.data(op)
     rank = len(value.axes)
     amounts = ctx.numbers(op, 1, "pads")
-    axes = [a % rank for a in ctx.numbers(op, 3, "axes")] if ctx.operand(op, 3) is not None else list(range(rank))
+    given = ctx.numbers(op, 3, "axes") if ctx.operand(op, 3) is not None else range(rank)
+    axes = [axis_at(op, a, rank) for a in given]
     mode = op.get("mode", "constant")
-    if len(amounts) != 2 * len(axes) or (mode != "constant" and mode not in _NP_PAD):
+    if len(amounts) != 2 * len(axes) or mode not in _PAD_MODES:
         raise op.error("pads", [mode, *amounts], f"expected {2 * len(axes)} numbers and a known mode")
     for axis, before, after in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
         if before or after:
@@ -198,22 +212,13 @@ def _padded_axis(op: Op, value: Activation, axis: int, amounts: tuple[int, int],
     taken = {k for a, other in enumerate(value.axes) if a != axis for k, _ in other}
     if len(parts) > 1 or kind not in ("h", "w") or kind in taken:
         raise op.error("pads", list(amounts), f"expected padding of rows or columns of pixels, not of axis {axis}")
-    view = _padded(value.tensor.rows if kind == "h" else value.tensor.cols, *amounts, mode)
+    view = r.padded(value.tensor.rows if kind == "h" else value.tensor.cols, *amounts, mode)
     if not len(view):
         raise op.error("pads", list(amounts), "expected pixels to be left")
     axes = list(value.axes)
     axes[axis] = merged([(kind, len(view))])
     t = value.tensor
     return Activation(tuple(axes), replace(t, rows=view) if kind == "h" else replace(t, cols=view))
-
-
-def _padded(view: IntArray, before: int, after: int, mode: str) -> IntArray:
-    around = (max(before, 0), max(after, 0))
-    if mode == "constant":
-        grown = np.pad(view, around, constant_values=-1)
-    else:
-        grown = np.asarray(np.pad(view, around, mode=_NP_PAD[mode]))  # type: ignore[call-overload]
-    return grown[max(-before, 0) : len(grown) - max(-after, 0)]
 
 
 @handles("Expand", "Tile")
@@ -235,6 +240,7 @@ def expand(ctx: Context, op: Op) -> Sequence[Value]:
         used = {k for axis in axes for k, _ in axis}
         if kind == "b" or kind in used:
             raise op.error("shape", list(final), f"cannot expand axis {a} of {list(value.shape)}")
+        check_size(op.where, "shape", n, "pixels on an axis")
         zeros = np.zeros(n, dtype=np.int64)
         views = {"c": ("source", "channel"), "h": ("rows",), "w": ("cols",)}[kind]
         tensor = replace(tensor, **{f: getattr(tensor, f)[zeros] for f in views})

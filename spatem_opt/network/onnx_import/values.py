@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.limits import check_size, table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.builder import Builder, Read, Tensor
 from spatem_opt.network.layers import IntArray
@@ -158,6 +159,7 @@ def arranged(b: Builder, value: Activation, kinds: str, name: str) -> Tensor:
         if kind == "b" and shape[axis] != 1:
             raise InstanceError(f"node {name!r}", "shape", list(shape), f"expected length 1 on axis {axis} (batch)")
     size = {k: shape[kinds.index(k)] if k in kinds else 1 for k in "chw"}
+    _check_sizes(name, size["c"], size["h"], size["w"])
     rows = _moved(value, kinds, "h", size["h"], t.height)
     cols = _moved(value, kinds, "w", size["w"], t.width)
     channel = np.zeros(size["c"], dtype=np.int64)
@@ -172,6 +174,13 @@ def arranged(b: Builder, value: Activation, kinds: str, name: str) -> Tensor:
                 channel = channel * n + (np.arange(size["c"]) // inner % n if here else 0)
     shared = [] if complete else [Read(t, rows, cols)]
     return b.digital(f"{name}.reshape", "reshape", [Read(t.take(channel), rows, cols)], 0, shared)
+
+
+def _check_sizes(name: str, channels: int, height: int, width: int) -> None:
+    """Refuse feature maps that are too large, before they are made."""
+    check_size(f"node {name!r}", "channels", channels, "channels")
+    for pixels in (height, width):
+        check_size(f"node {name!r}", "pixels", pixels, "pixels on an axis")
 
 
 def _moved(value: Activation, kinds: str, kind: str, outputs: int, length: int) -> IntArray:
@@ -189,6 +198,7 @@ def scrambled(b: Builder, value: Activation, shape: Sequence[int], name: str) ->
     kinds = "bwc" if len(shape) == 3 else KINDS[len(shape)]
     size = dict(zip(kinds, shape, strict=True))
     c, h, w = (size.get(k, 1) for k in "chw")
+    _check_sizes(name, c, h, w)
     t = value.tensor
     every = Read(t, r.full_taps(h, t.height), r.full_taps(w, t.width))
     primary = replace(every, tensor=t.take(np.arange(c) * t.channels // c))
@@ -220,6 +230,7 @@ def aligned(b: Builder, values: Sequence[Activation], name: str) -> tuple[list[T
     tensors = []
     for v in values:
         own = [n if v.axes[a] else 1 for a in range(rank) for n in sizes[a]]
+        check_size(f"node {name!r}", "channels", table_size(*(n for s in sizes for n in s)), "channels")
         wide = np.broadcast_to(np.arange(v.tensor.channels).reshape(own), [n for s in sizes for n in s])
         same = wide.size == v.tensor.channels
         tensors.append(v.tensor if same else v.tensor.take(wide.ravel()))

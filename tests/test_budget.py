@@ -1,0 +1,121 @@
+"""Budgets: work is given up when time is up or it is told to stop, wherever it is, and that is noted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from itertools import count
+
+import pytest
+
+from spatem_opt.budget import Budget, cut_off
+from spatem_opt.errors import InstanceError
+
+
+def for_ever() -> None:
+    """Never ends, and looks at no clock."""
+    for _ in count():
+        pass
+
+
+def test_work_within_the_budget_is_not_touched() -> None:
+    budget = Budget(3600.0)
+    assert budget.spend("adding", lambda: 1 + 1) == 2
+    assert budget.cuts == ()
+    assert not budget.over()
+
+
+def test_work_that_never_looks_is_cut_and_noted_once() -> None:
+    budget = Budget(0.05)
+    assert budget.spend("counting", for_ever) is None
+    assert budget.spend("counting", for_ever) is None
+    assert budget.cuts == ("counting cut short: time was up",)
+
+
+def test_what_swallows_the_exception_is_cut_again() -> None:
+    def stubborn() -> None:
+        try:
+            for_ever()
+        except BaseException:  # as an error in a destructor is
+            for_ever()
+
+    assert cut_off(stubborn, lambda: True) == (None, True)
+
+
+def test_work_goes_on_until_it_may_be_cut() -> None:
+    """Over at once, ready after ten steps: so many are made at least."""
+    steps: list[int] = []
+
+    def work() -> None:
+        for step in count():
+            steps.append(step)
+
+    Budget(0.0).spend("steps", work, lambda: len(steps) >= 10)
+    assert len(steps) >= 10
+
+
+def test_an_interrupt_is_the_reason_given() -> None:
+    pressed = threading.Event()
+    budget = Budget(None, pressed.is_set)
+    threading.Timer(0.1, pressed.set).start()
+    assert budget.spend("counting", for_ever) is None
+    assert budget.cuts == ("counting cut short: interrupted",)
+
+
+def test_an_inner_budget_does_not_end_the_outer_work() -> None:
+    outer = Budget(3600.0)
+    inner = outer.part(0.0)
+
+    def work() -> str:
+        inner.spend("inner", for_ever)
+        return "outer is done"
+
+    assert outer.spend("outer", work) == "outer is done"
+    assert outer.cuts == inner.cuts == ("inner cut short: time was up",)
+
+
+def test_the_end_of_the_outer_one_passes_through_the_inner_work() -> None:
+    outer, inner = Budget(0.05), Budget(3600.0)
+    assert outer.spend("outer", lambda: inner.spend("inner", for_ever)) is None
+    assert outer.cuts == ("outer cut short: time was up",)
+    assert inner.cuts == ()
+
+
+def test_a_part_ends_with_the_whole() -> None:
+    assert Budget(0.0).part(3600.0).over()
+    assert Budget(0.0).part(None).over()
+    assert not Budget(3600.0).part(None).over()
+    assert Budget(3600.0).part(0.0).over()
+
+
+def test_errors_of_the_work_come_out() -> None:
+    with pytest.raises(ZeroDivisionError):
+        Budget(3600.0).spend("dividing", lambda: 1 / 0)
+
+
+def test_nothing_comes_after_work_that_ended_as_time_ran_out() -> None:
+    """Work ends about when the exception is set: whichever is first, none is left to come later."""
+    for pause in (0.38, 0.4, 0.42, 0.44, 0.46):
+        cut_off(lambda pause=pause: time.sleep(pause), lambda: True)  # type: ignore[misc]
+    for _ in range(100_000):  # where one that is left would come
+        pass
+
+
+def test_works_in_any_thread() -> None:
+    found: list[tuple[str, ...]] = []
+
+    def work() -> None:
+        budget = Budget(0.0)
+        budget.spend("counting", for_ever)
+        found.append(budget.cuts)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [("counting cut short: time was up",)]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_bad_seconds(seconds: float) -> None:
+    with pytest.raises(InstanceError, match="expected >= 0"):
+        Budget(seconds)
