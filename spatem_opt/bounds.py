@@ -18,9 +18,6 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.reach import Read, needed, reads, volume
 
 IntArray = NDArray[np.int64]
-ENTRIES = 1
-"""Routers at which data enter and leave the chip: the outside port is at router (0, 0) (M1)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Bound:
@@ -270,13 +267,28 @@ class Floors:
         """OU operations of so many output pixels of a node (B1)."""
         return operations(self.nodes[i], self.chip, pixels)
 
-    @cached_property
-    def crossing(self) -> int:
-        """Bits that enter or leave the chip: data read on the other side of its edge than where they are (B3)."""
+    def _crosses(self, *, inwards: bool) -> int:
+        """Bits that cross the edge of the chip one way: data read on the other side than where they are (B3)."""
         return sum(
-            self.bits[p] * volume([r for r in of_node if self.outside(r.node) != self.outside(p)])
+            self.bits[p] * volume([r for r in of_node if self.outside(r.node) != inwards])
             for p, of_node in enumerate(self.readers)
+            if self.outside(p) == inwards
         )
+
+    @cached_property
+    def entering(self) -> int:
+        """Bits that enter the chip."""
+        return self._crosses(inwards=True)
+
+    @cached_property
+    def leaving(self) -> int:
+        """Bits that leave the chip."""
+        return self._crosses(inwards=False)
+
+    @property
+    def crossing(self) -> int:
+        """Bits that enter or leave the chip."""
+        return self.entering + self.leaving
 
     def written(self) -> int:
         """Bits that must be in a tile's buffer: data read by any node on the chip (B9)."""
@@ -293,7 +305,9 @@ class Floors:
     def carried(self) -> dict[str, int]:
         """Cycles in which ports and entries pass what they must (B8)."""
         a = self.chip
-        terms = {"entry": _share(self.crossing, ENTRIES * a.router_bits_per_cycle)}
+        entries = a.mesh_cols if a.input_entry == "columns" else 1
+        busiest = self.crossing if a.router_service == "shared" else max(self.entering, self.leaving)
+        terms = {"entry": _share(busiest, entries * a.router_bits_per_cycle)}
         if a.input_load == "needed":
             terms["port"] = _share(self.port, a.tiles * a.buffer_bits_per_cycle)
         return terms
@@ -311,7 +325,10 @@ class Floors:
             "interval": max((self.interval[i] for i in self.network.layers), default=0),
             "digital": max((turns * least for node, turns, least in rows if not node.weights), default=0),
         }
-        return Bound(terms | self.carried())
+        carried = self.carried()
+        if self.chip.router_service == "links":
+            del carried["entry"]
+        return Bound(terms | carried)
 
     def communication(self) -> Bound:
         """See :func:`communication`."""

@@ -30,13 +30,15 @@ def prove(network: Network, arch: Architecture) -> dict[str, int]:
         ``latency`` and ``period`` [cycles], ``communication`` [bits], ``energy`` [fJ], ``balanced`` [cycles x bits].
     """
     base = _measure(network, arch)
-    port, crossing, written = _traffic(base)
-    carried = [_up(crossing, arch.router_bits_per_cycle)]
-    if arch.input_load == "needed":
-        carried.append(_up(port, arch.tiles * arch.buffer_bits_per_cycle))
+    port, entering, leaving, written = _traffic(base)
+    crossing, shared = entering + leaving, arch.router_service == "shared"
+    passes = arch.router_bits_per_cycle * (arch.mesh_cols if arch.input_entry == "columns" else 1)
+    entry = _up(crossing if shared else max(entering, leaving), passes)
+    carried = [_up(port, arch.tiles * arch.buffer_bits_per_cycle)] if arch.input_load == "needed" else []
     digital = [base.rounds[i] * base.step[i] for i, node in enumerate(network.nodes) if node.kind == "digital"]
     period = [_up(sum(base.work), arch.crossbars), *(base.step[i] for i in network.layers), *digital, *carried]
-    latency = max(_times(base), *carried)
+    period += [entry] if shared else []
+    latency = max(_times(base), entry, *carried)
     operations = sum(node.ops_per_window * node.windows + node.fused_ops for node in network.nodes)
     energy = (
         sum(base.work) * (arch.ou_fj + arch.ou_cols * arch.adc_fj)
@@ -168,9 +170,9 @@ def _rounds(arch: Architecture, node: Node, host: Node | None) -> int:
     return _up(node.windows, max(min(copies, host.windows), 1))
 
 
-def _traffic(base: _Base) -> tuple[int, int, int]:
-    """Bits through ports, over the edge of the chip, and written into buffers (B2, B3, B9)."""
-    arch, port, crossing, written = base.arch, 0, 0, 0
+def _traffic(base: _Base) -> tuple[int, int, int, int]:
+    """Bits through ports, into the chip, out of it, and written into buffers (B2, B3, B9)."""
+    arch, port, entering, leaving, written = base.arch, 0, 0, 0, 0
     for i in base.network.layers:
         node = base.network.nodes[i]
         if (weights := node.weights) is None:
@@ -183,9 +185,10 @@ def _traffic(base: _Base) -> tuple[int, int, int]:
             port += node.windows * _fetched(arch, weights)
     for i, links in enumerate(base.read_by):
         across = [link for link in links if base.away[link.reader] != base.away[i]]
-        crossing += base.bits[i] * _data(base.network.nodes[i], across)
+        crosses = base.bits[i] * _data(base.network.nodes[i], across)
+        entering, leaving = (entering + crosses, leaving) if base.away[i] else (entering, leaving + crosses)
         written += base.bits[i] * _data(base.network.nodes[i], [link for link in links if not base.away[link.reader]])
-    return port, crossing, written
+    return port, entering, leaving, written
 
 
 def _data(node: Node, links: list[_Link]) -> int:

@@ -60,7 +60,7 @@ def pipeline() -> Solution:
         [(0, 0, 0, 0, 1, 0, 1), (1, 0, 2, 0, 2, 0, 1)], [(0, 0, 0, 3, 1, 0, 0, 19), (1, 0, 0, 0, 1, 0, 19, 40)]
     )
     claims: dict[str, dict[str, Any]] = {
-        "total": {"objective": "latency", "latency": 43, "period": 16, "communication": 112, "bound": 43}
+        "total": {"objective": "latency", "latency": 43, "period": 16, "communication": 112, "bound": 20}
     }
     return Solution(CHIP, network, (MappingOption(),) * 2, placement, schedule, np.zeros(2, np.int64), claims)
 
