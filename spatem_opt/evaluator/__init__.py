@@ -46,7 +46,9 @@ from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
-__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "settle"]
+__all__ = [
+    "FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "settle",
+]  # fmt: skip
 
 IntArray = NDArray[np.int64]
 

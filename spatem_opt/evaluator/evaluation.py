@@ -106,8 +106,8 @@ class CriticalPath:
     begin, end, done : int64 arrays
         Of the window [cycles].
     cause : tuple of str
-        Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the copy's
-        window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
+        Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the
+        copy's window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
     queue_cycles : float64 array
         How long the packet that came last waited in queues of routers; 0 for other causes.
     """
@@ -155,8 +155,10 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeTable:
-    """Columns, one entry per node of the network: ``start`` first begin, ``end`` last done, ``queue`` the waiting of all its
-    packets at routers, ``port`` of its windows at ports beyond their load [cycles].
+    """Columns, one entry per node of the network [cycles].
+
+    ``start`` is the first begin, ``end`` the last done, ``queue`` the waiting of all its packets at routers, ``port``
+    that of its windows at ports beyond their load.
     """
 
     name: tuple[str, ...]

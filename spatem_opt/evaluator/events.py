@@ -1,11 +1,12 @@
 """Event replay of windows and packets with first-in-first-out routers and ports (M6-M8), compiled by numba.
 
-Tables are integer columns (:mod:`spatem_opt.evaluator.tables` fills them in); a column's number is a constant below. Time
-inside routers is counted in ticks of 1/c cycle (c = bits per cycle of a router), so that b bits take b ticks.
+Tables are integer columns (:mod:`spatem_opt.evaluator.tables` fills them in); a column's number is a constant below.
+Time inside routers is counted in ticks of 1/c cycle (c = bits per cycle of a router), so that b bits take b ticks.
 
 Order of what happens in a cycle: first everything that happens at its beginning (deliveries, ends, dones, begins) until
-nothing more follows from it, then ports serve the windows that begin, then heads of packets that arrive at routers within
-the cycle are served in the order of their arrival. What comes of a router is delivered in a later cycle at the earliest.
+nothing more follows from it, then ports serve the windows that begin, then heads of packets that arrive at routers
+within the cycle are served in the order of their arrival. What comes of a router is delivered in a later cycle at the
+earliest.
 """
 
 # mypy: disable-error-code="no-any-unimported,misc,untyped-decorator"
@@ -798,7 +799,7 @@ def _pass(t: Any, s: Any, p: int, time: int) -> int:
         _list_in(s, head // rate, HEADS, p)
     else:
         _list_in(s, -(-(head + bits) // rate), ARRIVALS, p)
-    return start + bits
+    return int(start + bits)
 
 
 @njit(cache=True)
@@ -903,7 +904,10 @@ def _first_rank(t: Any, s: Any, node: int, pixel: int, entry: int) -> int:
 
 @njit(cache=True)
 def _grow(t: Any, s: Any, node: int, home: int, pixel: int, slot: int, entry: int) -> None:
-    """The tree by which a pixel goes from a home (or an entry) to its subscribers; servers that follow one are siblings."""
+    """The tree by which a pixel goes from a home (or an entry) to its subscribers.
+
+    Servers that follow one server are siblings.
+    """
     source, kind = t[_cell(t, T_HOME, home, 0)], t[_cell(t, T_HOME, home, 1)]
     base, first_root, begun = s[S0 + TREES], -1, 0
     for at in range(t[t[T_PAIR_AT] + pixel], t[t[T_PAIR_AT] + pixel + 1]):
@@ -1036,7 +1040,7 @@ def _begin_runs(t: Any, s: Any, runs: int) -> None:
 
 @njit(cache=True)
 def simulate(t: Any, s: Any, runs: int) -> int:
-    """Replay `runs` inferences, one every ``t[T0 + PERIOD]`` cycles; 1 if a table of the state was too small, else 0."""
+    """Replay `runs` inferences, one every ``t[T0 + PERIOD]`` cycles; 1 if a table of the state was too small, or 0."""
     _begin_runs(t, s, runs)
     while (s[S0 + PENDING] or s[S0 + LATER]) and not s[S0 + FAILED]:
         if not s[S0 + PENDING]:

@@ -53,8 +53,8 @@ def settle(
 def settled(solution: Solution, found: Evaluation) -> Solution:
     """The same decisions, with every row reserved from its first begin to its last end in the replay.
 
-    The first row of a copy whose crossbars nobody used before keeps its start: where inputs come from outside, it says in
-    which order they are needed (M6). Windows begin no other way than they did: a start is a lower bound.
+    The first row of a copy whose crossbars nobody used before keeps its start: where inputs come from outside, it says
+    in which order they are needed (M6). Windows begin no other way than they did: a start is a lower bound.
     """
     if found.arrays is None or found.latency_cycles is None:
         raise ModelError("a schedule that could not be replayed cannot be settled")

@@ -69,7 +69,8 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int) -> E
     tile = int(facts.buffers.tile_peak.argmax())
     slots = arch.crossbars * latency
     return Evaluation(
-        violations, latency, facts.free, latency * arch.cycle_ns, period, 1e9 / (period * arch.cycle_ns) if period else None,
+        violations, latency, facts.free, latency * arch.cycle_ns, period,
+        1e9 / (period * arch.cycle_ns) if period else None,
         communication=communication,
         utilization=Utilization(
             int(arrays.tile_crossbars.sum()), arch.crossbars,
@@ -83,7 +84,8 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int) -> E
         ),
         ports=_port_ratios(facts, latency) if arch.input_load == "needed" else None,
         routers=_router_ratios(facts, latency),
-        layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network), arrays=arrays,
+        layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network),
+        arrays=arrays,
     )  # fmt: skip
 
 
@@ -110,8 +112,9 @@ def _router_ratios(facts: Facts, latency: int) -> LoadRatios:
 
 
 def least_period(facts: Facts, known: Fixed) -> int:
-    """No period is shorter than the longest span on a crossbar or of a digital node's copy, or what the busiest router or
-    port needs [cycles].
+    """What no period falls short of [cycles].
+
+    That is the longest span on a crossbar or of a digital node's copy, and what the busiest router or port needs.
     """
     arch, spans = facts.arch, [1]
     if arch.router_service == "shared":
