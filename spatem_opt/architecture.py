@@ -264,6 +264,10 @@ FIELDS: Mapping[str, FieldRule] = {f.name: f.metadata["rule"] for f in dataclass
 """Rule of every field of :class:`Architecture`, in order."""
 
 
+REMOVED: Mapping[str, str] = {"contention_cycles": "removed: routers are queues now (M6); delete the line"}
+"""Fields of earlier versions, and what to do with a file that has them."""
+
+
 def from_dict(data: object, where: str) -> Architecture:
     """Return the architecture that a JSON object spells (strictly: every field, no other).
 
@@ -282,6 +286,8 @@ def from_dict(data: object, where: str) -> Architecture:
     if not isinstance(data, dict):
         raise InstanceError(where, "", type(data).__name__, "expected an object")
     for key in data:
+        if key in REMOVED:
+            raise InstanceError(where, key, data[key], f"{REMOVED[key]}, or solve again")
         if key not in FIELDS:
             raise InstanceError(where, str(key), data[key], "unknown field")
     for key, rule in FIELDS.items():

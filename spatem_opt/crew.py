@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, TypeVar
 
-from spatem_opt.evaluator import Evaluation
+from spatem_opt.evaluator import Evaluation, prepare
 from spatem_opt.finish import finish
 from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import Plan, problem_of
@@ -124,6 +124,7 @@ class Crew:
     def _started(self) -> ProcessPoolExecutor:
         """The helpers, forked on the first call."""
         if self._pool is None:
+            prepare()  # once, not in every helper
             before = {process.pid for process in multiprocessing.active_children()}
             context = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(self.helpers, context, _begin, (self.candidates,))

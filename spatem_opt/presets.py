@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spatem_opt import instances
-from spatem_opt.architecture import FIELDS, Architecture, ArchitectureWarning
+from spatem_opt.architecture import FIELDS, REMOVED, Architecture, ArchitectureWarning
 from spatem_opt.errors import InstanceError
 
 DEFAULT = "ou-isaac"
@@ -162,6 +162,8 @@ def _override(architecture: Architecture, overrides: Mapping[str, object]) -> Ar
 
 
 def _known(where: str, key: str, value: object) -> None:
+    if key in REMOVED:
+        raise InstanceError(where, key, value.get("value") if isinstance(value, dict) else value, REMOVED[key])
     if key not in FIELDS:
         close = difflib.get_close_matches(key, FIELDS, 1)
         raise InstanceError(where, key, value, "unknown field" + (f", did you mean {close[0]}?" if close else ""))

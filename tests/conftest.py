@@ -10,9 +10,16 @@ import numpy as np
 import pytest
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator import prepare
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the event replay before pytest-xdist starts workers, which then load it: once, not in every worker."""
+    if not hasattr(config, "workerinput"):
+        prepare()
 
 
 @pytest.fixture

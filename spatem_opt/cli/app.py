@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -50,10 +51,21 @@ def about(
     """
 
 
+class _Lines(logging.Handler):
+    """What the package tells at INFO, as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every foreseeable failure is one line on stderr."""
     command = typer.main.get_command(app)
     args = list(sys.argv[1:] if arguments is None else arguments)
+    log = logging.getLogger("spatem_opt")
+    if not log.handlers:
+        log.addHandler(_Lines())
+        log.setLevel(logging.INFO)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ArchitectureWarning)  # `solve` says it in one line

@@ -53,11 +53,13 @@ def bench(
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
     from spatem_opt.compare import summarize
+    from spatem_opt.evaluator import prepare
     from spatem_opt.files import check_writable
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
     check_writable(path)
+    prepare()  # once, and not within the time limit
     found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=say)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}
     print_summary(summarize(found), head, as_json=as_json, as_markdown=as_markdown)

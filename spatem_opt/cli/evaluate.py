@@ -40,6 +40,8 @@ def evaluate(
         warnings.simplefilter("always", SummaryWarning)
         solution = read_solution(file)
     found = replay(solution)
+    for caution in found.cautions:
+        say(f"warning: {solution.architecture.name}: {caution}")
     summaries = [Violation("summary", str(w.message), 0, 0, "") for w in caught if w.category is SummaryWarning]
     violations = (*found.violations, *summaries)
     total = solution.claims.get("total", {})

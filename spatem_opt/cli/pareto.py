@@ -65,9 +65,11 @@ def write_front(network: Network, chip: Architecture, folder: str, time_limit: f
     """Compute a front, write its files, print it, and return the exit code."""
     from spatem_opt.cli.plot import make_folder
     from spatem_opt.cli.solve import progress_line
+    from spatem_opt.evaluator import prepare
     from spatem_opt.pareto import front, write
 
     target = make_folder(folder)
+    prepare()  # not within the time limit
     with progress_line() as progress:
         found = front(network, chip, time_limit=time_limit, progress=progress)
     if found.points:

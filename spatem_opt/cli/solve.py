@@ -129,6 +129,7 @@ def solve(
     program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
+    from spatem_opt.evaluator import prepare
     from spatem_opt.files import check_writable
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
@@ -150,10 +151,13 @@ def solve(
         raise typer.Exit(write_front(graph, chip, pareto, time_limit, as_json))
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
+    prepare()  # not within the time limit
     with progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
                      time_limit=time_limit, seed=seed, workers=workers, progress=progress)  # fmt: skip
     found = result.evaluation
+    for caution in found.cautions if found is not None else ():
+        say(f"warning: {chip.name}: {caution}")
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
     if html is not None and result.solution is not None:

@@ -22,7 +22,7 @@ from spatem_opt.evaluator.grid import OuGrid, build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.period import shortest_period
 from spatem_opt.evaluator.received import check_transfers
-from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
+from spatem_opt.evaluator.replay import Replayed, Run, prepare, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
     Turns,
     check_exclusive,
@@ -47,7 +47,8 @@ from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
 __all__ = [
-    "FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "settle",
+    "FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "prepare",
+    "settle",
 ]  # fmt: skip
 
 IntArray = NDArray[np.int64]
@@ -223,6 +224,7 @@ def _replayed(
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
     wires, known = wired
+    prepare()
     tables = scheduled(known, network, placed, turns, solution.schedule)
     queued = simulate(tables, known.need, int(known.at.line[-1]))
     if queued.stuck:

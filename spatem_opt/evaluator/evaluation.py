@@ -203,6 +203,8 @@ class Evaluation:
     queue_free_cycles : int or None
         Latency if packets never waited in routers: what queues cost, not what the chip does.
     latency_ns, images_per_second : float or None
+    cautions : tuple of str
+        One line for everything that is legal but doubtful: queues longer than ``router_buffer_bits``.
     """
 
     violations: tuple[Violation, ...]
@@ -220,6 +222,7 @@ class Evaluation:
     layers: LayerTable | None = None
     nodes: NodeTable | None = None
     critical_path: CriticalPath | None = None
+    cautions: tuple[str, ...] = ()
     arrays: Arrays | None = field(default=None, repr=False)
 
     @property

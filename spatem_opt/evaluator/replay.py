@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +90,27 @@ class Replayed:
     def latency(self) -> int:
         """When the last window is done [cycles]."""
         return int(self.window[:, ev.DONE].max())
+
+
+def prepare() -> None:
+    """Compile the replay, or load what an earlier run compiled, unless this process has it already.
+
+    Replaying does it by itself; programs that keep time limits, or fork, do it before. Compiling is told at INFO: it
+    takes half a minute of CPU time, once per version of this package, of numba and kind of CPU.
+    """
+    if ev.simulate.signatures:
+        return
+    if not _kept():
+        logging.getLogger(__name__).info("compiling the event replay: about 30 s, once; later runs load what is kept")
+    ev.simulate.compile((ev.ARRAY, ev.ARRAY, ev.NUMBER))
+    ev.first_uses.compile((ev.ARRAY,) * 4)
+
+
+def _kept() -> bool:
+    """Whether there is an index of compiled functions younger than their source."""
+    index = Path(ev.simulate.stats.cache_path or "").glob("events.simulate-*.nbi")
+    source = Path(ev.__file__).stat().st_mtime
+    return any(path.stat().st_mtime >= source for path in index)
 
 
 def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:

@@ -85,7 +85,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int) -> E
         ports=_port_ratios(facts, latency) if arch.input_load == "needed" else None,
         routers=_router_ratios(facts, latency),
         layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network),
-        arrays=arrays,
+        cautions=_cautions(facts), arrays=arrays,
     )  # fmt: skip
 
 
@@ -109,6 +109,20 @@ def _router_ratios(facts: Facts, latency: int) -> LoadRatios:
     served, longest = max(rate * latency, 1), int(queued.router_queue.max())
     bits = queued.router_bits
     return LoadRatios(float(bits.max() / served), float(bits.mean() / served), longest, queued.router_wait.sum() / rate)
+
+
+def _cautions(facts: Facts) -> tuple[str, ...]:
+    """Queues that a chip's routers cannot hold, where it says what they can."""
+    holds, queue = facts.arch.router_buffer_bits, facts.queued.router_queue
+    longer = int((queue > holds).sum())
+    if not holds or not longer:
+        return ()
+    router = int(queue.argmax())
+    y, x = divmod(router, facts.arch.mesh_cols)
+    return (
+        f"router_buffer_bits = {holds}, but the queue at router ({y}, {x}) grows to {queue[router]} bits; queues of "
+        f"{longer} of {len(queue)} routers do not fit (M6 lets them grow: no packet is held back)",
+    )
 
 
 def least_period(facts: Facts, known: Fixed) -> int:
