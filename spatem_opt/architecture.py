@@ -330,6 +330,9 @@ FIELDS: Mapping[str, FieldRule] = {f.name: f.metadata["rule"] for f in dataclass
 _ADDED = ("adcs_per_crossbar", *(key for key, rule in FIELDS.items() if rule.unit in ("uW", "mm2")))
 """Fields that solution files before them do not have: one ADC per bitline of an OU, area and leakage not known."""
 
+REMOVED: Mapping[str, str] = {"contention_cycles": "removed: routers are queues now (M6); delete the line"}
+"""Fields of earlier versions, and what to do with a file that has them."""
+
 
 def from_dict(data: object, where: str) -> Architecture:
     """Return the architecture that a JSON object spells: every field, no other.
@@ -351,6 +354,8 @@ def from_dict(data: object, where: str) -> Architecture:
     if not isinstance(data, dict):
         raise InstanceError(where, "", type(data).__name__, "expected an object")
     for key in data:
+        if key in REMOVED:
+            raise InstanceError(where, key, data[key], f"{REMOVED[key]}, or solve again")
         if key not in FIELDS:
             raise InstanceError(where, str(key), data[key], "unknown field")
     if not any(key in data for key in _ADDED):

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, TypeVar
 
-from spatem_opt.evaluator import Evaluation
+from spatem_opt.evaluator import Evaluation, prepare
 from spatem_opt.finish import finish
 from spatem_opt.heuristic import Candidates
 from spatem_opt.plan import Plan, problem_of
@@ -127,6 +127,7 @@ class Crew:
     def _started(self) -> ProcessPoolExecutor:
         """The helpers, forked on the first call."""
         if self._pool is None:
+            prepare()  # once, not in every helper
             before = {process.pid for process in multiprocessing.active_children()}
             context = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(self.helpers, context, _begin, (self.candidates, os.getpid()))
@@ -202,7 +203,8 @@ def _attempt(candidates: Candidates, packed: Packed, setting: Setting, limit: in
 
 def _outcome(candidates: Candidates, plan: Plan, setting: Setting, limit: int | None) -> Outcome | None:
     plan, problem = candidates.ready(plan, setting)
-    made = finish(plan, candidates.network, candidates.architecture, limit, problem, full=candidates.objective == "throughput")
+    full = candidates.objective == "throughput"
+    made = finish(plan, candidates.network, candidates.architecture, limit, problem, full=full)
     return None if made is None else (_packed(plan), made[0].schedule, made[0].claims, made[1])
 
 

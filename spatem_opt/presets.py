@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spatem_opt import formula, instances
-from spatem_opt.architecture import FIELDS, Architecture, ArchitectureWarning
+from spatem_opt.architecture import FIELDS, REMOVED, Architecture, ArchitectureWarning
 from spatem_opt.arguments import as_path
 from spatem_opt.errors import InstanceError
 from spatem_opt.files import read_toml
@@ -266,6 +266,8 @@ def _order(formulas: Mapping[str, formula.Formula], where: str) -> list[str]:
 
 
 def _known(where: str, key: str, value: object) -> None:
+    if key in REMOVED:
+        raise InstanceError(where, key, value.get("value") if isinstance(value, dict) else value, REMOVED[key])
     if not isinstance(key, str) or key not in FIELDS:
         close = difflib.get_close_matches(str(key)[:60], FIELDS, 1)
         raise InstanceError(where, key, value, "unknown field" + (f", did you mean {close[0]}?" if close else ""))

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from spatem_opt.architecture import Architecture
+from spatem_opt.evaluator import prepare
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
@@ -25,6 +26,12 @@ sys.modules["highspy"] = None  # type: ignore[assignment]
 settings.register_profile("fixed", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("search", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("fixed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the event replay before pytest-xdist starts workers, which then load it: once, not in every worker."""
+    if not hasattr(config, "workerinput"):
+        prepare()
 
 
 @pytest.fixture

@@ -65,19 +65,15 @@ def test_below_every_solution(network: str, preset: str, planner: str, objective
 @given(SEEDS, st.sampled_from(sorted(BOUNDS)))
 @example(104331, "latency")  # two layers read nothing but padding and wait for nobody
 def test_below_random_solutions(seed: int, objective: str) -> None:
-    """Ports and routers of random solutions may be overrun: only then may what they carry exceed the latency."""
     rng = np.random.default_rng(seed)
     network, chip = random_network(rng), random_chip(rng)
     plan = random_plan(rng, network, chip)
     assume(plan is not None)
     assert plan is not None
     found = assert_confirmed(scheduled(plan, network, chip))
-    if objective in ("energy", "balanced") and not found.valid:  # products with the latency bound, that term included
-        return
     terms = BOUNDS[objective](network, chip).terms
     for name, value in terms.items():
-        if name not in ("port", "entry") or found.valid:
-            assert value <= measure(found, objective), name
+        assert value <= measure(found, objective), name
 
 
 def all_plans(network: Network, chip: Architecture) -> list[Plan]:

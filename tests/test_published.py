@@ -16,7 +16,7 @@ import pytest
 from spatem_opt import load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.baselines import layer_serial
-from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.evaluator import Evaluation, settle
 from spatem_opt.evaluator.evaluation import Communication, LayerTable, Utilization
 from spatem_opt.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
@@ -39,7 +39,9 @@ def run(name: str, serial: bool) -> Evaluation:
     plan = layer_serial(network, chip()) if serial else pixel_pipeline(network, chip())
     assert plan is not None
     problem = problem_of(plan, network, chip())
-    return evaluate(assemble(plan, problem, list_schedule.solve(problem)))
+    done = settle(name, assemble(plan, problem, list_schedule.solve(problem)))
+    assert done is not None
+    return done[1]
 
 
 def layers(name: str) -> LayerTable:

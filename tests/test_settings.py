@@ -73,7 +73,7 @@ def test_names_tell_settings_apart() -> None:
     base = Setting(0.003)
     others = [
         replace(base, price=0.1), replace(base, router_share=0.8), replace(base, side_by_side=True),
-        replace(base, weights=(1.0,)), replace(base, burst=0.0), replace(base, steady=0.9), replace(base, waits=0.5),
+        replace(base, weights=(1.0,)), replace(base, steady=0.9), replace(base, waits=0.5),
         replace(base, strips=4), replace(base, fill=0.9), replace(base, corner=0.7), replace(base, lanes=3),
         replace(base, woven=8),
     ]  # fmt: skip
@@ -125,7 +125,6 @@ def test_only_networks_that_are_quick_to_plan_get_the_settings_of_short_inferenc
 ) -> None:
     chip = load_architecture("ou-isaac", {"adc_bits": 5})
     made = Candidates(chain(layers, channels=16, size=size), chip, "latency")
-    assert made.burst > 0
     assert made.short == short
     assert (SHORT[2] in made.settings()) == short
 

@@ -194,8 +194,8 @@ def accepted(solution: Solution, run: Run | None = None) -> tuple[Solution, int 
     Raises
     ------
     ModelError
-        If no schedule of the decisions is valid, or `run` claims more than the queue-free latency, or has proven another
-        one optimal.
+        If no schedule of the decisions is valid, or `run` claims more than the queue-free latency, or has proven
+        another one optimal.
     """
     done = settle("joint", solution)
     if done is None:

@@ -58,10 +58,12 @@ def bench(
     from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
     from spatem_opt.compare import summarize
+    from spatem_opt.evaluator import prepare
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
     check_output(path, (".jsonl",), "a file of JSON lines")
+    prepare(say)  # once, and not within the time limit
     with logged(log):
         found = run(chosen, path, time_limit=time_limit, workers=workers, fresh=fresh, progress=_told)
     head = {"suite": chosen.name, "output": str(path), "time_limit": time_limit}

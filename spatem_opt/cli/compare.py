@@ -64,6 +64,7 @@ def compare(
     from spatem_opt.cli.solve import warn_beyond_reach
     from spatem_opt.compare import compare as run
     from spatem_opt.compare import summarize
+    from spatem_opt.evaluator import prepare
     from spatem_opt.files import write_atomically
     from spatem_opt.network import load
     from spatem_opt.presets import load_architecture, parse_overrides
@@ -74,6 +75,7 @@ def compare(
     graphs = [load(name) for name in networks]
     for graph in graphs if exact else ():
         warn_beyond_reach(graph, chip, time_limit)
+    prepare(say)  # not within the time limit
     with logged(log), progress_line() as tell:
         summary = summarize([
             run(graph, chip, time_limit=time_limit, seed=seed, exact=exact, workers=workers, progress=tell)

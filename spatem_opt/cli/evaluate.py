@@ -59,7 +59,7 @@ def evaluate(
         solution = read_solution(file)
     real = given(network, input_shape, arch, settings)
     found = replay(solution, network=real[0], architecture=real[1])
-    doubts = cautions(solution, *real)
+    doubts = (*cautions(solution, *real), *found.cautions)
     summaries = [Violation("summary", str(w.message), 0, 0, "") for w in caught if w.category is SummaryWarning]
     violations = (*found.violations, *summaries)
     total = solution.claims.get("total", {})

@@ -67,10 +67,12 @@ def pareto(
 
 def write_front(network: Network, chip: Architecture, folder: str, time_limit: float | None, as_json: bool) -> int:
     """Compute a front, write its files, print it, and return the exit code."""
+    from spatem_opt.evaluator import prepare
     from spatem_opt.front_folder import Folder
     from spatem_opt.pareto import PRICES, front
 
     keeper = Folder(make_folder(folder), network, chip, PRICES)
+    prepare(say)  # not within the time limit
     with progress_line() as progress:
         found = front(network, chip, time_limit=time_limit, progress=progress, keeper=keeper)
     if found.points:

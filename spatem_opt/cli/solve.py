@@ -154,6 +154,7 @@ def solve(
     second one ends the program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
+    from spatem_opt.evaluator import prepare
     from spatem_opt.io import write_solution
     from spatem_opt.network import load
     from spatem_opt.pipeline import solve as run
@@ -179,12 +180,15 @@ def solve(
         raise typer.Exit(code)
     if method == "exact":
         warn_beyond_reach(graph, chip, time_limit)
+    prepare(say)  # not within the time limit
     on_solution = None if output is None else partial(write_solution, path=output)
     with logged(log), progress_line() as progress:
         result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
                      time_limit=_left(time_limit, context.obj), seed=seed, workers=workers, progress=progress,
                      on_solution=on_solution)  # fmt: skip
     found = result.evaluation
+    for caution in found.cautions if found is not None else ():
+        say(f"warning: {chip.name}: {caution}")
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
     if html is not None and result.solution is not None:

@@ -27,7 +27,7 @@ from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.period import shortest_period
 from spatem_opt.evaluator.proof import prove
 from spatem_opt.evaluator.received import check_transfers
-from spatem_opt.evaluator.replay import Replayed, Run, runs_of, simulate
+from spatem_opt.evaluator.replay import Replayed, Run, prepare, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
     Turns,
     check_exclusive,
@@ -52,7 +52,10 @@ from spatem_opt.evaluator.wiring import Wire, copies_of, wire
 from spatem_opt.network.layers import Network
 from spatem_opt.solution import Placement, Schedule, Solution
 
-__all__ = ["FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "settle"]
+__all__ = [
+    "FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "prepare",
+    "settle",
+]  # fmt: skip
 
 IntArray = NDArray[np.int64]
 
@@ -110,7 +113,7 @@ class Evaluator:
         self._fixed: Fixed | None = None
 
     def __call__(self, solution: Solution, *, full: bool = True) -> Evaluation:
-        """Replay a solution. Unless `full`, without its queue-free latency and its period, which take further replays."""
+        """Replay a solution. Unless `full`, without queue-free latency and period, which take further replays."""
         check_network(solution.network)
         grids, unreadable = _read(solution)
         if unreadable:
@@ -248,6 +251,7 @@ def _replayed(
     """Replay, check what needs times, and report."""
     arch, network, mesh = solution.architecture, solution.network, Mesh(solution.architecture)
     wires, known = wired
+    prepare()
     tables = scheduled(known, network, placed, turns, solution.schedule)
     queued = simulate(tables, known.need, int(known.at.line[-1]))
     if queued.stuck:

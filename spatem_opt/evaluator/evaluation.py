@@ -124,8 +124,8 @@ class CriticalPath:
     begin, end, done : int64 arrays
         Of the window [cycles].
     cause : tuple of str
-        Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the copy's
-        window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
+        Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the
+        copy's window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
     queue_cycles : float64 array
         How long the packet that came last waited in queues of routers; 0 for other causes.
     """
@@ -173,8 +173,10 @@ class LayerTable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NodeTable:
-    """Columns, one entry per node of the network: ``start`` first begin, ``end`` last done, ``queue`` the waiting of all its
-    packets at routers, ``port`` of its windows at ports beyond their load [cycles].
+    """Columns, one entry per node of the network [cycles].
+
+    ``start`` is the first begin, ``end`` the last done, ``queue`` the waiting of all its packets at routers, ``port``
+    that of its windows at ports beyond their load.
     """
 
     name: tuple[str, ...]
@@ -224,6 +226,8 @@ class Evaluation:
         What the evaluator proves of any solution whatever (``formulations/README.md``, "Bounds"): ``latency`` and
         ``period`` [cycles], ``communication`` [bits], ``energy`` [fJ], ``balanced`` [cycles x bits]; None where
         nobody asked and nothing that is claimed needs them.
+    cautions : tuple of str
+        One line for everything that is legal but doubtful: queues longer than ``router_buffer_bits``.
     """
 
     violations: tuple[Violation, ...]
@@ -243,6 +247,7 @@ class Evaluation:
     nodes: NodeTable | None = None
     critical_path: CriticalPath | None = None
     bounds: dict[str, int] | None = None
+    cautions: tuple[str, ...] = ()
     arrays: Arrays | None = field(default=None, repr=False)
 
     @property

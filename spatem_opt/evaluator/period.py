@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.replay import simulate
@@ -11,13 +12,13 @@ from spatem_opt.evaluator.tables import Fixed
 INFERENCES, FEW = 8, 4
 """Inferences in a row that are replayed, and those that tell quickly that a distance is too short."""
 MOST = 6_000_000
-"""Pixels delivered to tiles, in all inferences in a row, beyond which no shorter distance than the latency is looked for:
-a try of as many takes about ten seconds."""
+"""Pixels delivered to tiles, in all inferences in a row, beyond which no distance below the latency is looked for: a try
+of as many takes about ten seconds."""
 NEARLY = 0.9
 """Share of the latency from which on inferences hardly meet, and no shorter distance is looked for."""
 FACTORS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.7)
-"""Distances tried, over the least there can be. Whether inferences keep up does not grow with the distance, so that none
-between two of them can be told from these."""
+"""Distances tried, over the least there can be. Whether inferences keep up does not grow with the distance, so that
+none between two of them can be told from these."""
 
 
 def shortest_period(known: Fixed, tables: Callable[[int, int], ev.Tables], least: int, latency: int) -> int:
@@ -49,4 +50,4 @@ def _steady(known: Fixed, tables: ev.Tables, number: int, distance: int) -> bool
         return False
     done = found.window[:, ev.DONE].reshape(number, -1).max(axis=1)
     took = [int(end) - i * distance for i, end in enumerate(done)]
-    return all(later <= before for before, later in zip(took[1:], took[2:], strict=False))
+    return all(later <= before for before, later in pairwise(took[1:]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +94,29 @@ class Replayed:
         return int(self.window[:, ev.DONE].max())
 
 
+def prepare(tell: Callable[[str], None] | None = None) -> None:
+    """Compile the replay, or load what an earlier run compiled, unless this process has it already.
+
+    Replaying does it by itself; programs that keep time limits, or fork, do it before. Compiling is told (logged at
+    INFO by default): it
+    takes half a minute of CPU time, once per version of this package, of numba and kind of CPU.
+    """
+    if ev.simulate.signatures:
+        return
+    if not _kept():
+        tell = logging.getLogger(__name__).info if tell is None else tell
+        tell("compiling the event replay: about 30 s, once; later runs load what is kept")
+    ev.simulate.compile((ev.ARRAY, ev.ARRAY, ev.NUMBER))
+    ev.first_uses.compile((ev.ARRAY,) * 4)
+
+
+def _kept() -> bool:
+    """Whether there is an index of compiled functions younger than their source."""
+    index = Path(ev.simulate.stats.cache_path or "").glob("events.simulate-*.nbi")
+    source = Path(ev.__file__).stat().st_mtime
+    return any(path.stat().st_mtime >= source for path in index)
+
+
 def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:
     """Replay `runs` inferences; tables of packets grow until they suffice.
 
@@ -115,16 +141,27 @@ def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, qu
             latest = ev.NEVER // int(par[ev.RATE])
             raise InstanceError("replay", "cycles", latest, "expected to end before, at this router_bits_per_cycle")
         if not ended:
-            times = [
-                ev.view(state, table).copy()
-                for table in (ev.S_WIN, ev.S_ARRIVAL, ev.S_ROUTER_BITS, ev.S_ROUTER_QUEUE, ev.S_ROUTER_WAIT,
-                              ev.S_NODE_WAIT, ev.S_PORT_WAIT)
-            ]  # fmt: skip
-            hops, items = (ev.view(state, table).tolist() for table in (ev.S_HOPS, ev.S_ITEMS))
-            return Replayed(tables, *times, (hops[0], hops[1]), (items[0], items[1]))
+            return _counted(tables, state)
         size *= 4
         if size > LARGEST:
             raise MemoryError(f"more than {LARGEST} packets under way at once")
+
+
+def _counted(tables: ev.Tables, state: IntArray) -> Replayed:
+    """What a finished replay has counted, taken out of its arena."""
+    hops, items = (ev.view(state, table).tolist() for table in (ev.S_HOPS, ev.S_ITEMS))
+    return Replayed(
+        tables,
+        window=ev.view(state, ev.S_WIN).copy(),
+        arrival=ev.view(state, ev.S_ARRIVAL).copy(),
+        router_bits=ev.view(state, ev.S_ROUTER_BITS).copy(),
+        router_queue=ev.view(state, ev.S_ROUTER_QUEUE).copy(),
+        router_wait=ev.view(state, ev.S_ROUTER_WAIT).copy(),
+        node_wait=ev.view(state, ev.S_NODE_WAIT).copy(),
+        port_wait=ev.view(state, ev.S_PORT_WAIT).copy(),
+        hops=(hops[0], hops[1]),
+        items=(items[0], items[1]),
+    )
 
 
 def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev.State:
@@ -153,7 +190,8 @@ def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev
         zeros(runs * len(t.pair_sub)), packet, action, np.full((3, ev.RING), -1, np.int64),
         zeros(size, 3), zeros(size, 3), zeros(size, 4), zeros(runs * len(t.copy) + 1), zeros(len(t.copy)),
         zeros(servers), zeros(int(t.par[ev.TILES]) + 1),
-        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries), np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
+        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries),
+        np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
         zeros(len(t.node)), zeros(len(t.node)), zeros(2), zeros(3),
         zeros(size if cast else 0, ev.TREE_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
         np.full(servers, -1, np.int64), union,
@@ -178,7 +216,8 @@ def runs_of(found: Replayed, network: Network, wires: list[Wire]) -> list[Run]:
     runs = []
     for i, wire in enumerate(wires):
         own = found.window[node[i, ev.WINDOW0] : node[i, ev.WINDOW0] + len(wire.at.window_copy)]
-        runs.append(Run(wire.at, *(np.ascontiguousarray(own[:, column]) for column in (ev.BEGIN, ev.END, ev.DONE))))
+        begin, end, done = (np.ascontiguousarray(own[:, column]) for column in (ev.BEGIN, ev.END, ev.DONE))
+        runs.append(Run(wire.at, begin, end, done))
     return [_delivered(found, network, wires, runs, i) for i in range(len(wires))]
 
 

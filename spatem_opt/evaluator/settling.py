@@ -60,8 +60,8 @@ def settle(
 def settled(solution: Solution, found: Evaluation) -> Solution:
     """The same decisions, with rows reserved no earlier than their crossbars are free in the replay, to their last end.
 
-    A start is a lower bound: raised to when crossbars are free it changes nothing, but for the paces counted from it, which
-    are dropped there, and the order of inputs (M6).
+    A start is a lower bound: raised to when crossbars are free it changes nothing, but for the paces counted from it,
+    which are dropped there, and the order of inputs (M6).
     """
     if found.arrays is None or found.latency_cycles is None:
         raise ModelError("a schedule that could not be replayed cannot be settled")

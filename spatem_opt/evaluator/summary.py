@@ -69,7 +69,8 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int | Non
     tile = int(facts.buffers.tile_peak.argmax())
     slots = arch.crossbars * latency
     return Evaluation(
-        violations, latency, facts.free, latency * arch.cycle_ns, period, 1e9 / (period * arch.cycle_ns) if period else None,
+        violations, latency, facts.free, latency * arch.cycle_ns, period,
+        1e9 / (period * arch.cycle_ns) if period else None,
         communication=communication,
         utilization=Utilization(
             int(arrays.tile_crossbars.sum()), arch.crossbars,
@@ -84,7 +85,8 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int | Non
         ),
         ports=_port_ratios(facts, latency) if arch.input_load == "needed" else None,
         routers=_router_ratios(facts, latency),
-        layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network), arrays=arrays,
+        layers=layers, nodes=_node_table(facts), critical_path=critical_path(facts.queued, facts.network),
+        cautions=_cautions(facts), arrays=arrays,
     )  # fmt: skip
 
 
@@ -110,9 +112,24 @@ def _router_ratios(facts: Facts, latency: int) -> LoadRatios:
     return LoadRatios(float(bits.max() / served), float(bits.mean() / served), longest, queued.router_wait.sum() / rate)
 
 
+def _cautions(facts: Facts) -> tuple[str, ...]:
+    """Queues that a chip's routers cannot hold, where it says what they can."""
+    holds, queue = facts.arch.router_buffer_bits, facts.queued.router_queue
+    longer = int((queue > holds).sum())
+    if not holds or not longer:
+        return ()
+    router = int(queue.argmax())
+    y, x = divmod(router, facts.arch.mesh_cols)
+    return (
+        f"router_buffer_bits = {holds}, but the queue at router ({y}, {x}) grows to {queue[router]} bits; queues of "
+        f"{longer} of {len(queue)} routers do not fit (M6 lets them grow: no packet is held back)",
+    )
+
+
 def least_period(facts: Facts, known: Fixed) -> int:
-    """No period is shorter than the longest span on a crossbar or of a digital node's copy, or what the busiest router or
-    port needs [cycles].
+    """What no period falls short of [cycles].
+
+    That is the longest span on a crossbar or of a digital node's copy, and what the busiest router or port needs.
     """
     arch, spans = facts.arch, [1]
     if arch.router_service == "shared":
@@ -226,8 +243,8 @@ def _arrays(facts: Facts) -> Arrays:
 
 
 def row_times(queued: Replayed) -> tuple[IntArray, IntArray, IntArray]:
-    """Of every row of the schedule [cycles]: first begin and last end of its windows, and when its crossbars are free of
-    the rows before it.
+    """Of every row of the schedule [cycles]: first begin and last end of its windows, and when the rows before it on
+    its crossbars have ended.
     """
     t = queued.tables
     rows = int((t.node[t.copy[t.row_copy, ev.NODE], ev.KIND] == 0).sum())

@@ -57,7 +57,8 @@ def layout_of(network: Network, wires: list[Wire]) -> Layout:
 class Fixed:
     """What does not depend on times: tables without turns, rows and ranks; arrivals that every window waits for.
 
-    ``crossbar`` and ``holder``: crossbars and the copies (of all nodes) on them; one of many crossbars with the same copies.
+    ``crossbar`` and ``holder``: crossbars and the copies (of all nodes) on them; one of many crossbars with the same
+    copies.
     """
 
     at: Layout
@@ -167,7 +168,10 @@ def _lines(network: Network, wires: list[Wire], at: Layout) -> IntArray:
 def _readers(
     network: Network, wires: list[Wire], at: Layout, node: IntArray
 ) -> tuple[tuple[IntArray, IntArray, IntArray, IntArray, IntArray], IntArray]:
-    """Who reads which pixels: lines of readers, windows by input row and column, copies by subscriber; what they await."""
+    """Who reads which pixels: lines of readers, windows by input row and column, copies by subscriber.
+
+    Behind these tables: the arrivals that every window awaits.
+    """
     lines: list[list[int]] = []
     inverse_at, inverse, copies_at, copies = [np.zeros(1, np.int64)], [], [np.zeros(1, np.int64)], []
     taps = held = entries = tiles = 0
@@ -281,7 +285,8 @@ def _casts(
     _, first, cast_of = np.unique(key, axis=0, return_index=True, return_inverse=True)
     entries = mesh.arch.mesh_cols if mesh.arch.input_entry == "columns" else 1
     slots = np.concatenate([
-        np.bincount(wire.at.home_copy, minlength=wire.at.copies) * (entries if wire.at.home_tile[0] == mesh.outside else 1)
+        np.bincount(wire.at.home_copy, minlength=wire.at.copies)
+        * (entries if wire.at.home_tile[0] == mesh.outside else 1)
         for wire in wires
     ])[pixel_copy[first]]  # fmt: skip
     wide = max(node.channels for node in network.nodes)
@@ -297,7 +302,7 @@ def _padded(table: NDArray[np.bool_], wide: int) -> IntArray:
 
 
 def _with_turns(known: Fixed, network: Network, turns: list[Turns], rows: int) -> ev.Tables:
-    """Windows of every copy in order of execution; a row for every copy of a digital node comes behind the schedule's."""
+    """Windows of every copy in order of execution; behind the schedule's rows one for every copy of a digital node."""
     tables, at = known.tables, known.at
     size = int(tables.copy[:, ev.TURN1].max(initial=0))
     window, earliest, row = (np.zeros(size, np.int64) for _ in range(3))
@@ -363,8 +368,8 @@ def _followers(
 ) -> tuple[IntArray, IntArray]:
     """Rows that follow each other on a crossbar, of different copies (or inferences).
 
-    ``listed``: rank by start, number and copy of every row of every inference. Where the rows of the copies of a crossbar
-    do not mix, the last row of one copy and the first of the next do for all.
+    ``listed``: rank by start, number and copy of every row of every inference. Where the rows of the copies of a
+    crossbar do not mix, the last row of one copy and the first of the next do for all.
     """
     rank, row, copy = listed
     order = np.lexsort((rank, copy))

@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wire:
-    """A node's host, its windows' rows and columns of pixels, who reads it, and what these get (None if nobody does)."""
+    """A node's host, its windows' rows and columns of pixels, who reads it, and what these get (None: nobody does)."""
 
     at: Host
     patch: tuple[int, int]

@@ -33,8 +33,9 @@ def calm(
     """New tile of what each segment keeps at each tile, so that no router passes much more than others.
 
     Segment by segment, tiles of one kind change places while the sum of powers of the routers' loads falls, loads being
-    all that a segment sends or receives, and what others send that meets it in a queue (:data:`MEET`). What exchanges may gain is a product of matrices, in which the way
-    from router to router is as long as the powers' slopes say; the most promising ones are then computed exactly.
+    all that a segment sends or receives, and what others send that meets it in a queue (:data:`MEET`). What exchanges
+    may gain is a product of matrices, in which the way from router to router is as long as the powers' slopes say; the
+    most promising ones are then computed exactly.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def _by_router(bits: FloatArray | SingleArray, tile: IntArray, architecture: Arc
 
 
 def entry_ways(architecture: Architecture) -> SingleArray:
-    """Routers that data from outside (or to it) pass on their way to each router (M1); shape (routers, routers), 0 or 1."""
+    """Routers that data from (to) outside pass on the way to each router (M1); shape (routers, routers), 0 or 1."""
     y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
     if architecture.input_entry == "columns":
         return np.asarray((x[:, None] == x) & (y[:, None] >= y), dtype=np.float32)

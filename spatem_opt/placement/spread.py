@@ -51,7 +51,8 @@ class Tiles:
         into = self.into[tile].copy()
         into[other] = 0.0
         here = int(self.router[tile])
-        return self._sent(tile) + self.mesh.received(here, self._by_router(into)) + self.outside[tile] * self.entry[here]
+        outside: FloatArray = self.outside[tile] * self.entry[here]
+        return self._sent(tile) + self.mesh.received(here, self._by_router(into)) + outside
 
     def _by_router(self, bits: FloatArray) -> FloatArray:
         return np.bincount(self.router, bits, self.routers).astype(np.float64)

@@ -32,7 +32,9 @@ def chip(rng: Rng) -> Architecture:
         buffer_bits_per_cycle=int(rng.integers(3, 12)) if slow else 1000, overlap_input=bool(rng.random() < 0.4),
         input_load="full" if rng.random() < 0.2 else "needed",
         router_bits_per_cycle=int(rng.integers(1, 6)) if slow else int(rng.integers(20, 60)),
-        hop_cycles=int(rng.integers(0, 3)), contention_cycles=4096, digital_ops_per_cycle=int(rng.integers(1, 9)),
+        hop_cycles=int(rng.integers(0, 3)),
+        router_service=str(rng.choice(["shared", "links"])), input_entry=str(rng.choice(["columns", "corner"])),
+        multicast=bool(rng.random() < 0.2), digital_ops_per_cycle=int(rng.integers(1, 9)),
         static_fj=int(rng.integers(0, 3)) * 1000,
     )  # fmt: skip
 

@@ -20,13 +20,16 @@ from spatem_opt import bounds, pipeline
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import evaluate
+from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.network import load
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
+from spatem_opt.plan import assemble, problem_of
 from spatem_opt.presets import load_architecture
 from spatem_opt.result import Status
+from spatem_opt.scheduling import list_schedule
 from spatem_opt.solution import MappingOption
-from spatem_opt.testing import TINY, random_chip, random_network, random_plan, scheduled, tiny_instance
+from spatem_opt.testing import TINY, random_chip, random_network, random_plan, tiny_instance
 from tests.test_widths import with_bits
 
 README = Path(cpsat.__file__).with_name("README.md")
@@ -52,17 +55,18 @@ def solved(network: Network, chip: Architecture, without: tuple[str, ...] = (), 
 
 
 def random_problem(seed: int) -> tuple[Problem, Decisions, int] | None:
-    """A random valid solution's decisions, a problem around them, and its latency; None if it is too large."""
+    """A random solution's decisions, a problem around them, and its queue-free latency; None if it is too large."""
     rng = np.random.default_rng(seed)
-    network, chip = random_network(rng, 2), replace(random_chip(rng), contention_cycles=100_000)
+    network, chip = random_network(rng, 2), random_chip(rng)
     if seed % 2:  # layers with bits of their own
         network = with_bits(network, {network.nodes[i].name: 1 + (seed + i) % 6 for i in network.layers})
     plan = random_plan(rng, network, chip)
     if plan is None or chip.crossbars > 20 or sum(network.nodes[i].windows for i in network.layers) > 60:
         return None
-    solution = scheduled(plan, network, chip)
+    steps = problem_of(plan, network, chip)
+    solution = assemble(plan, steps, list_schedule.solve(steps))  # starts as early as without queues
     found = evaluate(solution)
-    if not found.valid or found.latency_cycles is None:
+    if not SETTLING.issuperset(found.families) or found.queue_free_cycles is None:
         return None
     problem = make(network, chip)
     ways = []
@@ -71,11 +75,11 @@ def random_problem(seed: int) -> tuple[Problem, Decisions, int] | None:
         ways.append((*used, *[way for way in known if way not in used][: 2 - len(used)]))
     problem = replace(problem, ways=tuple(ways))
     decisions_ = from_solution(problem, solution)
-    return None if decisions_ is None else (problem, decisions_, found.latency_cycles)
+    return None if decisions_ is None else (problem, decisions_, found.queue_free_cycles)
 
 
 def confirmed(seeds: range) -> int:
-    """How many random solutions there were; for each the model with fixed decisions has the evaluator's latency."""
+    """How many random solutions there were; for each the model with fixed decisions has the queue-free latency."""
     count = 0
     for seed in seeds:
         case = random_problem(seed)
@@ -86,7 +90,7 @@ def confirmed(seeds: range) -> int:
         run = cpsat.completed(model, y, decisions_)
         assert (seed, run.status, run.objective) == (seed, Status.OPTIMAL, latency)
         again = evaluate(to_solution(problem, decisions_, {}))
-        assert (again.valid, again.latency_cycles) == (True, latency)
+        assert again.queue_free_cycles == latency
         count += 1
     return count
 
@@ -420,16 +424,25 @@ def test_estimate_never_exceeds_the_decisions_of_the_model() -> None:
         assert estimate(network, chip) <= decisions(make(network, chip))
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "what"),
-    [("router_bits_per_cycle", 1, "router"), ("buffer_bits", 8, "buffer"), ("buffer_bits_per_cycle", 1, "port")],
-)
-def test_instances_where_contention_may_bind_are_refused(field: str, value: int, what: str) -> None:
+def test_instances_where_buffers_may_bind_are_refused() -> None:
     network, chip = tiny_instance(6)
-    tight = replace(chip, **{"router_bits_per_cycle": 1000, "contention_cycles": 20, field: value})
-    with pytest.raises(InstanceError, match=what):
+    tight = replace(chip, buffer_bits=8)
+    with pytest.raises(InstanceError, match="buffer bits"):
         make(network, tight)
     assert "beyond reach" in str(within_reach(network, tight))
+
+
+@pytest.mark.parametrize("field", ["router_bits_per_cycle", "buffer_bits_per_cycle"])
+def test_slow_routers_and_ports_are_not_refused_and_the_bound_holds(field: str) -> None:
+    """The model has no queues: its bound is below the replayed latency of its own solution."""
+    network, chip = tiny_instance(6)
+    found = cpsat.solve(make(network, replace(chip, **{field: 1})), time_limit=5, workers=1)
+    assert found.solution is not None
+    assert found.bound is not None
+    replayed = evaluate(found.solution)
+    assert replayed.valid
+    assert found.objective == replayed.latency_cycles
+    assert found.bound <= (replayed.queue_free_cycles or 0) <= (replayed.latency_cycles or 0)
 
 
 def test_too_many_weights_are_infeasible_with_numbers() -> None:
