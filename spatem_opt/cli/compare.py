@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_output, show, show_json, write
+from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_output, say, show, show_json, write
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:

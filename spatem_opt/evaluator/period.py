@@ -12,7 +12,7 @@ from spatem_opt.evaluator.tables import Fixed
 INFERENCES, FEW = 8, 4
 """Inferences in a row that are replayed, and those that tell quickly that a distance is too short."""
 MOST = 6_000_000
-"""Pixels delivered to tiles, in all inferences in a row, beyond which no distance below the latency is looked for: a try
+"""Pixels delivered to tiles, in all inferences in a row, beyond which no distance below the latency is tried: a try
 of as many takes about ten seconds."""
 NEARLY = 0.9
 """Share of the latency from which on inferences hardly meet, and no shorter distance is looked for."""
