@@ -188,13 +188,17 @@ class _Estimate:
         through = np.maximum(moved / doors, pixels * input_bits * repeats / entries if self.outside else 0.0)
         cycles = np.maximum(cycles, np.ceil(through / (self.corner * chip.router_bits_per_cycle)))
 
+        crossbars = copies // alike * room + copies % alike * size
+        routers = np.maximum(1.0, crossbars / (per_tile * chip.tiles_per_router))
+        met = np.maximum(pixels * input_bits * repeats, grid.windows * (sums + outputs)) / routers
+        cycles = np.maximum(cycles, np.ceil(met / (DOOR * chip.router_bits_per_cycle)))
+
         edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
         cost = hop_bits * cycles
         pairs = zip(edge.tolist(), [*edge[1:].tolist(), len(cost)], strict=True)
         best = np.concatenate([first + cost[first:last].argmin(axis=0) for first, last in pairs])
         split = np.tile(np.arange(len(copies)), len(edge))
         reads = grid.windows * grid.window_input_bits * repeats
-        crossbars = copies // alike * room + copies % alike * size
         own = hop_bits[best, split]
         return np.stack([
             best, self.cols[split], self.rows[split], serial[best, 0], crossbars[best, split], cycles[best, split],
