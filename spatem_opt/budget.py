@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -94,8 +95,8 @@ class Budget:
         """What `work` returns; None if the budget is used up, and `ready` true, before it does: that is noted.
 
         Work is left by an exception that another thread sets in this one (``PyThreadState_SetAsyncExc``): it comes
-        between two bytecodes, so a single long call into C ends first. Work must therefore leave nothing half done
-        behind: here it computes, and what it has found so far is kept elsewhere.
+        between two bytecodes, so a single long call into C ends first, and so does an import. Work must therefore
+        leave nothing half done behind: here it computes, and what it has found so far is kept elsewhere.
         """
         if self._end is None and self._stop is None:
             return work()
@@ -128,7 +129,7 @@ def cut_off(work: Callable[[], Answer], late: Callable[[], bool]) -> tuple[Answe
     except Kind:
         cut = True
     except BaseException as raised:
-        error = raised
+        cut, error = (True, None) if _caused_by(raised, Kind) else (False, raised)
     while True:  # the exception may still come, and does so only where something is called
         try:
             ended.set()
@@ -149,8 +150,28 @@ def _watch(thread: int, kind: type[CutShort], late: Callable[[], bool], ended: t
             break
     pause = GRACE
     while not ended.wait(pause):
+        if _importing(thread):
+            pause = LOOK
+            continue
         _set_exception(thread, kind)
         pause = AGAIN
+
+
+def _importing(thread: int) -> bool:
+    """Whether the work is importing a module: half of one would stay behind, and no later import would mend it."""
+    frame = sys._current_frames().get(thread)
+    while frame is not None and frame.f_code is not cut_off.__code__:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _caused_by(error: BaseException | None, kind: type[CutShort]) -> bool:
+    """Whether an exception stands for another, as extension modules make an ImportError of whatever happens in them."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__
+    return error is not None
 
 
 def _set_exception(thread: int, kind: type[CutShort] | None) -> None:

@@ -310,9 +310,14 @@ def test_binary_file(tmp_path: Path) -> None:
         quiet(tmp_path / "chip.toml")
 
 
-def test_unknown_name_lists_the_presets() -> None:
-    with pytest.raises(InstanceError, match=r"architecture: name = 'ou-issac', .*ou-isaac, .*vw-sdk-512"):
+def test_unknown_name_lists_the_presets_like_it() -> None:
+    with pytest.raises(InstanceError, match=r"architecture: name = 'ou-issac', .* a shipped name: ou-isaac, "):
         quiet("ou-issac")
+
+
+def test_name_unlike_any_lists_all_presets() -> None:
+    with pytest.raises(InstanceError, match=f"architecture: name = 'x', .*: {', '.join(architectures())}"):
+        quiet("x")
 
 
 @pytest.mark.parametrize("name", architectures())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -119,3 +122,44 @@ def test_works_in_any_thread() -> None:
 def test_bad_seconds(seconds: float) -> None:
     with pytest.raises(InstanceError, match="expected >= 0"):
         Budget(seconds)
+
+
+def test_an_import_is_not_cut_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second and a half at the import, cut 0.5 s after the begin without it: the module is whole, then work ends."""
+    lines = ("import time", "end = time.monotonic() + 1.5", "while time.monotonic() < end:", "    time.sleep(0.01)",
+             "whole = True")  # fmt: skip
+    (tmp_path / "slow_to_import.py").write_text("\n".join(lines) + "\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    budget = Budget(0.1)
+
+    def work() -> None:
+        importlib.import_module("slow_to_import")
+        while True:
+            time.sleep(0.01)
+
+    budget.spend("importing", work)
+    assert budget.cuts == ("importing cut short: time was up",)
+    assert sys.modules["slow_to_import"].whole
+
+
+def test_an_error_that_stands_for_the_cut_is_none() -> None:
+    """Extension modules that are left while they are loaded make an ImportError of it."""
+    budget = Budget(0.1)
+
+    def work() -> None:
+        try:
+            while True:
+                time.sleep(0.01)
+        except BaseException as cut:
+            raise ImportError("initialization failed") from cut
+
+    budget.spend("loading", work)
+    assert budget.cuts == ("loading cut short: time was up",)
+
+
+def test_an_error_of_the_work_is_one() -> None:
+    def work() -> None:
+        raise ImportError("no such module") from KeyError("name")
+
+    with pytest.raises(ImportError, match="no such module"):
+        Budget(10.0).spend("loading", work)
