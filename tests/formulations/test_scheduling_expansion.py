@@ -35,7 +35,7 @@ def placed(network: str, chip: str) -> tuple[Plan, Problem]:
 
 
 def replayed(plan: Plan, problem: Problem, chunk_count: int, by: str, starts: np.random.Generator | None) -> None:
-    """Model and evaluator agree on the makespan without queues, of the heuristic's starts or of random feasible ones."""
+    """Model and evaluator agree on the queue-free makespan, of the heuristic's starts or of random feasible ones."""
     expansion = build(problem, chunk_count, by=by)  # type: ignore[arg-type]
     rank = None if starts is None else starts.permutation(expansion.problem.tasks)
     solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, rank))
