@@ -202,6 +202,7 @@ def test_overridden_name() -> None:
         ({"cycle_ns": "nan"}, "expected a finite number > 0"),
         ({"differential": "1"}, "expected true or false"),
         ({"ou_row": "9"}, "unknown field, did you mean ou_rows?"),
+        ({"contention_cycles": "9"}, r"contention_cycles = '9', removed: routers are queues now \(M6\); delete the line"),
         ({"buffer_bits_per_cycle": 0}, "expected >= 1"),
         ({"ou_rows": "300"}, "expected <= crossbar_rows = 128"),
     ],
@@ -254,6 +255,8 @@ def test_base_beside_the_file(tmp_path: Path) -> None:
         ('ou_rows = { unit = "wordlines", source = "me" }', "ou_rows.value = None, expected either value or derive"),
         ('ou_rows = { value = 8, unit = "wordlines", source = "me", x = 1 }', "ou_rows.x = 1"),
         ('ou_row = { value = 8, unit = "wordlines", source = "me" }', "unknown field, did you mean ou_rows"),
+        ('contention_cycles = { value = 8, unit = "cycles", source = "me" }',
+         "contention_cycles = 8, removed: routers are queues now (M6); delete the line"),
         ("references = 3", "references = 3, expected a table of texts"),
         ("description = 3", "description = 3, expected a text"),
         ("ou_rows = ", "not TOML"),
@@ -323,6 +326,14 @@ def test_name_unlike_any_lists_all_presets() -> None:
 @pytest.mark.parametrize("name", architectures())
 def test_json_round_trip(name: str) -> None:
     assert from_dict(quiet(name).to_dict(), "x") == quiet(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"), [("links", "router_service", "links"), ("multicast", "multicast", True)]
+)
+def test_presets_of_other_routers_differ_from_the_default_in_nothing_else(name: str, field: str, value: object) -> None:
+    found, default = quiet(f"ou-isaac-{name}").to_dict(), quiet("ou-isaac").to_dict()
+    assert found == {**default, "name": f"ou-isaac-{name}", field: value}
 
 
 @pytest.mark.parametrize("data", [None, [], 3, "ou-isaac"])

@@ -116,6 +116,7 @@ CORRUPTIONS: list[tuple[Edit, str]] = [
     (put(200, "architecture", "ou_rows"), "f: architecture: ou_rows = 200, expected <= crossbar_rows = 128"),
     (put(math.nan, "architecture", "cycle_ns"), "f: architecture: cycle_ns = nan"),
     (put(1, "architecture", "oops"), "f: architecture: oops = 1, unknown field"),
+    (put(9, "architecture", "contention_cycles"), "f: architecture: contention_cycles = 9, removed: routers"),
     (remove("architecture", "ou_rows"), "f: architecture: ou_rows = None, missing"),
     (put("x", "network", "nodes"), "f: network"),
     (put(0, "network", "nodes", 1, "shape", 0), "f: network"),

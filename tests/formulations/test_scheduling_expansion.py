@@ -35,7 +35,7 @@ def placed(network: str, chip: str) -> tuple[Plan, Problem]:
 
 
 def replayed(plan: Plan, problem: Problem, chunk_count: int, by: str, starts: np.random.Generator | None) -> None:
-    """Model and evaluator agree on the makespan without queues, of the heuristic's starts or of random ones."""
+    """Model and evaluator agree on the queue-free makespan, of the heuristic's starts or of random feasible ones."""
     expansion = build(problem, chunk_count, by=by)  # type: ignore[arg-type]
     rank = None if starts is None else starts.permutation(expansion.problem.tasks)
     solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, rank))
@@ -58,7 +58,7 @@ def test_evaluator_finds_the_makespan(network: str, chip: str) -> None:
     replayed(*placed(network, chip), 4, "layer", None)
 
 
-@settings(max_examples=10)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(CASES[:2]), st.integers(1, 9), st.sampled_from(["layer", "copy"]))
 def test_any_order_of_chunks_replays(seed: int, case: tuple[str, str], count: int, by: str) -> None:
     replayed(*placed(*case), count, by, np.random.default_rng(seed))
@@ -121,7 +121,7 @@ def test_parts_are_whole_rows_where_there_are_enough() -> None:
     assert parts(8, np.array([5, 6])).tolist() == [0, 1]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 8))
 def test_cliques_cover_all_pairs_and_only_those(seed: int, teams: int) -> None:
     rng = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spatem_opt import evaluate, load_architecture, load_network
 from spatem_opt.architecture import Architecture
 from spatem_opt.cost_model import OUTSIDE
+from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.heuristic import Candidates
 from spatem_opt.mesh import Mesh
 from spatem_opt.placement import calm, flows, traffic
@@ -28,7 +29,8 @@ def drawn(seed: int) -> tuple[Architecture, Flows, np.ndarray]:
     """A small mesh, bits between tiles of up to three segments and the outside, and where these lie."""
     rng = np.random.default_rng(seed)
     rows, cols, tiles, segments = (int(n) for n in rng.integers(1, 4, 4))
-    chip = Architecture(name="mesh", mesh_rows=rows, mesh_cols=cols, tiles_per_router=tiles)
+    entry = ("columns", "corner")[seed % 2]
+    chip = Architecture("mesh", rows, cols, tiles, input_entry=entry)  # type: ignore[arg-type]
     found = Flows(segments, chip.tiles)
     for begin in range(OUTSIDE, segments):
         for end in range(segments):
@@ -46,8 +48,10 @@ def passed(chip: Architecture, bits: Flows, segment: int, place: np.ndarray) -> 
         for source, target in np.argwhere(block):
             if begin == end and source == target:
                 continue
-            router = 0 if begin == OUTSIDE else place[begin][source] // chip.tiles_per_router
-            table[router, place[end][target] // chip.tiles_per_router] += block[source, target]
+            goal = place[end][target] // chip.tiles_per_router
+            entry = goal % chip.mesh_cols if chip.input_entry == "columns" else 0
+            router = entry if begin == OUTSIDE else place[begin][source] // chip.tiles_per_router
+            table[router, goal] += block[source, target]
     return Mesh(chip).loads(table)
 
 
@@ -149,7 +153,7 @@ def test_homes_stay_where_tiles_are_exchanged(woven: int) -> None:
     bits = flows(problem_of(replace(plan, moves=None), network, chip), plan.segment, by_tile=True)
     problem = problem_of(quiet, network, chip)
     found = evaluate(assemble(quiet, problem, list_schedule.solve(problem)))
-    assert set(found.families) <= {"router", "port"}
+    assert set(found.families) <= SETTLING
     assert found.arrays is not None
     total = np.zeros(chip.mesh_rows * chip.mesh_cols)
     for pair, block in bits.blocks.items():
