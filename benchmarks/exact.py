@@ -11,14 +11,14 @@ import os
 import time
 from collections.abc import Sequence
 
-from spatem_opt import bounds
-from spatem_opt.budget import Budget
 from spatem_opt.cli.solve import STEP_COLUMNS, step_cells
+from spatem_opt.cost import bounds
+from spatem_opt.front_end import prove
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.result import gap
 from spatem_opt.network import load
-from spatem_opt.pipeline import prove
-from spatem_opt.presets import load_architecture
-from spatem_opt.result import gap
-from spatem_opt.search import Evaluated, search
+from spatem_opt.search.budget import Budget
+from spatem_opt.search.engine import Evaluated, search
 
 CASES = ("lenet5@ou-isaac-4x4", "cifar10@ou-isaac-4x4", "resnet18@ou-isaac", "googlenet@ou-isaac")
 

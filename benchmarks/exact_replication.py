@@ -10,19 +10,19 @@ import argparse
 import json
 
 from formulations.replication import master
-from formulations.replication.runs import UNIT, from_cuts, from_runs
-from spatem_opt.heuristic import Candidates
+from formulations.replication.problem import UNIT, from_prices, from_segmentation
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.plan import problem_of
-from spatem_opt.presets import load_architecture
-from spatem_opt.replication import segments
+from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.plan import problem_of
+from spatem_opt.planning.settings import FILLS, Setting
+from spatem_opt.replication import segmentation
 from spatem_opt.scheduling import list_schedule
-from spatem_opt.settings import FILLS, Setting
 
 NETWORKS = ("resnet50", "vgg16", "googlenet", "densenet121")
 
 
-def scheduled(candidates: Candidates, cuts: segments.Cuts, setting: Setting) -> int | None:
+def scheduled(candidates: Candidates, cuts: segmentation.Segmentation, setting: Setting) -> int | None:
     """Latency of cuts [cycles]; None if the copies do not fit tile by tile."""
     plan = candidates.place(cuts, setting)
     if plan is None:
@@ -36,10 +36,10 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
     candidates = Candidates(load(name), load_architecture(args.arch), "latency")
     setting = Setting(args.price)
     runs = candidates.runs(setting)
-    tried = ((fill, segments.cut(runs, fill=fill)) for fill in FILLS)
+    tried = ((fill, segmentation.best_segmentation(runs, fill=fill)) for fill in FILLS)
     fill, cuts = next(((fill, cuts) for fill, cuts in tried if cuts is not None), (1.0, None))
-    problem = from_runs(runs, fill=fill)
-    hint = None if cuts is None else from_cuts(problem, cuts)
+    problem = from_prices(runs, fill=fill)
+    hint = None if cuts is None else from_segmentation(problem, cuts)
     found = master.solve(
         problem, time_limit=args.time_limit, workers=args.workers, hint=hint, gap=args.gap, engine=args.engine
     )
@@ -59,7 +59,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=NETWORKS)
     parser.add_argument("--arch", default="ou-isaac")
-    parser.add_argument("--price", type=float, default=0.03, help="of communication, as in spatem_opt.heuristic")
+    parser.add_argument(
+        "--price", type=float, default=0.03, help="of communication, as in spatem_opt.planning.candidates"
+    )
     parser.add_argument("--time-limit", type=float, default=120.0)
     parser.add_argument("--gap", type=float, default=0.0)
     parser.add_argument("--workers", type=int, default=2)

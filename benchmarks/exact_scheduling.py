@@ -11,13 +11,13 @@ import json
 
 from formulations.scheduling import cpsat
 from spatem_opt.evaluator import evaluate
-from spatem_opt.heuristic import Candidates
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.plan import assemble, problem_of
-from spatem_opt.presets import load_architecture
+from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.plan import assemble, problem_of
+from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic, chunks, list_schedule
 from spatem_opt.scheduling.expansion import build
-from spatem_opt.settings import Setting
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
@@ -49,7 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("networks", nargs="*", default=["resnet18"])
     parser.add_argument("--arch", default="ou-isaac")
-    parser.add_argument("--price", type=float, default=0.03, help="of communication, as in spatem_opt.heuristic")
+    parser.add_argument(
+        "--price", type=float, default=0.03, help="of communication, as in spatem_opt.planning.candidates"
+    )
     parser.add_argument("--chunks", type=int, default=8)
     parser.add_argument("--time-limit", type=float, default=120.0)
     parser.add_argument("--workers", type=int, default=2)

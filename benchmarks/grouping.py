@@ -21,16 +21,16 @@ from typing import NamedTuple
 
 from shipped import SHIPPED
 
-from formulations.exact.grouping import kinds, prove, use
 from formulations.grouping import cpsat
 from formulations.solver import Limits
-from spatem_opt.architecture import ArchitectureWarning
+from spatem_opt.exact.grouping import kinds, prove, use
 from spatem_opt.grouping import bounds, heuristic
-from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.problem import GroupingProblem
 from spatem_opt.grouping.referee import objective
+from spatem_opt.model.architecture import ArchitectureWarning
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.presets import load_architecture
-from spatem_opt.search import search
+from spatem_opt.search.engine import search
 
 CHIP = "ou-isaac"
 NEAR = Fraction(3, 100)
@@ -38,13 +38,13 @@ NEAR = Fraction(3, 100)
 COSTS = ((1, 1), (9, 1), (2, 3), (1, 4))
 
 
-def sample(rng: random.Random, largest: int, most_groups: int) -> Problem:
+def sample(rng: random.Random, largest: int, most_groups: int) -> GroupingProblem:
     """A grid up to largest x largest, up to most_groups groups, and little room to spare."""
     rows, cols = rng.randint(1, largest), rng.randint(1, largest)
     groups = rng.randint(1, min(most_groups, rows * cols))
     least = -(-rows * cols // groups)
     size = rng.randint(least, min(rows * cols, least + 3))
-    return Problem(rows, cols, groups, size, *rng.choice(COSTS))
+    return GroupingProblem(rows, cols, groups, size, *rng.choice(COSTS))
 
 
 def main() -> None:

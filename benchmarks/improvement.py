@@ -15,8 +15,8 @@ from functools import partial
 from shipped import SHIPPED
 
 from spatem_opt import load_architecture, load_network, solve
-from spatem_opt.architecture import ArchitectureWarning
-from spatem_opt.bounds import latency
+from spatem_opt.cost.bounds import latency
+from spatem_opt.model.architecture import ArchitectureWarning
 
 CHIPS = ("ou-isaac", "ou-isaac-7x7")
 

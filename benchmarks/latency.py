@@ -15,7 +15,7 @@ import warnings
 import numpy as np
 
 import spatem_opt
-from spatem_opt.architecture import ArchitectureWarning
+from spatem_opt.model.architecture import ArchitectureWarning
 
 NETWORKS = (
     "lenet5", "cifar10", "squeezenet", "googlenet", "resnet18", "resnet50", "mobilenet_v2", "densenet121", "alexnet",

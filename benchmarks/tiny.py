@@ -1,7 +1,7 @@
 """Every step by both engines, and all steps at once, on tiny instances: ``python benchmarks/tiny.py [-o FILE]``.
 
 Instances: the generated ones of :func:`spatem_opt.testing.tiny_instance`, LeNet-5 and cifar10 on the small shipped
-chips. Each step's problem takes what the heuristic's best solution decided as given (``formulations/exact``) and is
+chips. Each step's problem takes what the heuristic's best solution decided as given (``spatem_opt/exact``) and is
 solved by CP-SAT and as ILP, from the same start. Prints a Markdown table and a summary; with ``-o`` every instance is
 also written to a file of JSON lines as soon as it is done.
 """
@@ -21,29 +21,29 @@ from typing import Any
 
 import numpy as np
 
-from formulations.exact import replication as exact_replication
-from formulations.exact.grouping import kinds
-from formulations.exact.scheduling import source
 from formulations.grouping import cpsat as grouping_cpsat
 from formulations.grouping import ilp as grouping_ilp
-from formulations.joint import price
 from formulations.mapping import cpsat as mapping_cpsat
 from formulations.mapping import ilp as mapping_ilp
 from formulations.replication import master
 from formulations.scheduling import cpsat as scheduling_cpsat
 from formulations.scheduling import ilp as scheduling_ilp
-from formulations.solver import Result
-from spatem_opt import pipeline
-from spatem_opt.architecture import Architecture, ArchitectureWarning
+from formulations.solver import StepResult
+from spatem_opt import front_end
 from spatem_opt.errors import InstanceError
-from spatem_opt.heuristic import SLACK_PERCENT, Candidates
+from spatem_opt.exact import replication as exact_replication
+from spatem_opt.exact.decoupling import decoupling_price
+from spatem_opt.exact.grouping import kinds
+from spatem_opt.exact.scheduling import source
 from spatem_opt.mapping.problem import build as build_mapping
+from spatem_opt.model.architecture import Architecture, ArchitectureWarning
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.result import Status
 from spatem_opt.network import load
 from spatem_opt.network.layers import Network
-from spatem_opt.presets import load_architecture
-from spatem_opt.result import Status
+from spatem_opt.planning.candidates import SLACK_PERCENT, Candidates
 from spatem_opt.scheduling.expansion import build as build_chunks
-from spatem_opt.search import Evaluated, search
+from spatem_opt.search.engine import Evaluated, search
 from spatem_opt.testing import TINY, tiny_instance
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
@@ -51,7 +51,7 @@ SHIPPED = ("lenet5", "cifar10")
 CHIPS = ("ou-isaac-2x2", "ou-isaac-4x4")
 FINEST = 64
 """Chunks of a copy tried first for scheduling: all windows of a tiny instance. Halved until the ILP can be built."""
-Solve = Callable[[float], "Result[Any]"]
+Solve = Callable[[float], StepResult[Any]]
 
 
 def instances(kinds_: list[str], count: int) -> Iterator[tuple[Network, Architecture]]:
@@ -171,10 +171,10 @@ def measure(network: Network, chip: Architecture, args: argparse.Namespace) -> d
             "stepwise": None,
             "joint": None,
         }
-    heuristic = pipeline.solve(network, chip)
-    stepwise = pipeline.solve(network, chip, method="exact", time_limit=args.time_limit, workers=args.workers)
+    heuristic = front_end.solve(network, chip)
+    stepwise = front_end.solve(network, chip, method="exact", time_limit=args.time_limit, workers=args.workers)
     better = stepwise if (stepwise.value or math.inf) < (heuristic.value or math.inf) else heuristic
-    joint = price(network, chip, better, args.time_limit, workers=args.workers)
+    joint = decoupling_price(network, chip, better, args.time_limit, workers=args.workers)
     return {
         "network": network.name, "chip": chip.name, "layers": len(network.layers), "tiles": chip.tiles,
         "crossbars": chip.crossbars, "steps": steps, "heuristic": heuristic.value, "stepwise": stepwise.value,

@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from spatem_opt.errors import ModelError
-from spatem_opt.result import Shortage, Status
+from spatem_opt.model.result import Shortage, Status
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -35,14 +35,14 @@ HIGHS = ((1, 12), (1, 14))
 1.14.0 returns wrong optima (HiGHS #2957). From 1.15 on `highspy` brings a ``libhighs.so.1`` as `ortools` does, and one
 process cannot load both (or-tools #5246): with 1.16 it ends in a segmentation fault. Releases before 1.12 were never
 tried. To accept another one, run the cases of what a solver says with it installed
-(``pytest tests/formulations/test_solver.py tests/formulations/test_exchange.py -k highs``), then change this pair.
+(``pytest tests/formulations/test_solver.py tests/exchange/test_model_files.py -k highs``), then change this pair.
 """
 POLL = 0.1
 """Seconds between two looks at the stop criterion while a solver runs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Result(Generic[SolutionT]):
+class StepResult(Generic[SolutionT]):
     """Outcome of an exact engine on one step.
 
     Parameters
@@ -140,7 +140,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class SolverRun:
     """What one run of a solver proved and found.
 
     Parameters
@@ -201,7 +201,9 @@ def _cancelled(done: Future[AnswerT], cancel: Callable[[], object]) -> None:
         raise raised
 
 
-def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None) -> Run:
+def run_cpsat(
+    model: cp_model.CpModel, limits: Limits, *, log: bool = False, linearization: int | None = None
+) -> SolverRun:
     """Solve a CP-SAT model; where the limits say stop, the answer is the best so far with its bound.
 
     `linearization` is CP-SAT's level of linear relaxations, 0 for none; None leaves it to CP-SAT.
@@ -218,7 +220,7 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, lin
         raise ModelError(f"malformed CP-SAT model: {flaw}")
     solver, lines = cp_model.CpSolver(), list[str]()
     if limits.stopped:
-        return Run(Status.UNKNOWN, None, None, solver.value)
+        return SolverRun(Status.UNKNOWN, None, None, solver.value)
     parameters = solver.parameters
     parameters.catch_sigint_signal = False  # it would leave no handler behind
     parameters.max_time_in_seconds = max(limits.time_limit, 0.01)
@@ -243,7 +245,7 @@ def run_cpsat(model: cp_model.CpModel, limits: Limits, *, log: bool = False, lin
         status is Status.UNKNOWN and solver.best_objective_bound > 0
     )
     bound = math.ceil(solver.best_objective_bound - 1e-6) if known else None
-    return Run(status, objective, bound, lambda variable: int(solver.value(variable)), "\n".join(lines))
+    return SolverRun(status, objective, bound, lambda variable: int(solver.value(variable)), "\n".join(lines))
 
 
 def pulp_sum(terms: Any) -> Any:
@@ -331,7 +333,7 @@ def pulp_status(problem: Any, engine: str, *, early: bool) -> Status:
     return Status.INFEASIBLE if problem.status == pulp.LpStatusInfeasible and proven else Status.UNKNOWN
 
 
-def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
+def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> SolverRun:
     """Solve a PuLP minimisation with HiGHS or CBC.
 
     Parameters
@@ -353,7 +355,7 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     """
     pulp = load_pulp()
     if limits.stopped:
-        return Run(Status.UNKNOWN, None, None, _rounded)
+        return SolverRun(Status.UNKNOWN, None, None, _rounded)
     seconds, engine, begin = max(limits.time_limit, 0.1), pulp_engine(), time.monotonic()
     if engine == "highs":
         solver = pulp.HiGHS(msg=False, timeLimit=seconds, gapRel=0.0, threads=limits.workers, random_seed=limits.seed)
@@ -365,7 +367,7 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
         problem.solve(solver)
     except pulp.PulpSolverError:
         if limits.stopped:  # the signal was too much for CBC
-            return Run(Status.UNKNOWN, None, None, _rounded)
+            return SolverRun(Status.UNKNOWN, None, None, _rounded)
         raise
     status = pulp_status(problem, engine, early=time.monotonic() - begin < EARLY * seconds)
     if limits.stopped:
@@ -373,7 +375,7 @@ def run_pulp(problem: Any, limits: Limits, *, warm: bool = False) -> Run:
     solved = status in (Status.OPTIMAL, Status.FEASIBLE)
     objective = round(pulp.value(problem.objective) or 0) if solved else None  # None: no terms
     # CBC tells no bound; a proven optimum is its own.
-    return Run(status, objective, objective if status is Status.OPTIMAL else None, _rounded)
+    return SolverRun(status, objective, objective if status is Status.OPTIMAL else None, _rounded)
 
 
 def _rounded(variable: Any) -> int:

@@ -13,46 +13,48 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from spatem_opt.version import __version__ as __version__
+
 if TYPE_CHECKING:
-    from spatem_opt.architecture import Architecture, ArchitectureWarning
     from spatem_opt.errors import InstanceError, ModelError
     from spatem_opt.evaluator import Evaluation, Violation, evaluate
-    from spatem_opt.io import read_solution, write_solution
+    from spatem_opt.exchange.solutions import read_solution, write_solution
+    from spatem_opt.front_end import solve
+    from spatem_opt.model.architecture import Architecture, ArchitectureWarning
+    from spatem_opt.model.presets import architectures, load_architecture
+    from spatem_opt.model.result import Shortage, Status
+    from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
     from spatem_opt.network import Network
     from spatem_opt.network import load as load_network
     from spatem_opt.network import names as networks
-    from spatem_opt.pipeline import solve
-    from spatem_opt.presets import architectures, load_architecture
-    from spatem_opt.progress import Progress
-    from spatem_opt.result import Result, Shortage, Status
-    from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
+    from spatem_opt.search.progress import Progress
+    from spatem_opt.search.result import Result
 
-__version__ = "0.1.0"
 
 _HOME = {
-    "Architecture": "architecture",
-    "ArchitectureWarning": "architecture",
+    "Architecture": "model.architecture",
+    "ArchitectureWarning": "model.architecture",
     "Evaluation": "evaluator",
     "InstanceError": "errors",
-    "MappingOption": "solution",
+    "MappingOption": "model.solution",
     "ModelError": "errors",
     "Network": "network",
-    "Placement": "solution",
-    "Progress": "progress",
-    "Result": "result",
-    "Schedule": "solution",
-    "Shortage": "result",
-    "Solution": "solution",
-    "Status": "result",
+    "Placement": "model.solution",
+    "Progress": "search.progress",
+    "Result": "search.result",
+    "Schedule": "model.solution",
+    "Shortage": "model.result",
+    "Solution": "model.solution",
+    "Status": "model.result",
     "Violation": "evaluator",
-    "architectures": "presets",
+    "architectures": "model.presets",
     "evaluate": "evaluator",
-    "load_architecture": "presets",
+    "load_architecture": "model.presets",
     "load_network": "network:load",
     "networks": "network:names",
-    "read_solution": "io",
-    "solve": "pipeline",
-    "write_solution": "io",
+    "read_solution": "exchange.solutions",
+    "solve": "front_end",
+    "write_solution": "exchange.solutions",
 }
 """Public name -> module that defines it, ``module:name`` where it is called otherwise there."""
 

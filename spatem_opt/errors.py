@@ -1,4 +1,5 @@
-"""Exceptions of the package. Infeasibility is not one of them: it is a result (:class:`spatem_opt.result.Shortage`)."""
+"""Exceptions of the package. Infeasibility is not one of them: it is a result
+(:class:`spatem_opt.model.result.Shortage`)."""
 
 from __future__ import annotations
 

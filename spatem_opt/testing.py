@@ -15,25 +15,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import layer_serial
+from spatem_opt.cost.grid import Grid, make_grid
 from spatem_opt.evaluator import Evaluation, evaluate
 from spatem_opt.evaluator.settling import ROUNDS, SETTLING, settled
-from spatem_opt.mapping.grid import Grid, make_grid
+from spatem_opt.grouping.tile_parts import filled_tiling
+from spatem_opt.grouping.tiling import Tiling, tiling_for_serial
 from spatem_opt.mapping.problem import layer_options
+from spatem_opt.mapping.shortage import shortage
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.builder import Builder, Tensor
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.plan import Plan, assemble, problem_of
+from spatem_opt.planning.baselines import layer_serial
+from spatem_opt.planning.plan import Plan, assemble, problem_of
 from spatem_opt.replication.layout import Allocation, Split, bands, column_blocks, interleaved
-from spatem_opt.replication.parts import filled_shape
-from spatem_opt.replication.shapes import Shape, shape_for_serial
 from spatem_opt.scheduling import list_schedule
-from spatem_opt.shortage import shortage
-from spatem_opt.solution import MappingOption, Solution
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 Rng = np.random.Generator
 
 UNCOUNTED = frozenset({"buffer"})
@@ -124,11 +123,11 @@ def random_plan(rng: Rng, network: Network, architecture: Architecture) -> Plan 
     return Plan("random", grids, allocations)
 
 
-def random_shape(rng: Rng, grid: Grid, architecture: Architecture) -> Shape | None:
+def random_shape(rng: Rng, grid: Grid, architecture: Architecture) -> Tiling | None:
     """Any shape of a grid that a crossbar can hold; None if there is none."""
     if grid.option.storage == "filled":
-        return filled_shape(grid)
-    return shape_for_serial(grid, int(rng.integers(1, architecture.ou_slots + 1)), architecture.crossbars_per_tile)
+        return filled_tiling(grid)
+    return tiling_for_serial(grid, int(rng.integers(1, architecture.ou_slots + 1)), architecture.crossbars_per_tile)
 
 
 def random_split(rng: Rng, grid: Grid, most: int) -> Split | None:
@@ -145,7 +144,7 @@ def random_split(rng: Rng, grid: Grid, most: int) -> Split | None:
 
 
 def _places(
-    rng: Rng, grid: Grid, shape: Shape, split: Split, architecture: Architecture, used: IntArray
+    rng: Rng, grid: Grid, shape: Tiling, split: Split, architecture: Architecture, used: IntArray
 ) -> IntArray | None:
     """A place on the walk for every copy, disjoint within the layer; fills in the slots used. None if out of room."""
     capacity, n = architecture.ou_slots, shape.crossbars

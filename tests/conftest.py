@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator import prepare
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
 
 # PuLP imports highspy wherever that is installed, and beside ortools some releases end the process with a segmentation
 # fault (formulations.solver.HIGHS). Tests of HiGHS run it in processes of their own.

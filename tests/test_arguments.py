@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from spatem_opt import bench, load_architecture, load_network, read_solution, solve, write_solution
-from spatem_opt.architecture import Architecture
-from spatem_opt.compare import compare
+from spatem_opt import load_architecture, load_network, read_solution, solve, write_solution
 from spatem_opt.errors import InstanceError
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import Solution
 from spatem_opt.network import Network
-from spatem_opt.pareto import front
-from spatem_opt.solution import Solution
+from spatem_opt.study import bench
+from spatem_opt.study.compare import compare
+from spatem_opt.study.pareto import front
 
 RUNS = {"solve": solve, "compare": compare, "pareto": front}
 WRONG: list[tuple[str, Any]] = [

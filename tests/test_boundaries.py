@@ -1,10 +1,11 @@
-"""Who may import whom: read from the source, and tried in fresh interpreters."""
+"""Who may import whom: all rooms and all arrows, read from the source, and tried in fresh interpreters."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -13,24 +14,132 @@ import spatem_opt
 
 PACKAGE = Path(spatem_opt.__file__).parent
 SOLVERS = {"ortools", "pulp", "highspy"}
-EVALUATOR_MAY = {"architecture", "errors", "evaluator", "limits", "network.layers", "solution"}
-SEAMS = {"pipeline": "exact steps", "cli.export": "models to files", "cli.import_": "solver answers from files"}
-WRITERS = {"write_text", "write_bytes", "to_csv_file", "tofile", "savetxt", "savez", "dump"}
-STEPS = ("mapping", "grouping", "replication", "scheduling")
-FRONT = {"pipeline", "baselines", "bench", "cli", "report", "evaluator"}
+EVALUATOR_MAY = {"model.architecture", "model.solution", "network.layers", "errors", "limits", "types"}
+"""Modules outside its room that the evaluator may know: data types, nothing that computes."""
+MODELS_FROM = {"exact", "exchange"}
+"""Rooms that ask the models."""
+
+ROOMS: dict[str, set[str]] = {
+    "errors": set(),
+    "types": set(),
+    "version": set(),
+    "files": {"errors"},
+    "network": {"errors", "types", "files"},
+    "model": {"errors", "types", "files", "network"},
+    "cost": {"errors", "types", "network", "model"},
+    "evaluator": {"errors", "types", "network", "model"},
+    "grouping": {"errors", "types", "cost"},
+    "mapping": {"types", "network", "model", "cost"},
+    "replication": {"errors", "types", "network", "model", "cost", "grouping"},
+    "placement": {"types", "network", "model", "cost", "grouping", "replication"},
+    "scheduling": {"errors", "types", "network", "model", "cost", "replication"},
+    "formulations": {
+        "errors",
+        "types",
+        "network",
+        "model",
+        "cost",
+        "evaluator",
+        "grouping",
+        "mapping",
+        "replication",
+        "scheduling",
+    },
+    "planning": {"types", "network", "model", "cost", "grouping", "mapping", "replication", "placement", "scheduling"},
+    "exchange": {
+        "errors",
+        "types",
+        "version",
+        "files",
+        "network",
+        "model",
+        "cost",
+        "grouping",
+        "mapping",
+        "replication",
+        "scheduling",
+        "formulations",
+        "planning",
+    },
+    "search": {"errors", "types", "network", "model", "cost", "evaluator", "scheduling", "planning"},
+    "testing": {
+        "types",
+        "network",
+        "model",
+        "cost",
+        "evaluator",
+        "grouping",
+        "mapping",
+        "replication",
+        "scheduling",
+        "planning",
+    },
+    "exact": {
+        "errors",
+        "types",
+        "network",
+        "model",
+        "cost",
+        "evaluator",
+        "grouping",
+        "mapping",
+        "replication",
+        "scheduling",
+        "formulations",
+        "planning",
+        "search",
+    },
+    "front_end": {"errors", "network", "model", "cost", "mapping", "planning", "search", "exact"},
+    "study": {
+        "errors",
+        "version",
+        "files",
+        "network",
+        "model",
+        "cost",
+        "evaluator",
+        "mapping",
+        "planning",
+        "exchange",
+        "search",
+        "front_end",
+    },
+    "report": {"errors", "types", "version", "files", "network", "model", "cost", "evaluator", "study"},
+    "cli": {
+        "errors",
+        "version",
+        "files",
+        "network",
+        "model",
+        "evaluator",
+        "mapping",
+        "exchange",
+        "search",
+        "front_end",
+        "study",
+        "report",
+    },
+}
+"""Every room, from the ground up, and the rooms that it may import; ``formulations`` is one room. An arrow that is not
+here is a decision: add it in the same commit, with the reason, and never upwards."""
 
 
-def modules() -> list[tuple[str, Path]]:
-    """All modules of the package, dotted within it."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        found.append((".".join(p for p in parts if p != "__init__"), path))
+def files() -> dict[str, Path]:
+    """All modules of both packages, by their dotted names."""
+    found = {}
+    for package in ("spatem_opt", "formulations"):
+        root = PACKAGE.parent
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = path
     return found
 
 
+FILES = files()
+
+
 def imports(path: Path, everywhere: bool) -> set[str]:
-    """What a module imports; `everywhere` includes functions, without it only what runs on import."""
+    """What a module imports; `everywhere` includes functions and types, without it only what runs on import."""
     found: set[str] = set()
     todo: list[ast.AST] = [ast.parse(path.read_text())]
     while todo:
@@ -40,8 +149,10 @@ def imports(path: Path, everywhere: bool) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             module = node.module or ""
-            found.add(module)
-            found |= {f"{module}.{alias.name}" for alias in node.names}
+            inside = {f"{module}.{alias.name}" for alias in node.names} & set(FILES)
+            found |= inside
+            if len(inside) < len(node.names):
+                found.add(module)
         typing_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if everywhere or not (typing_only or lazy):
@@ -49,82 +160,120 @@ def imports(path: Path, everywhere: bool) -> set[str]:
     return found
 
 
-def internal(path: Path, everywhere: bool = True) -> set[str]:
-    """Modules of the package that a module imports, dotted within it."""
-    known = {name for name, _ in modules()}
-    found = {name.removeprefix("spatem_opt.") for name in imports(path, everywhere) if name.startswith("spatem_opt.")}
-    return found & known
+def room(module: str) -> str:
+    """The room of a module: a folder or a file of ``spatem_opt``, or ``formulations``."""
+    first, *rest = module.split(".")
+    return rest[0] if first == "spatem_opt" and rest else first
 
 
-def names(package: str) -> list[tuple[str, Path]]:
-    """Modules of one sub-package."""
-    return [(name, path) for name, path in modules() if name.split(".")[0] == package]
+def arrows() -> dict[tuple[str, str], set[str]]:
+    """All arrows between rooms, and the imports that draw them; the facade ``spatem_opt`` itself is left out."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for module, path in FILES.items():
+        for used in imports(path, everywhere=True):
+            ends = room(module), room(used)
+            if used in FILES and module != "spatem_opt" and ends[0] != ends[1]:
+                found.setdefault(ends, set()).add(f"{module} imports {used}")
+    return found
+
+
+def modules(of: str) -> list[tuple[str, Path]]:
+    """Modules of one room, without ``spatem_opt.``."""
+    return [(name.removeprefix("spatem_opt."), path) for name, path in FILES.items() if room(name) == of]
+
+
+def test_the_table_has_every_room() -> None:
+    assert {room(module) for module in FILES} - {"spatem_opt"} == set(ROOMS)
+
+
+def test_only_arrows_of_the_table() -> None:
+    extra = [line for (here, there), lines in arrows().items() for line in lines if there not in ROOMS[here]]
+    assert not extra, extra
+
+
+def test_the_table_has_no_arrow_that_nobody_needs() -> None:
+    drawn = set(arrows())
+    assert not [(here, there) for here, may in ROOMS.items() for there in may if (here, there) not in drawn]
+
+
+def test_arrows_go_down_only() -> None:
+    """The table is in an order in which every room stands on those before it: no circles."""
+    seen: set[str] = set()
+    for name, may in ROOMS.items():
+        assert may <= seen, f"{name} imports {may - seen}"
+        seen.add(name)
+    assert set(TopologicalSorter(ROOMS).static_order()) == set(ROOMS)
+
+
+def test_nobody_imports_the_facade() -> None:
+    """``spatem_opt`` itself loads everything on demand; inside, modules are imported from their rooms."""
+    for module, path in FILES.items():
+        assert "spatem_opt" not in imports(path, everywhere=True), module
 
 
 def test_no_module_imports_a_solver() -> None:
-    for name, path in modules():
-        assert not SOLVERS & {item.split(".")[0] for item in imports(path, everywhere=False)}, name
+    for name, path in FILES.items():
+        if name.startswith("spatem_opt"):
+            assert not SOLVERS & {item.split(".")[0] for item in imports(path, everywhere=False)}, name
 
 
-def test_models_are_called_at_one_seam_only() -> None:
-    """``formulations`` stands on this package; only the front end calls it, and only inside functions."""
-    for name, path in modules():
-        uses = {item for item in imports(path, everywhere=True) if item.split(".")[0] == "formulations"}
-        assert not uses or name in SEAMS, name
-        assert not any(item.startswith("formulations") for item in imports(path, everywhere=False)), name
+def test_models_are_loaded_on_demand() -> None:
+    """What runs on ``import spatem_opt`` and its front end loads no model: only the rooms that ask the models do."""
+    for name, path in FILES.items():
+        if name.startswith("spatem_opt") and room(name) not in MODELS_FROM:
+            used = {room(item) for item in imports(path, everywhere=False) if item in FILES}
+            assert not used & {"formulations", "exact"}, name
 
 
 @pytest.mark.parametrize("heavy", ["onnx", "typer", "rich", "matplotlib"])
 def test_heavy_libraries_stay_where_they_belong(heavy: str) -> None:
-    homes = {"onnx": ("network.onnx",), "matplotlib": ("report",)}.get(heavy, ("cli", "report"))
-    for name, path in modules():
+    homes = {"onnx": ("spatem_opt.network.onnx",), "matplotlib": ("spatem_opt.report",)}.get(
+        heavy, ("spatem_opt.cli", "spatem_opt.report")
+    )
+    for name, path in FILES.items():
         if not name.startswith(homes):
             assert heavy not in {item.split(".")[0] for item in imports(path, everywhere=False)}, name
 
 
 def test_evaluator_shares_only_the_data_types() -> None:
-    for name, path in names("evaluator"):
-        for used in internal(path):
-            assert used.startswith("evaluator") or used in EVALUATOR_MAY or used == "", f"{name} imports {used}"
+    for name, path in modules("evaluator"):
+        for used in imports(path, everywhere=True):
+            inside = used.removeprefix("spatem_opt.")
+            known = used in FILES
+            assert not known or inside.startswith("evaluator") or inside in EVALUATOR_MAY, f"{name} imports {used}"
         outside = {item.split(".")[0] for item in imports(path, everywhere=True)} - set(sys.stdlib_module_names)
         assert outside <= {"numpy", "spatem_opt"}, name
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_data_flow_one_way(step: str) -> None:
-    """A step may use earlier steps, never later ones nor what stands on the steps."""
-    later = set(STEPS[STEPS.index(step) + 1 :]) | FRONT | {"io"}
-    for name, path in names(step):
-        for used in internal(path):
-            assert used.split(".")[0] not in later, f"{name} imports {used}"
-
-
-@pytest.mark.parametrize("package", ["network", "architecture", "presets", "solution", "errors", "instances", "files"])
-def test_data_know_nothing_of_steps(package: str) -> None:
-    for name, path in names(package):
-        for used in internal(path):
-            assert used.split(".")[0] not in {*STEPS, *FRONT, "io", "cost_model"}, f"{name} imports {used}"
+def test_evaluator_takes_types_but_no_sentinels() -> None:
+    """A wrong sentinel in the shared file must not blind the evaluator as well."""
+    for name, path in modules("evaluator"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "spatem_opt.types":
+                assert all(alias.name.endswith("Array") for alias in node.names), name
 
 
 def test_nothing_prints_outside_the_command_line() -> None:
-    for name, path in modules():
-        if not name.startswith("cli"):
+    for name, path in FILES.items():
+        if room(name) != "cli":
             calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
             assert "print" not in {ast.unparse(call.func) for call in calls}, name
 
 
-def test_every_output_is_written_as_a_whole_or_not_at_all() -> None:
-    """By ``files.write_atomically``; a file is opened for writing nowhere else (for appending a line it may be)."""
-    for root in (PACKAGE, PACKAGE.parent / "formulations", PACKAGE.parent / "instances"):
-        for path in sorted(root.rglob("*.py")):
-            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
-            for call in calls:
-                name = ast.unparse(call.func).rpartition(".")[2]
-                texts = {ast.literal_eval(item) for item in ast.walk(call) if isinstance(item, ast.Constant)}
-                opened = name in ("open", "fdopen") and any(
-                    isinstance(text, str) and set(text) <= set("rwxabt+") and set(text) & set("wx") for text in texts
-                )
-                assert path == PACKAGE / "files.py" or (not opened and name not in WRITERS), f"{path}: {name}"
+def test_no_public_class_has_the_name_of_another() -> None:
+    seen: dict[str, str] = {}
+    for module, path in FILES.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                assert node.name not in seen, f"{node.name} in {module} and {seen[node.name]}"
+                seen[node.name] = module
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    for name in ROOMS:
+        path = PACKAGE / name / "__init__.py"
+        if path.exists():
+            assert (ast.get_docstring(ast.parse(path.read_text())) or "").strip(), name
 
 
 def python(code: str) -> str:
@@ -158,18 +307,11 @@ def test_both_orders_of_import(order: str) -> None:
     python(f"import {order}\nspatem_opt.Architecture()")
 
 
-def formulation_modules() -> list[str]:
-    """All modules of ``formulations``."""
-    root = PACKAGE.parent / "formulations"
-    paths = (path.relative_to(root.parent).with_suffix("").parts for path in sorted(root.rglob("*.py")))
-    return [".".join(part for part in parts if part != "__init__") for parts in paths]
-
-
 @pytest.mark.parametrize("first", [True, False])
 def test_every_formulation_in_both_orders(first: bool) -> None:
     """Import cycles show up only in one order, so each is tried in an interpreter of its own."""
-    lines = "\n".join(f"import {name}" for name in formulation_modules())
-    python(f"{lines}\nimport spatem_opt" if first else f"import spatem_opt.pipeline\n{lines}")
+    lines = "\n".join(f"import {name}" for name in FILES if room(name) in {"formulations", *MODELS_FROM})
+    python(f"{lines}\nimport spatem_opt" if first else f"import spatem_opt.front_end\n{lines}")
 
 
 def test_public_names_are_documented_and_complete() -> None:
@@ -177,6 +319,12 @@ def test_public_names_are_documented_and_complete() -> None:
     assert set(spatem_opt.__all__) <= set(dir(spatem_opt))
     for name in spatem_opt.__all__:
         assert getattr(spatem_opt, name).__doc__, name
+
+
+def test_public_names_are_no_modules() -> None:
+    """A module of the same name would take a function's place once it is imported."""
+    for name in spatem_opt.__all__:
+        assert f"spatem_opt.{name}" not in FILES, name
 
 
 def test_unknown_attribute() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from spatem_opt.budget import Budget, cut_off
 from spatem_opt.errors import InstanceError
+from spatem_opt.search.budget import Budget, cut_off
 
 
 def for_ever() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spatem_opt.architecture import FIELDS, Architecture, ArchitectureWarning
 from spatem_opt.errors import InstanceError
-from spatem_opt.presets import architectures, load_architecture, load_preset
+from spatem_opt.model.architecture import FIELDS, Architecture, ArchitectureWarning
+from spatem_opt.model.presets import architectures, load_architecture, load_preset
 
 WIDE = {"ou_rows": "16", "ou_cols": "16", "adc_bits": "6"}
 

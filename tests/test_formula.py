@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.formula import LARGEST, MAX_TEXT, parse
+from spatem_opt.model.formula import LARGEST, MAX_TEXT, parse
 
 FIELDS = {"ou_rows": 9.0, "ou_cols": 16.0, "adcs": 8.0, "bits": 4.0, "zero": 0.0}
 

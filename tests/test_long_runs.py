@@ -18,9 +18,9 @@ import orjson
 import pytest
 
 from spatem_opt.evaluator import evaluate
-from spatem_opt.io import read_solution
+from spatem_opt.exchange.solutions import read_solution
 from spatem_opt.network.json_io import to_json
-from spatem_opt.store import Store
+from spatem_opt.study.store import Store
 from spatem_opt.testing import tiny_instance
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -155,9 +155,10 @@ def test_bench_ends_at_a_signal_without_tracebacks(tmp_path: Path, number: int, 
 def test_two_suites_in_one_file_at_once_lose_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     one, other = suite(tmp_path, "one", 5, 6), suite(tmp_path, "other", 6, 5)
-    with running("bench", one, "-o", str(out), "--time-limit", "0.1") as first, running(
-        "bench", other, "-o", str(out), "--time-limit", "0.2"
-    ) as second:
+    with (
+        running("bench", one, "-o", str(out), "--time-limit", "0.1") as first,
+        running("bench", other, "-o", str(out), "--time-limit", "0.2") as second,
+    ):
         assert first.wait(GUARD * 2) == second.wait(GUARD * 2) == 0
     lines = [orjson.loads(line) for line in out.read_bytes().splitlines()]
     assert sorted((line["entry"]["set"]["adc_bits"], line["options"]["time_limit"]) for line in lines) == [

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spatem_opt.baselines import BASELINES
-from spatem_opt.bench import load_suite, suites
 from spatem_opt.errors import InstanceError
-from spatem_opt.names import folded, visible
+from spatem_opt.files.names import folded, visible
+from spatem_opt.front_end import METHODS
+from spatem_opt.model.presets import architectures, load_preset
 from spatem_opt.network import load, names
-from spatem_opt.pipeline import METHODS
-from spatem_opt.presets import architectures, load_preset
+from spatem_opt.planning.baselines import BASELINES
+from spatem_opt.study.bench import load_suite, suites
 
 
 @pytest.mark.parametrize("known", [names(), architectures(), suites(), METHODS, tuple(BASELINES)], ids=str)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from spatem_opt import load_architecture, load_network
-from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import layer_serial
 from spatem_opt.evaluator import Evaluation, settle
 from spatem_opt.evaluator.evaluation import Communication, LayerTable, Utilization
-from spatem_opt.plan import assemble, problem_of
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.planning.baselines import layer_serial
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.testing import pixel_pipeline
 

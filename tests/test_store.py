@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 import pytest
 
-from spatem_opt import bench, store
 from spatem_opt.errors import InstanceError
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.presets import load_architecture
-from spatem_opt.store import START, Store, code_version, key_of
+from spatem_opt.study import bench, store
+from spatem_opt.study.store import START, Store, code_version, key_of
 
 RESULT = {"seconds": 1.0, "result": {"value": 1}}
 
@@ -73,7 +73,7 @@ def test_other_files_are_refused_in_one_line_and_stay(tmp_path: Path, content: b
 ADD = """
 import sys
 from pathlib import Path
-from spatem_opt.store import Store
+from spatem_opt.study.store import Store
 for i in range(40):
     Store(Path(sys.argv[1])).add(f"{sys.argv[2]}{i}", {"result": {"text": "x" * 20_000}})
 """
@@ -107,7 +107,7 @@ def test_a_key_follows_contents_not_names(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_edited_chip_file_is_another_chip(tmp_path: Path) -> None:
     """Same name, same path, one number changed: what was stored for the chip before is not taken."""
     text = 'name = "mine"\nbase = "ou-isaac-4x4"\n[adc_bits]\nvalue = {}\nunit = "bits"\nsource = "test"\n'
-    entry, keys = bench.Entry("lenet5", str(tmp_path / "mine.toml")), []
+    entry, keys = bench.SuiteEntry("lenet5", str(tmp_path / "mine.toml")), []
     for bits in (5, 6):
         (tmp_path / "mine.toml").write_text(text.format(bits))
         keys.append(entry.key(None))
@@ -115,12 +115,22 @@ def test_an_edited_chip_file_is_another_chip(tmp_path: Path) -> None:
 
 
 def test_the_code_version_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("spatem_opt/__init__.py", "spatem_opt/plan.py", "spatem_opt/cli/app.py", "formulations/solver.py"):
+    for name in (
+        "spatem_opt/__init__.py",
+        "spatem_opt/planning/plan.py",
+        "spatem_opt/cli/app.py",
+        "formulations/solver.py",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
     monkeypatch.setattr(store.spatem_opt, "__file__", str(tmp_path / "spatem_opt" / "__init__.py"))
     found = []
-    for name in ("spatem_opt/__init__.py", "spatem_opt/cli/app.py", "spatem_opt/plan.py", "formulations/solver.py"):
+    for name in (
+        "spatem_opt/__init__.py",
+        "spatem_opt/cli/app.py",
+        "spatem_opt/planning/plan.py",
+        "formulations/solver.py",
+    ):
         (tmp_path / name).write_text("# edited")
         found.append(code_version.__wrapped__())
     assert found[0] == found[1]  # what prints computes nothing

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from spatem_opt import evaluate
-from spatem_opt.architecture import Architecture
-from spatem_opt.bounds import communication
-from spatem_opt.cost_model import datum_bits
+from spatem_opt.cost.bounds import communication
+from spatem_opt.cost.durations import datum_bits
+from spatem_opt.cost.grid import make_grid
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.transfers import datum_bits as datum_bits_of_evaluator
-from spatem_opt.mapping.grid import make_grid
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.solution import MappingOption, Solution
 from spatem_opt.testing import assert_confirmed, random_chip, random_network, random_plan, scheduled
 from tests.evaluator.hand import pipeline, split_layer, with_chip, with_schedule
 

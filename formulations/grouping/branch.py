@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from itertools import count, groupby
 
-from formulations.grouping.generation import Node, Solve, descend
-from formulations.grouping.prices import Limit, Prices, evaluate
+from formulations.grouping.dual_bound import DualPrices, PricingLimit, evaluate
+from formulations.grouping.generation import BranchNode, Solve, descend
 from formulations.solver import Limits
 
 TRIED = 4
@@ -20,12 +20,12 @@ PENALTY = 10
 """Cost of a group that is missing, in costs of a whole grouping."""
 
 
-def raised(root: Node, target: int, solve: Solve, limits: Limits) -> int:
+def raised(root: BranchNode, target: int, solve: Solve, limits: Limits) -> int:
     """A bound of all groupings, at most `target` [bits per window], however early it ends.
 
     Parameters
     ----------
-    root : Node
+    root : BranchNode
         Column generation without limits on numbers of groups, finished.
     target : int
         Bound that is enough: the cost of a grouping.
@@ -46,14 +46,14 @@ def raised(root: Node, target: int, solve: Solve, limits: Limits) -> int:
     return target
 
 
-def _divided(node: Node, target: int, solve: Solve, limits: Limits) -> tuple[Node, Node] | None:
+def _divided(node: BranchNode, target: int, solve: Solve, limits: Limits) -> tuple[BranchNode, BranchNode] | None:
     """The two halves of a node by the number that raises the lower bound of both most; None if there is none."""
-    best: tuple[tuple[int, int], tuple[Node, Node]] | None = None
+    best: tuple[tuple[int, int], tuple[BranchNode, BranchNode]] | None = None
     begin = time.monotonic()
     for axis, lines, least in _fractions(node)[:TRIED]:
         if limits.over(begin):
             break
-        sides = (Limit(axis, lines, -1, least), Limit(axis, lines, 1, least + 1))
+        sides = (PricingLimit(axis, lines, -1, least), PricingLimit(axis, lines, 1, least + 1))
         pair = tuple(_child(node, limit, target, solve, limits.left(begin)) for limit in sides)
         low, high = sorted(min(target, child.prices.bound(node.work.problem)) for child in pair)
         if best is None or (low, high) > best[0]:
@@ -63,16 +63,16 @@ def _divided(node: Node, target: int, solve: Solve, limits: Limits) -> tuple[Nod
     return None if best is None else best[1]
 
 
-def _child(node: Node, limit: Limit, target: int, solve: Solve, limits: Limits) -> Node:
+def _child(node: BranchNode, limit: PricingLimit, target: int, solve: Solve, limits: Limits) -> BranchNode:
     """A node with one limit more."""
     old, problem = node.prices, node.work.problem
     work = node.work.below((*node.work.node, limit), PENALTY * target)
     price = old.axes[0].price, old.axes[1].price
-    start: Prices = evaluate(problem, price, work.node, (*old.limits, 0))
+    start: DualPrices = evaluate(problem, price, work.node, (*old.limits, 0))
     return descend(work, start, target, solve, limits)
 
 
-def _fractions(node: Node) -> list[tuple[int, int, int]]:
+def _fractions(node: BranchNode) -> list[tuple[int, int, int]]:
     """Numbers of groups with so many lines that are no integers: (axis, lines, floor), nearest to a half first.
 
     Of lines that lead to the same number the middle one is taken: it divides the shapes most evenly.
@@ -89,7 +89,7 @@ def _fractions(node: Node) -> list[tuple[int, int, int]]:
     return [(axis, k, least) for _, _, axis, k, least in sorted(found)]
 
 
-def _numbers(node: Node, axis: int, most: int) -> Iterator[float]:
+def _numbers(node: BranchNode, axis: int, most: int) -> Iterator[float]:
     """Groups with at least 1, 2, .. lines in the solution of the last linear program."""
     exactly = [0.0] * (most + 2)
     for (first, second), variable in node.work.known.items():

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formulations.grouping.linear import ENGINE
-from formulations.grouping.profile import Arc, Pattern, Profile, full, named, pattern_counts, profile
+from formulations.grouping.patterns import Arc, Pattern, Profile, full, named, pattern_counts, profile
 from formulations.grouping.steps import finish, prepare
-from formulations.solver import Limits, Result, Stop, run_cpsat
-from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_labels
-from spatem_opt.result import Status
+from formulations.solver import Limits, StepResult, Stop, run_cpsat
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution, from_labels
+from spatem_opt.model.result import Status
+from spatem_opt.types import IntArray
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -28,12 +29,12 @@ REACH = 5_000
 
 
 @dataclass(slots=True)
-class Variables:
+class GroupingVariables:
     """Decision variables; every table is keyed by its indices.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     profile : Profile
     groups : int
         min(n, R*C): more would stay empty.
@@ -53,7 +54,7 @@ class Variables:
         Lines that have this piece.
     """
 
-    problem: Problem
+    problem: GroupingProblem
     profile: Profile
     groups: int
     lower: int
@@ -71,12 +72,12 @@ class Variables:
         return [(i, j) for i in range(self.problem.rows) for j in range(self.problem.cols)]
 
 
-def make_variables(model: cp_model.CpModel, problem: Problem, prof: Profile, lower: int) -> Variables:
+def make_variables(model: cp_model.CpModel, problem: GroupingProblem, prof: Profile, lower: int) -> GroupingVariables:
     """Create all variables."""
     groups = min(problem.groups, problem.ous)
     named_groups = range(groups)
     rows, cols, new = range(problem.rows), range(problem.cols), model.new_bool_var
-    return Variables(
+    return GroupingVariables(
         problem,
         prof,
         groups,
@@ -97,7 +98,7 @@ def make_variables(model: cp_model.CpModel, problem: Problem, prof: Profile, low
     )
 
 
-def add_cover(model: cp_model.CpModel, y: Variables) -> None:
+def add_cover(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Every OU is in one group (G1).
 
     .. math:: \sum_{g} x_{ijg} = 1 \qquad \forall i, j
@@ -106,7 +107,7 @@ def add_cover(model: cp_model.CpModel, y: Variables) -> None:
         model.add_exactly_one(y.x[i, j, g] for g in range(y.groups)).with_name(f"cover[{i},{j}]")
 
 
-def add_size(model: cp_model.CpModel, y: Variables) -> None:
+def add_size(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""A group holds at most m OUs (G2).
 
     .. math:: \sum_{ij} x_{ijg} \le m \qquad \forall g
@@ -115,7 +116,7 @@ def add_size(model: cp_model.CpModel, y: Variables) -> None:
         model.add(sum(y.x[i, j, g] for i, j in y.ous) <= y.problem.size).with_name(f"size[{g}]")
 
 
-def add_rows(model: cp_model.CpModel, y: Variables) -> None:
+def add_rows(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""A group touches the rows of its OUs (G3).
 
     .. math:: x_{ijg} \le u_{gi} \qquad \forall i, j, g
@@ -124,7 +125,7 @@ def add_rows(model: cp_model.CpModel, y: Variables) -> None:
         model.add_implication(x, y.u[g, i]).with_name(f"rows[{i},{j},{g}]")
 
 
-def add_cols(model: cp_model.CpModel, y: Variables) -> None:
+def add_cols(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""A group touches the columns of its OUs (G4).
 
     .. math:: x_{ijg} \le v_{gj} \qquad \forall i, j, g
@@ -133,7 +134,7 @@ def add_cols(model: cp_model.CpModel, y: Variables) -> None:
         model.add_implication(x, y.v[g, j]).with_name(f"cols[{i},{j},{g}]")
 
 
-def add_shape(model: cp_model.CpModel, y: Variables) -> None:
+def add_shape(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: every group has one shape (r_t, c_t), the empty one has r = c = 0 (G5).
 
     .. math:: \sum_t s_{gt} = 1,\; \sum_i u_{gi} = \sum_t r_t s_{gt},\; \sum_j v_{gj} = \sum_t c_t s_{gt},\;
@@ -150,7 +151,7 @@ def add_shape(model: cp_model.CpModel, y: Variables) -> None:
         model.add(ous <= sum(full(p, rc) * s[t] for t, rc in shapes)).with_name(f"shape[{g},size]")
 
 
-def add_shape_count(model: cp_model.CpModel, y: Variables) -> None:
+def add_shape_count(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: the groups of every shape are counted (G6).
 
     .. math:: \sum_g s_{gt} = T_t \qquad \forall t
@@ -159,7 +160,7 @@ def add_shape_count(model: cp_model.CpModel, y: Variables) -> None:
         model.add(sum(y.s[g, t] for g in range(y.groups)) == count).with_name(f"shape_count[{t}]")
 
 
-def add_group_count(model: cp_model.CpModel, y: Variables) -> None:
+def add_group_count(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: there are at most n groups, and enough of them (G7).
 
     .. math:: \lceil RC / m \rceil \le \sum_t T_t \le n
@@ -168,7 +169,7 @@ def add_group_count(model: cp_model.CpModel, y: Variables) -> None:
     model.add(sum(y.count) >= -(-y.problem.ous // y.problem.size)).with_name("group_count[least]")
 
 
-def add_group_pattern(model: cp_model.CpModel, y: Variables) -> None:
+def add_group_pattern(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: a group takes one pattern, OUs per line touched, on either axis A (G8).
 
     .. math:: \sum_{q \in Q^A_t} P^A_{tq} = T_t \qquad \forall t, A
@@ -179,7 +180,7 @@ def add_group_pattern(model: cp_model.CpModel, y: Variables) -> None:
             model.add(used == count).with_name(f"group_pattern[{axis},{t}]")
 
 
-def add_line_flow(model: cp_model.CpModel, y: Variables) -> None:
+def add_line_flow(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: every line of either axis A is shared out: its pieces are a path over its OUs (G9).
 
     .. math:: \sum_{v} F^A_{kv} - \sum_{u} F^A_{uk} = |A| \,[k = 0] \qquad \forall k < \text{length}(A), A
@@ -191,7 +192,7 @@ def add_line_flow(model: cp_model.CpModel, y: Variables) -> None:
             model.add(out - into == side.lines * (k == 0)).with_name(f"line_flow[{axis},{k}]")
 
 
-def add_pieces(model: cp_model.CpModel, y: Variables) -> None:
+def add_pieces(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: of pieces of at least k OUs, groups have no fewer than lines need (G10); q(k) counts them in q.
 
     .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_{v - u \ge k} F^A_{uv} \qquad \forall k = 1..\text{length}(A), A
@@ -203,7 +204,7 @@ def add_pieces(model: cp_model.CpModel, y: Variables) -> None:
             model.add(offered >= needed).with_name(f"pieces[{axis},{k}]")
 
 
-def add_bound(model: cp_model.CpModel, y: Variables) -> None:
+def add_bound(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Redundant: the objective is at least a proven bound (G11), in shapes and in touches.
 
     .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad
@@ -213,7 +214,7 @@ def add_bound(model: cp_model.CpModel, y: Variables) -> None:
     model.add(touch_objective(y) >= y.lower).with_name("bound[touches]")
 
 
-def add_group_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_group_order(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Symmetry: groups come in the order of their shapes (G12).
 
     .. math:: \sum_t t\, s_{gt} \le \sum_t t\, s_{g+1,t} \qquad \forall g
@@ -224,7 +225,7 @@ def add_group_order(model: cp_model.CpModel, y: Variables) -> None:
         model.add(first <= second).with_name(f"group_order[{g}]")
 
 
-def add_row_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_row_order(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Symmetry: rows come in lexicographic order of the groups that touch them (G13), l = min(n, 50).
 
     .. math:: \sum_{g<l} 2^{l-1-g} u_{gi} \ge \sum_{g<l} 2^{l-1-g} u_{g,i+1} \qquad \forall i
@@ -232,7 +233,7 @@ def add_row_order(model: cp_model.CpModel, y: Variables) -> None:
     _order(model, y.u, y.problem.rows, min(y.groups, LEX), "row_order")
 
 
-def add_col_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_col_order(model: cp_model.CpModel, y: GroupingVariables) -> None:
     r"""Symmetry: columns come in lexicographic order of the groups that touch them (G14).
 
     .. math:: \sum_{g<l} 2^{l-1-g} v_{gj} \ge \sum_{g<l} 2^{l-1-g} v_{g,j+1} \qquad \forall j
@@ -246,7 +247,7 @@ def _order(model: cp_model.CpModel, touch: dict[tuple[int, int], Any], lines: in
         model.add(first >= second).with_name(f"{family}[{i}]")
 
 
-FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
+FAMILIES: dict[str, Callable[[cp_model.CpModel, GroupingVariables], None]] = {
     "cover": add_cover,
     "size": add_size,
     "rows": add_rows,
@@ -266,25 +267,25 @@ REDUNDANT = frozenset(("shape", "shape_count", "group_count", "group_pattern", "
 SYMMETRY = frozenset(("group_order", "row_order", "col_order"))
 
 
-def shape_objective(y: Variables) -> Any:
+def shape_objective(y: GroupingVariables) -> Any:
     """Communication by shapes [bits per window]."""
     p = y.problem
     return sum((p.row_cost * r + p.col_cost * c) * n for (r, c), n in zip(y.profile.shapes, y.count, strict=True))
 
 
-def touch_objective(y: Variables) -> Any:
+def touch_objective(y: GroupingVariables) -> Any:
     """Communication by touches [bits per window]."""
     return y.problem.row_cost * sum(y.u.values()) + y.problem.col_cost * sum(y.v.values())
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, lower: int = 0, prof: Profile | None = None
-) -> tuple[cp_model.CpModel, Variables]:
+    problem: GroupingProblem, without: Collection[str] = (), *, lower: int = 0, prof: Profile | None = None
+) -> tuple[cp_model.CpModel, GroupingVariables]:
     """The full model.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower : int
@@ -303,7 +304,7 @@ def build(
     return model, y
 
 
-def add_hint(model: cp_model.CpModel, y: Variables, labels: IntArray) -> None:
+def add_hint(model: cp_model.CpModel, y: GroupingVariables, labels: IntArray) -> None:
     """Hint every variable with a grouping, its groups renamed, rows and columns sorted as the symmetry demands."""
     state = named(y.problem, y.profile.shapes, labels, y.groups)
     for (i, j, g), x in y.x.items():
@@ -323,29 +324,29 @@ def add_hint(model: cp_model.CpModel, y: Variables, labels: IntArray) -> None:
 
 
 def solve(
-    problem: Problem,
+    problem: GroupingProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 8,
-    hint: Solution | None = None,
+    hint: GroupingSolution | None = None,
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
     stop: Stop | None = None,
-) -> Result[Solution]:
+) -> StepResult[GroupingSolution]:
     """Best grouping with a proven bound: all stages of ``README.md``, the full model last.
 
     Each stage is left out if the one before has closed the gap. ``without=("bound",)`` goes straight to the full model.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     time_limit : float
         Wall time [s].
     seed, workers : int
         With fewer than 8 workers CP-SAT leaves out strategies that hard grids need, whatever the number of cores.
-    hint : Solution or None
+    hint : GroupingSolution or None
         Feasible grouping to start from, if it is better than the heuristic's.
     without : collection of str
         Families to leave out.
@@ -368,7 +369,7 @@ def solve(
     prof = start.combine(problem, ENGINE, without, limits)
     within = problem.ous * min(problem.groups, problem.ous) <= REACH
     if within:
-        from formulations.grouping.refute import try_cases  # which builds on this module
+        from formulations.grouping.case_enumeration import try_cases  # which builds on this module
 
         try_cases(problem, start, limits.left(begin, CASES))
     if not start.closed and within:
@@ -382,7 +383,7 @@ def solve(
     return finish(problem, start, begin, "cpsat", log=text)
 
 
-def read(y: Variables, value: Callable[[Any], int]) -> Solution:
+def read(y: GroupingVariables, value: Callable[[Any], int]) -> GroupingSolution:
     """Solution of the values of the full model's variables, of either engine."""
     labels = np.full((y.problem.rows, y.problem.cols), -1, dtype=np.int64)
     for (i, j, g), x in y.x.items():

@@ -8,18 +8,27 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from formulations.grouping.prices import NONE, SCALE, Limit, Prices, best_group, best_line, evaluate, first_prices
-from formulations.grouping.profile import Pattern, full, grow, line_patterns, per_line
-from formulations.grouping.program import Answer, Floats, Program
+from formulations.grouping.dual_bound import (
+    SCALE,
+    DualPrices,
+    PricingLimit,
+    best_group,
+    best_line,
+    evaluate,
+    first_prices,
+)
+from formulations.grouping.patterns import Pattern, full, grow, line_patterns, per_line
+from formulations.grouping.program import Floats, Program, ProgramAnswer
 from formulations.solver import Limits
-from spatem_opt.grouping.problem import IntArray, Problem, Solution
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution
+from spatem_opt.types import NEVER, IntArray
 
 TOGETHER = 30
 """Groups added to the linear program at once."""
 INNER = 0.5
 """Weight of the best prices so far in those tried next: the prices of a small linear program alone swing wildly."""
 
-Solve = Callable[[Program], Answer]
+Solve = Callable[[Program], ProgramAnswer]
 """Solver of linear programs."""
 
 
@@ -29,8 +38,8 @@ class Generation:
 
     Parameters
     ----------
-    problem : Problem
-    node : tuple of Limit
+    problem : GroupingProblem
+    node : tuple of PricingLimit
         Limits on numbers of groups.
     penalty : int
         Cost of a group that a limit asks for in vain, so that there always is a solution.
@@ -39,8 +48,8 @@ class Generation:
         Variable of a group (pattern of rows, of columns) or of a line (axis, pattern).
     """
 
-    problem: Problem
-    node: tuple[Limit, ...] = ()
+    problem: GroupingProblem
+    node: tuple[PricingLimit, ...] = ()
     penalty: int = 0
     program: Program = field(default_factory=Program)
     known: dict[tuple[Pattern, Pattern] | tuple[int, Pattern], int] = field(default_factory=dict)
@@ -58,7 +67,7 @@ class Generation:
             program.add_row(limit, limit.sense * limit.count)
             program.add(self.penalty, {limit: 1})
 
-    def below(self, node: tuple[Limit, ...], penalty: int) -> Generation:
+    def below(self, node: tuple[PricingLimit, ...], penalty: int) -> Generation:
         """The same groups and lines within other limits."""
         made = Generation(self.problem, node, penalty)
         for first, second in self.known:
@@ -101,19 +110,19 @@ class Generation:
         """Prices of the node's limits: dual values, rounded."""
         return tuple(max(0, round(SCALE * float(dual[self.program.rows[limit]]))) for limit in self.node)
 
-    def add_best(self, prices: Prices) -> bool:
+    def add_best(self, prices: DualPrices) -> bool:
         """Add the groups that are worth most beyond their cost, and the lines that are worth least."""
         p, new = self.problem, False
         for axis, side in enumerate(prices.axes):
             new |= self.add_line(axis, best_line(side))
         order = np.argsort(prices.reduced, axis=None, kind="stable")[:TOGETHER]
         for r, c in zip(*(x.tolist() for x in np.unravel_index(order, prices.reduced.shape)), strict=True):
-            if prices.reduced[r, c] < -NONE:
+            if prices.reduced[r, c] < NEVER:
                 ous = full(p, (r, c))
                 new |= self.add_group(best_group(prices.axes[0], r, c, ous), best_group(prices.axes[1], c, r, ous))
         return new
 
-    def add_solution(self, solution: Solution) -> None:
+    def add_solution(self, solution: GroupingSolution) -> None:
         """Add the groups and lines of a grouping, so that the linear program has a solution."""
         labels, table = solution.labels(self.problem), solution.table()
         table = table[np.argsort(table[:, 0], kind="stable")]
@@ -128,12 +137,12 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Node:
+class BranchNode:
     """What column generation found out.
 
     Parameters
     ----------
-    prices : Prices
+    prices : DualPrices
         The best.
     work : Generation
         All groups and lines found.
@@ -141,21 +150,21 @@ class Node:
         Solution of the last linear program.
     """
 
-    prices: Prices
+    prices: DualPrices
     work: Generation
     value: Floats | None
 
 
 def generate(
-    problem: Problem, start: Solution, target: int, solve: Solve, limits: Limits, *, rounds: int = 1000
-) -> Node:
+    problem: GroupingProblem, start: GroupingSolution, target: int, solve: Solve, limits: Limits, *, rounds: int = 1000
+) -> BranchNode:
     """The best prices found by column generation.
 
     Parameters
     ----------
-    problem : Problem
-        :func:`formulations.grouping.prices.within_reach`.
-    start : Solution
+    problem : GroupingProblem
+        :func:`formulations.grouping.dual_bound.within_reach`.
+    start : GroupingSolution
     target : int
         Bound that is enough [bits per window].
     solve : function
@@ -170,7 +179,9 @@ def generate(
     return descend(work, evaluate(problem, first_prices(problem)), target, solve, limits, rounds)
 
 
-def descend(work: Generation, best: Prices, target: int, solve: Solve, limits: Limits, rounds: int = 1000) -> Node:
+def descend(
+    work: Generation, best: DualPrices, target: int, solve: Solve, limits: Limits, rounds: int = 1000
+) -> BranchNode:
     """Column generation from prices, of the same limits, that are known."""
     begin, problem, new, value = time.monotonic(), work.problem, True, None
     for _ in range(rounds):
@@ -185,10 +196,10 @@ def descend(work: Generation, best: Prices, target: int, solve: Solve, limits: L
             best = max(best, tried, key=lambda prices: prices.value)
             if new:
                 break
-    return Node(best, work, value)
+    return BranchNode(best, work, value)
 
 
-def _mixed(work: Generation, weight: float, inner: Prices, dual: Floats) -> Prices:
+def _mixed(work: Generation, weight: float, inner: DualPrices, dual: Floats) -> DualPrices:
     """Prices between the best ones and those of a linear program."""
     rows, cols = (
         np.round(weight * axis.price + (1 - weight) * price).astype(np.int64)

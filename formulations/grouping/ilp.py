@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from formulations.grouping.cpsat import REACH, Variables, read, shape_objective, touch_objective
-from formulations.grouping.profile import Profile, full, named, pattern_counts, profile
-from formulations.grouping.program import Answer, Engine, Program
+from formulations.grouping.cpsat import REACH, GroupingVariables, read, shape_objective, touch_objective
+from formulations.grouping.patterns import Profile, full, named, pattern_counts, profile
+from formulations.grouping.program import Program, ProgramAnswer, ProgramEngine
 from formulations.grouping.steps import finish, prepare
-from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
-from spatem_opt.grouping.problem import IntArray, Problem, Solution
-from spatem_opt.result import Status
+from formulations.solver import Limits, StepResult, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution
+from spatem_opt.model.result import Status
+from spatem_opt.types import IntArray
 
 
-def make_variables(model: Any, problem: Problem, prof: Profile, lower: int) -> Variables:
+def make_variables(model: Any, problem: GroupingProblem, prof: Profile, lower: int) -> GroupingVariables:
     """Create all variables."""
     groups = min(problem.groups, problem.ous)
     named_groups = range(groups)
@@ -26,7 +27,7 @@ def make_variables(model: Any, problem: Problem, prof: Profile, lower: int) -> V
     def new(name: str, most: int = 1) -> Any:
         return model.add_variable(name, 0, most, "Integer")
 
-    return Variables(
+    return GroupingVariables(
         problem,
         prof,
         groups,
@@ -47,7 +48,7 @@ def make_variables(model: Any, problem: Problem, prof: Profile, lower: int) -> V
     )
 
 
-def add_cover(model: Any, y: Variables) -> None:
+def add_cover(model: Any, y: GroupingVariables) -> None:
     r"""Every OU is in one group (G1).
 
     .. math:: \sum_{g} x_{ijg} = 1 \qquad \forall i, j
@@ -56,7 +57,7 @@ def add_cover(model: Any, y: Variables) -> None:
         model.addConstraint(pulp_sum(y.x[i, j, g] for g in range(y.groups)) == 1, name=f"cover[{i},{j}]")
 
 
-def add_size(model: Any, y: Variables) -> None:
+def add_size(model: Any, y: GroupingVariables) -> None:
     r"""A group holds at most m OUs (G2).
 
     .. math:: \sum_{ij} x_{ijg} \le m \qquad \forall g
@@ -65,7 +66,7 @@ def add_size(model: Any, y: Variables) -> None:
         model.addConstraint(pulp_sum(y.x[i, j, g] for i, j in y.ous) <= y.problem.size, name=f"size[{g}]")
 
 
-def add_rows(model: Any, y: Variables) -> None:
+def add_rows(model: Any, y: GroupingVariables) -> None:
     r"""A group touches the rows of its OUs (G3).
 
     .. math:: x_{ijg} \le u_{gi} \qquad \forall i, j, g
@@ -74,7 +75,7 @@ def add_rows(model: Any, y: Variables) -> None:
         model.addConstraint(x <= y.u[g, i], name=f"rows[{i},{j},{g}]")
 
 
-def add_cols(model: Any, y: Variables) -> None:
+def add_cols(model: Any, y: GroupingVariables) -> None:
     r"""A group touches the columns of its OUs (G4).
 
     .. math:: x_{ijg} \le v_{gj} \qquad \forall i, j, g
@@ -83,7 +84,7 @@ def add_cols(model: Any, y: Variables) -> None:
         model.addConstraint(x <= y.v[g, j], name=f"cols[{i},{j},{g}]")
 
 
-def add_shape(model: Any, y: Variables) -> None:
+def add_shape(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: every group has one shape (r_t, c_t), the empty one has r = c = 0 (G5).
 
     .. math:: \sum_t s_{gt} = 1,\; \sum_i u_{gi} = \sum_t r_t s_{gt},\; \sum_j v_{gj} = \sum_t c_t s_{gt},\;
@@ -100,7 +101,7 @@ def add_shape(model: Any, y: Variables) -> None:
         model.addConstraint(ous <= most, name=f"shape[{g},size]")
 
 
-def add_shape_count(model: Any, y: Variables) -> None:
+def add_shape_count(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: the groups of every shape are counted (G6).
 
     .. math:: \sum_g s_{gt} = T_t \qquad \forall t
@@ -109,7 +110,7 @@ def add_shape_count(model: Any, y: Variables) -> None:
         model.addConstraint(pulp_sum(y.s[g, t] for g in range(y.groups)) == count, name=f"shape_count[{t}]")
 
 
-def add_group_count(model: Any, y: Variables) -> None:
+def add_group_count(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: there are at most n groups, and enough of them (G7).
 
     .. math:: \lceil RC / m \rceil \le \sum_t T_t \le n
@@ -118,7 +119,7 @@ def add_group_count(model: Any, y: Variables) -> None:
     model.addConstraint(pulp_sum(y.count) >= -(-y.problem.ous // y.problem.size), name="group_count[least]")
 
 
-def add_group_pattern(model: Any, y: Variables) -> None:
+def add_group_pattern(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: a group takes one pattern, OUs per line touched, on either axis A (G8).
 
     .. math:: \sum_{q \in Q^A_t} P^A_{tq} = T_t \qquad \forall t, A
@@ -129,7 +130,7 @@ def add_group_pattern(model: Any, y: Variables) -> None:
             model.addConstraint(used == count, name=f"group_pattern[{axis},{t}]")
 
 
-def add_line_flow(model: Any, y: Variables) -> None:
+def add_line_flow(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: every line of either axis A is shared out: its pieces are a path over its OUs (G9).
 
     .. math:: \sum_{v} F^A_{kv} - \sum_{u} F^A_{uk} = |A| \,[k = 0] \qquad \forall k < \text{length}(A), A
@@ -141,7 +142,7 @@ def add_line_flow(model: Any, y: Variables) -> None:
             model.addConstraint(out - into == side.lines * (k == 0), name=f"line_flow[{axis},{k}]")
 
 
-def add_pieces(model: Any, y: Variables) -> None:
+def add_pieces(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: of pieces of at least k OUs, groups have no fewer than lines need (G10); q(k) counts them in q.
 
     .. math:: \sum_{t,q} q(k) P^A_{tq} \ge \sum_{v - u \ge k} F^A_{uv} \qquad \forall k = 1..\text{length}(A), A
@@ -153,7 +154,7 @@ def add_pieces(model: Any, y: Variables) -> None:
             model.addConstraint(offered >= needed, name=f"pieces[{axis},{k}]")
 
 
-def add_bound(model: Any, y: Variables) -> None:
+def add_bound(model: Any, y: GroupingVariables) -> None:
     r"""Redundant: the objective is at least a proven bound (G11), in shapes and in touches.
 
     .. math:: \sum_t (a r_t + b c_t) T_t \ge \underline{z}, \qquad
@@ -163,7 +164,7 @@ def add_bound(model: Any, y: Variables) -> None:
     model.addConstraint(pulp_sum([touch_objective(y)]) >= y.lower, name="bound[touches]")
 
 
-def add_group_order(model: Any, y: Variables) -> None:
+def add_group_order(model: Any, y: GroupingVariables) -> None:
     r"""Symmetry: groups come in the order of their shapes (G12).
 
     .. math:: \sum_t t\, s_{gt} \le \sum_t t\, s_{g+1,t} \qquad \forall g
@@ -174,7 +175,7 @@ def add_group_order(model: Any, y: Variables) -> None:
         model.addConstraint(first <= second, name=f"group_order[{g}]")
 
 
-FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
+FAMILIES: dict[str, Callable[[Any, GroupingVariables], None]] = {
     "cover": add_cover,
     "size": add_size,
     "rows": add_rows,
@@ -191,17 +192,17 @@ FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
 
 
 def build(
-    problem: Problem,
+    problem: GroupingProblem,
     without: Collection[str] = (),
     *,
     lower: int = 0,
     prof: Profile | None = None,
-) -> tuple[Any, Variables]:
+) -> tuple[Any, GroupingVariables]:
     """The full model.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower : int
@@ -222,7 +223,7 @@ def build(
     return model, y
 
 
-def add_hint(y: Variables, labels: IntArray) -> None:
+def add_hint(y: GroupingVariables, labels: IntArray) -> None:
     """Set the initial value of every variable from a grouping."""
     state = named(y.problem, y.profile.shapes, labels, y.groups)
     for (i, j, g), x in y.x.items():
@@ -242,14 +243,14 @@ def add_hint(y: Variables, labels: IntArray) -> None:
 
 
 def solve(
-    problem: Problem,
+    problem: GroupingProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 2,
-    hint: Solution | None = None,
+    hint: GroupingSolution | None = None,
     without: Collection[str] = (),
-) -> Result[Solution]:
+) -> StepResult[GroupingSolution]:
     """Best grouping with a proven bound, in the stages of :func:`formulations.grouping.cpsat.solve`.
 
     Parameters and exceptions as there.
@@ -270,21 +271,21 @@ def solve(
     return finish(problem, start, begin, engine)
 
 
-def linear_program(program: Program) -> Answer:
+def linear_program(program: Program) -> ProgramAnswer:
     """A linear program, by the engine of PuLP."""
     model, rows, variables = _pulp_model(program)
     run = run_pulp(model, Limits(60.0, workers=1))
     value = np.array([x.value() or 0.0 for x in variables]) if run.solved else None
-    return Answer(None, value, np.array([row.pi or 0.0 for row in rows]))
+    return ProgramAnswer(None, value, np.array([row.pi or 0.0 for row in rows]))
 
 
-def integer_program(program: Program, limits: Limits) -> Answer:
+def integer_program(program: Program, limits: Limits) -> ProgramAnswer:
     """An integer program, by the engine of PuLP: a bound only if it is solved."""
     model, rows, variables = _pulp_model(program)
     run = run_pulp(model, limits)
     value = np.array([x.value() or 0.0 for x in variables]) if run.solved else None
     bound = None if run.bound is None else float(run.bound)
-    return Answer(bound, value, np.zeros(len(rows)), run.status is Status.INFEASIBLE)
+    return ProgramAnswer(bound, value, np.zeros(len(rows)), run.status is Status.INFEASIBLE)
 
 
 def _pulp_model(program: Program) -> tuple[Any, list[Any], list[Any]]:
@@ -302,4 +303,4 @@ def _pulp_model(program: Program) -> tuple[Any, list[Any], list[Any]]:
     return model, rows, variables
 
 
-ENGINE = Engine(linear_program, integer_program)
+ENGINE = ProgramEngine(linear_program, integer_program)

@@ -6,29 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from formulations.grouping.program import Answer, Engine, Program
+from formulations.grouping.program import Program, ProgramAnswer, ProgramEngine
 from formulations.solver import Limits, interruptible
 
 
-def linear_program(program: Program) -> Answer:
+def linear_program(program: Program) -> ProgramAnswer:
     """A linear program, by GLOP; dual values of zero where it gives up."""
     solver, rows = _linear_model("GLOP", program)
     if solver.Solve() != solver.OPTIMAL:
-        return Answer(None, None, np.zeros(len(rows)))
+        return ProgramAnswer(None, None, np.zeros(len(rows)))
     value = np.array([variable.solution_value() for variable in solver.variables()])
-    return Answer(solver.Objective().Value(), value, np.array([row.dual_value() for row in rows]))
+    return ProgramAnswer(solver.Objective().Value(), value, np.array([row.dual_value() for row in rows]))
 
 
-def integer_program(program: Program, limits: Limits) -> Answer:
+def integer_program(program: Program, limits: Limits) -> ProgramAnswer:
     """An integer program, by SCIP: CP-SAT, which has no fractions, is slow to bound numbers of shapes."""
     solver, rows = _linear_model("SCIP", program)
     solver.SetTimeLimit(max(1, round(1000 * limits.time_limit)))
     solver.SetSolverSpecificParametersAsString("misc/catchctrlc = FALSE\n")  # it would keep Ctrl-C to itself
     status = interruptible(solver.Solve, solver.InterruptSolve, limits)
     if status not in (solver.OPTIMAL, solver.FEASIBLE):
-        return Answer(None, None, np.zeros(len(rows)), status == solver.INFEASIBLE)
+        return ProgramAnswer(None, None, np.zeros(len(rows)), status == solver.INFEASIBLE)
     value = np.array([variable.solution_value() for variable in solver.variables()])
-    return Answer(solver.Objective().BestBound(), value, np.zeros(len(rows)))
+    return ProgramAnswer(solver.Objective().BestBound(), value, np.zeros(len(rows)))
 
 
 def _linear_model(engine: str, program: Program) -> tuple[Any, list[Any]]:
@@ -47,4 +47,4 @@ def _linear_model(engine: str, program: Program) -> tuple[Any, list[Any]]:
     return solver, rows
 
 
-ENGINE = Engine(linear_program, integer_program)
+ENGINE = ProgramEngine(linear_program, integer_program)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from formulations.grouping.profile import Profile
+from formulations.grouping.patterns import Profile
 from formulations.solver import Limits
-from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.problem import GroupingProblem
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ class Program:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class ProgramAnswer:
     """What an engine says of a program.
 
     Parameters
@@ -74,25 +74,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class ProgramEngine:
     """Solvers of linear and of integer programs."""
 
-    linear: Callable[[Program], Answer]
-    integer: Callable[[Program, Limits], Answer]
+    linear: Callable[[Program], ProgramAnswer]
+    integer: Callable[[Program, Limits], ProgramAnswer]
 
 
-def bits(problem: Problem, value: float) -> int:
+def bits(problem: GroupingProblem, value: float) -> int:
     """The least cost there can be, not below a proven value: a multiple of gcd(a, b) [bits per window]."""
     step = math.gcd(problem.row_cost, problem.col_cost) or 1
     return math.ceil(value / step - 1e-6) * step
 
 
-def profile_program(problem: Problem, prof: Profile, lower: int, without: Collection[str] = ()) -> Program:
+def profile_program(problem: GroupingProblem, prof: Profile, lower: int, without: Collection[str] = ()) -> Program:
     """The profile with integer numbers of shapes; patterns and pieces of lines may be fractions, equations are ``>=``.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     prof : Profile
         With sides.
     lower : int

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from formulations.joint import redundant, space, timing
 from formulations.joint.decisions import Decisions, from_solution, literals, read, to_solution
-from formulations.joint.problem import Problem
-from formulations.joint.variables import Variables, make_variables, worst_case
-from formulations.solver import Limits, Result, Run, Stop, concluded, run_cpsat, versions
-from spatem_opt import bounds
-from spatem_opt.cost_model import datum_bits
+from formulations.joint.problem import JointProblem
+from formulations.joint.variables import JointVariables, make_variables, worst_case
+from formulations.solver import Limits, SolverRun, StepResult, Stop, concluded, run_cpsat, versions
+from spatem_opt.cost import bounds
+from spatem_opt.cost.durations import datum_bits
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import settle
-from spatem_opt.result import Status
-from spatem_opt.shortage import shortage
-from spatem_opt.solution import Solution
+from spatem_opt.mapping.shortage import shortage
+from spatem_opt.model.result import Status
+from spatem_opt.model.solution import Solution
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
-FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
+FAMILIES: dict[str, Callable[[cp_model.CpModel, JointVariables], None]] = {
     "mapping": space.add_mapping,
     "coverage": space.add_coverage,
     "capacity": space.add_capacity,
@@ -52,7 +52,7 @@ REDUNDANT = frozenset(("bound", "turns", "work"))
 SYMMETRY = frozenset(("copy_order", "crossbar_order"))
 
 
-def horizon(problem: Problem) -> int:
+def horizon(problem: JointProblem) -> int:
     """Every solution can be compressed to at most this latency: everything one after the other [cycles]."""
     a, total = problem.architecture, 0
     for index, node in enumerate(problem.network.nodes):
@@ -66,13 +66,13 @@ def horizon(problem: Problem) -> int:
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, lower: int = 0, upper: int | None = None
-) -> tuple[cp_model.CpModel, Variables]:
+    problem: JointProblem, without: Collection[str] = (), *, lower: int = 0, upper: int | None = None
+) -> tuple[cp_model.CpModel, JointVariables]:
     """The model.
 
     Parameters
     ----------
-    problem : Problem
+    problem : JointProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower, upper : int
@@ -89,7 +89,7 @@ def build(
     return model, y
 
 
-def completed(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 60.0) -> Run:
+def completed(model: cp_model.CpModel, y: JointVariables, decisions: Decisions, time_limit: float = 60.0) -> SolverRun:
     """The model solved with all decisions fixed, in ``time_limit`` s: its latency for them, values of all variables."""
     fixed = model.clone()
     for index, value in literals(y, decisions).items():
@@ -97,7 +97,7 @@ def completed(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_
     return run_cpsat(fixed, Limits(time_limit, workers=1))
 
 
-def add_hint(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_limit: float = 60.0) -> None:
+def add_hint(model: cp_model.CpModel, y: JointVariables, decisions: Decisions, time_limit: float = 60.0) -> None:
     """Hint every variable; none if there is no time to complete the decisions.
 
     Raises
@@ -116,7 +116,7 @@ def add_hint(model: cp_model.CpModel, y: Variables, decisions: Decisions, time_l
 
 
 def solve(
-    problem: Problem,
+    problem: JointProblem,
     *,
     time_limit: float,
     seed: int = 0,
@@ -126,12 +126,12 @@ def solve(
     deterministic_limit: float | None = None,
     log: bool = False,
     stop: Stop | None = None,
-) -> Result[Solution]:
+) -> StepResult[Solution]:
     """All steps at once: least latency with a proven bound.
 
     Parameters
     ----------
-    problem : Problem
+    problem : JointProblem
     time_limit : float
         Wall time [s].
     seed, workers : int
@@ -148,7 +148,7 @@ def solve(
 
     Returns
     -------
-    Result
+    StepResult
         Its objective is the latency that the evaluator finds; ``INFEASIBLE`` has a shortage where the weights
         provably do not fit.
 
@@ -160,7 +160,7 @@ def solve(
     limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
     missing = shortage(problem.network, problem.architecture)
     if missing is not None or not all(problem.copies):
-        return Result(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
+        return StepResult(Status.INFEASIBLE, None, None, None, 0.0, "cpsat", versions("ortools"), missing)
     best = hint if hint is not None and from_solution(problem, hint) is not None else None
     bound = bounds.latency(problem.network, problem.architecture).value if "bound" not in without else 0
     objective, text = None if best is None else accepted(best)[1], ""
@@ -175,7 +175,7 @@ def solve(
         if run.status is Status.INFEASIBLE:
             if best is not None:
                 raise ModelError("joint: infeasible beside a feasible start")
-            return Result(
+            return StepResult(
                 run.status, None, None, None, time.monotonic() - begin, "cpsat", versions("ortools"), log=text
             )
         bound = max(bound, run.bound or 0)
@@ -186,7 +186,7 @@ def solve(
     return _result(best, objective, bound, time.monotonic() - begin, seed, text)
 
 
-def accepted(solution: Solution, run: Run | None = None) -> tuple[Solution, int | None]:
+def accepted(solution: Solution, run: SolverRun | None = None) -> tuple[Solution, int | None]:
     """A solution as it is replayed with queues, and its latency [cycles]; None if a buffer is too small.
 
     The model is a relaxation: its packets never wait (M6, M8). Its bound holds, its solution may take longer.
@@ -211,7 +211,7 @@ def accepted(solution: Solution, run: Run | None = None) -> tuple[Solution, int 
 
 def _result(
     best: Solution | None, objective: int | None, bound: int, seconds: float, seed: int, text: str
-) -> Result[Solution]:
+) -> StepResult[Solution]:
     """Result whose solution claims what is proven: the model's bound for the model, the evaluator's for the whole."""
     status, packages = concluded(objective, bound), versions("ortools")
     if best is not None:
@@ -222,4 +222,4 @@ def _result(
         plain = bounds.latency(best.network, best.architecture).value
         total = {"objective": "latency", "latency": objective, "bound": plain}
         best = replace(best, claims={"total": total, "joint": step})
-    return Result(status, best, objective, bound, seconds, "cpsat", packages, None, text)
+    return StepResult(status, best, objective, bound, seconds, "cpsat", packages, None, text)

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from formulations.joint.problem import Problem, same
-from formulations.joint.variables import Frame, Variables
-from spatem_opt.mapping.grid import make_grid
-from spatem_opt.scheduling.problem import Chunks
-from spatem_opt.scheduling.problem import Problem as Timetable
-from spatem_opt.scheduling.problem import Solution as Times
+from formulations.joint.problem import JointProblem, same
+from formulations.joint.variables import Frame, JointVariables
+from spatem_opt.cost.grid import make_grid
+from spatem_opt.cost.placed import Chunks, Times
+from spatem_opt.cost.placed import PlacedNetwork as Timetable
+from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
 from spatem_opt.scheduling.replay import Replay
-from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +36,7 @@ class Decisions:
     begin: dict[tuple[int, int], int]
 
 
-def read(y: Variables, value: Callable[[Any], int]) -> Decisions:
+def read(y: JointVariables, value: Callable[[Any], int]) -> Decisions:
     """The decisions in the values of a run; copies without windows are dropped and the others renumbered."""
     p = y.problem
     chosen = {layer: v for (layer, v), literal in y.way.items() if value(literal)}
@@ -57,7 +56,7 @@ def read(y: Variables, value: Callable[[Any], int]) -> Decisions:
     return Decisions(ways, crossbar, copy, begin)
 
 
-def to_solution(problem: Problem, decisions: Decisions, claims: dict[str, dict[str, Any]]) -> Solution:
+def to_solution(problem: JointProblem, decisions: Decisions, claims: dict[str, dict[str, Any]]) -> Solution:
     """The solution file's tables: one placement row per OU, one reservation per window."""
     placement = _placement(problem, decisions)
     keys = sorted(decisions.copy)
@@ -76,7 +75,7 @@ def to_solution(problem: Problem, decisions: Decisions, claims: dict[str, dict[s
     return Solution(problem.architecture, problem.network, mapping, placement, schedule, segment, claims)
 
 
-def _placement(problem: Problem, decisions: Decisions) -> Placement:
+def _placement(problem: JointProblem, decisions: Decisions) -> Placement:
     rows = []
     for (layer, c, item), k in sorted(decisions.crossbar.items()):
         way = problem.ways[layer][decisions.ways[layer]]
@@ -86,7 +85,7 @@ def _placement(problem: Problem, decisions: Decisions) -> Placement:
     return Placement(*np.array(rows, dtype=np.int64).T.copy())
 
 
-def from_solution(problem: Problem, solution: Solution) -> Decisions | None:
+def from_solution(problem: JointProblem, solution: Solution) -> Decisions | None:
     """The decisions of a valid solution, copies and crossbars in the model's order; None outside the model's space.
 
     Outside are options and numbers of copies that the problem does not admit, and copies that run no window.
@@ -104,7 +103,7 @@ def from_solution(problem: Problem, solution: Solution) -> Decisions | None:
     return ordered(problem, Decisions(ways, crossbar, copy, begin))
 
 
-def _index(problem: Problem, layer: int, option: MappingOption) -> int | None:
+def _index(problem: JointProblem, layer: int, option: MappingOption) -> int | None:
     """Number of the option, or of the slotted one that cuts the layer into the same OUs."""
     options = [way.grid.option for way in problem.ways[layer]]
     if option in options:
@@ -113,7 +112,7 @@ def _index(problem: Problem, layer: int, option: MappingOption) -> int | None:
     return next((v for v, way in enumerate(problem.ways[layer]) if same(grid, way.grid)), None)
 
 
-def _crossbars(problem: Problem, ways: tuple[int, ...], placement: Placement) -> dict[tuple[int, int, int], int]:
+def _crossbars(problem: JointProblem, ways: tuple[int, ...], placement: Placement) -> dict[tuple[int, int, int], int]:
     found = {}
     p = placement
     columns = (p.layer, p.copy, p.crossbar, p.row_start, p.row_stop, p.col_start, p.col_stop)
@@ -124,7 +123,7 @@ def _crossbars(problem: Problem, ways: tuple[int, ...], placement: Placement) ->
     return found
 
 
-def _times(problem: Problem, solution: Solution) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
+def _times(problem: JointProblem, solution: Solution) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
     """Copy and begin of every window, by replay."""
     s, network = solution.schedule, solution.network
     grids = tuple(
@@ -148,7 +147,7 @@ def _times(problem: Problem, solution: Solution) -> tuple[dict[tuple[int, int], 
     return copy, begin
 
 
-def ordered(problem: Problem, decisions: Decisions) -> Decisions:
+def ordered(problem: JointProblem, decisions: Decisions) -> Decisions:
     """The same decisions with copies and crossbars numbered as ``copy_order`` and ``crossbar_order`` want."""
     rank: dict[tuple[int, int], int] = {}
     for layer in problem.layers:
@@ -169,7 +168,7 @@ def ordered(problem: Problem, decisions: Decisions) -> Decisions:
     return Decisions(decisions.ways, {key: number[k] for key, k in placed.items()}, copy, decisions.begin)
 
 
-def literals(y: Variables, decisions: Decisions) -> dict[Any, int]:
+def literals(y: JointVariables, decisions: Decisions) -> dict[Any, int]:
     """Values of the variables that are decisions, by their index in the model.
 
     With these fixed, everything else follows from the families that define it.

@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import OUTSIDE, datum_bits, hops
+from spatem_opt.cost.durations import datum_bits, hops
+from spatem_opt.cost.grid import Grid, make_grid
 from spatem_opt.errors import InstanceError
-from spatem_opt.mapping.grid import Grid, make_grid
 from spatem_opt.mapping.problem import layer_options
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network, Node
+from spatem_opt.types import OUTSIDE, IntArray
 
-IntArray = NDArray[np.int64]
-Columns = tuple[int, ...]
+ColumnKey = tuple[int, ...]
 """Where a channel is made: its OU column under every option of the layer that hosts it; empty for the outside."""
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class LayerMode:
     """One mapping option of a layer.
 
     Parameters
@@ -79,26 +78,26 @@ class ChannelClass:
 
     Parameters
     ----------
-    columns : Columns
+    columns : ColumnKey
     rows : tuple of (layer, way, OU row)
         OU rows that read them.
-    seats : tuple of (digital node, Columns)
+    seats : tuple of (digital node, ColumnKey)
         Places of digital channels that read them.
     """
 
-    columns: Columns
+    columns: ColumnKey
     rows: tuple[tuple[int, int, int], ...]
-    seats: tuple[tuple[int, Columns], ...]
+    seats: tuple[tuple[int, ColumnKey], ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class JointProblem:
     """A network on a chip, with the options and the number of copies that the model may choose from.
 
     Parameters
     ----------
     network, architecture
-    ways : tuple of tuples of Way
+    ways : tuple of tuples of LayerMode
         Options of every crossbar layer.
     copies : tuple of int
         Most copies of every crossbar layer.
@@ -110,7 +109,7 @@ class Problem:
 
     network: Network
     architecture: Architecture
-    ways: tuple[tuple[Way, ...], ...]
+    ways: tuple[tuple[LayerMode, ...], ...]
     copies: tuple[int, ...]
 
     @property
@@ -179,9 +178,9 @@ class Problem:
         return tuple(found)
 
     @cached_property
-    def columns(self) -> tuple[tuple[Columns, ...], ...]:
+    def columns(self) -> tuple[tuple[ColumnKey, ...], ...]:
         """Per node and output channel, where the channel is made."""
-        found: list[tuple[Columns, ...]] = []
+        found: list[tuple[ColumnKey, ...]] = []
         for index, node in enumerate(self.network.nodes):
             if node.kind == "digital":
                 edge = node.edges[0]
@@ -197,7 +196,7 @@ class Problem:
     def classes(self, node: int) -> dict[ChannelClass, int]:
         """Classes of a node's channels, and the number of channels in each."""
         rows: defaultdict[int, set[tuple[int, int, int]]] = defaultdict(set)
-        seats: defaultdict[int, set[tuple[int, Columns]]] = defaultdict(set)
+        seats: defaultdict[int, set[tuple[int, ColumnKey]]] = defaultdict(set)
         for reader, other in enumerate(self.network.nodes):
             for edge in other.edges:
                 carried = np.flatnonzero(edge.source == node)
@@ -247,7 +246,7 @@ class Problem:
         return found
 
 
-def _columns(way: Way) -> list[int]:
+def _columns(way: LayerMode) -> list[int]:
     """OU column (over all groups) that every output channel belongs to (M3)."""
     per_group = way.grid.filter_columns()
     groups = np.arange(way.grid.weights.groups)[:, None] * len(way.grid.cols)
@@ -260,7 +259,7 @@ def make(
     *,
     schemes: tuple[str, ...] = ("im2col", "channel-split", "kernel-split", "parallel-window"),
     most_copies: int | None = None,
-) -> Problem:
+) -> JointProblem:
     """The joint problem of a network on a chip.
 
     Parameters
@@ -286,14 +285,14 @@ def make(
         ways.append(tuple(found))
         most = (min(way.grid.windows, total // way.slots(architecture.ou_slots)) for way in found)
         copies.append(min(limit, max(most, default=0)))
-    problem = Problem(network, architecture, tuple(ways), tuple(copies))
+    problem = JointProblem(network, architecture, tuple(ways), tuple(copies))
     check_buffers(problem)
     return problem
 
 
-def _ways(node: Node, architecture: Architecture, schemes: tuple[str, ...]) -> list[Way]:
+def _ways(node: Node, architecture: Architecture, schemes: tuple[str, ...]) -> list[LayerMode]:
     """Options of a layer: filled ones only where their OUs, or what fits a crossbar, differ from the slotted ones."""
-    found: list[Way] = []
+    found: list[LayerMode] = []
     for storage in ("slotted", "filled"):
         for option in layer_options(node, architecture, storage):
             if option.scheme not in schemes:
@@ -313,7 +312,7 @@ def same(a: Grid, b: Grid) -> bool:
     return np.array_equal(a.rows.start, b.rows.start) and np.array_equal(a.cols.start, b.cols.start)
 
 
-def _way(grid: Grid) -> Way:
+def _way(grid: Grid) -> LayerMode:
     rows, cols = len(grid.rows), len(grid.cols)
     exists = np.ones((rows, cols), dtype=np.bool_) if grid.exists is None else grid.exists
     row, col = np.nonzero(np.kron(np.eye(grid.weights.groups, dtype=np.bool_), exists))
@@ -323,10 +322,10 @@ def _way(grid: Grid) -> Way:
         block = grid.rows.block[row % rows] * blocks + grid.cols.block[col % cols]
         key = row // rows * (int(grid.rows.block[-1]) + 1) * blocks + block
         item = np.unique(key, return_inverse=True)[1].ravel()
-    return Way(grid, (grid.option.ph, grid.option.pw), row, col, item)
+    return LayerMode(grid, (grid.option.ph, grid.option.pw), row, col, item)
 
 
-def check_buffers(problem: Problem) -> None:
+def check_buffers(problem: JointProblem) -> None:
     """Raise :class:`InstanceError` unless no solution whatever can overrun a buffer (M8): it might hold all data."""
     a, network = problem.architecture, problem.network
     widths = datum_bits(network, a)

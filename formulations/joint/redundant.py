@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.joint.problem import Problem, Way
-from formulations.joint.variables import Frame, Variables, full_load_bits, worst_case
+from formulations.joint.problem import JointProblem, LayerMode
+from formulations.joint.variables import Frame, JointVariables, full_load_bits, worst_case
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
-def add_bound(model: cp_model.CpModel, y: Variables) -> None:
+def add_bound(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Redundant: the latency is at least a proven bound (J18).
 
     .. math:: z \ge \underline{z}
@@ -23,7 +23,7 @@ def add_bound(model: cp_model.CpModel, y: Variables) -> None:
     model.add(y.latency >= y.lower).with_name("bound[0]")
 
 
-def add_turns(model: cp_model.CpModel, y: Variables) -> None:
+def add_turns(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Redundant: windows of one copy run one after the other, wherever it is (J19).
 
     .. math:: a_{lfwc} = a_{lfw'c} = 1 \Rightarrow E_{lfw} \le B_{lfw'} \lor E_{lfw'} \le B_{lfw}
@@ -39,7 +39,7 @@ def add_turns(model: cp_model.CpModel, y: Variables) -> None:
         model.add_no_overlap(members).with_name(f"turns[{layer},{c}]")
 
 
-def add_work(model: cp_model.CpModel, y: Variables) -> None:
+def add_work(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Redundant: all crossbar cycles that something waits for fit in the time before it (J20).
 
     .. math:: G_{lfw} \ge n I_{lc} \text{ if copy } c \text{ on } n \text{ crossbars runs } w, \quad
@@ -70,7 +70,7 @@ def add_work(model: cp_model.CpModel, y: Variables) -> None:
     model.add(crossbars * last >= sum(area.values())).with_name("work[all]")
 
 
-def first_input(problem: Problem) -> int:
+def first_input(problem: JointProblem) -> int:
     """First cycle at which a crossbar can be busy: one packet from outside; 0 if a window reads padding only."""
     nodes = [problem.network.nodes[index] for index in problem.network.layers]
     if all((edge.rows >= 0).any(1).all() and (edge.cols >= 0).any(1).all() for node in nodes for edge in node.edges):
@@ -78,12 +78,12 @@ def first_input(problem: Problem) -> int:
     return 0
 
 
-def least_area(problem: Problem, layer: int, way: Way) -> int:
+def least_area(problem: JointProblem, layer: int, way: LayerMode) -> int:
     """Fewest crossbar cycles that one window reserves: over all numbers n of crossbars, n times the interval."""
     return min(n * _least_interval(problem, layer, way, n) for n in range(1, len(way.sizes) + 1))
 
 
-def _least_interval(problem: Problem, layer: int, way: Way, crossbars: int) -> int:
+def _least_interval(problem: JointProblem, layer: int, way: LayerMode, crossbars: int) -> int:
     """Shortest interval of a copy on so many crossbars."""
     a = problem.architecture
     compute = way.grid.phases * -(-len(way.row) // crossbars)
@@ -96,7 +96,7 @@ def _least_interval(problem: Problem, layer: int, way: Way, crossbars: int) -> i
     return max(compute, load) if a.overlap_input else compute + load
 
 
-def _copy_areas(model: cp_model.CpModel, y: Variables, layer: int, most: int) -> list[Any]:
+def _copy_areas(model: cp_model.CpModel, y: JointVariables, layer: int, most: int) -> list[Any]:
     """Crossbar cycles that a window of every copy of a layer reserves."""
     p, found = y.problem, []
     top = min(len(p.crossbars), max(len(way.sizes) for way in p.ways[layer]))
@@ -116,7 +116,7 @@ def _copy_areas(model: cp_model.CpModel, y: Variables, layer: int, most: int) ->
     return found
 
 
-def _ancestors(problem: Problem) -> dict[tuple[int, Frame, int], set[tuple[int, Frame, int]]]:
+def _ancestors(problem: JointProblem) -> dict[tuple[int, Frame, int], set[tuple[int, Frame, int]]]:
     """Windows that every window waits for, directly or not."""
     found: dict[tuple[int, Frame, int], set[tuple[int, Frame, int]]] = {}
     reach: dict[tuple[int, int], set[tuple[int, Frame, int]]] = {}
@@ -137,7 +137,7 @@ def _ancestors(problem: Problem) -> dict[tuple[int, Frame, int], set[tuple[int, 
     return found
 
 
-def add_copy_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_copy_order(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Symmetry: copies are numbered in the order of their first windows (J21).
 
     .. math:: a_{lfwc} \le \sum_{w' < w} a_{lfw',c-1}, \qquad u_{lc} \le \sum_w a_{lfwc}
@@ -156,7 +156,7 @@ def add_copy_order(model: cp_model.CpModel, y: Variables) -> None:
             model.add_bool_or(~y.used[layer, c], *any_window).with_name(f"copy_order[{layer},{c}]")
 
 
-def add_crossbar_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_crossbar_order(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Symmetry: crossbars of a tile are numbered in the order of their first items (J22).
 
     .. math:: x_{\iota k} \le \sum_{\iota' < \iota} x_{\iota', k-1}

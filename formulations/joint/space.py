@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from formulations.joint.problem import Way
-from formulations.joint.variables import Variables, full_load_bits
-from spatem_opt.cost_model import from_middle
+from formulations.joint.problem import LayerMode
+from formulations.joint.variables import JointVariables, full_load_bits
+from spatem_opt.cost.durations import from_middle
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
-def add_mapping(model: cp_model.CpModel, y: Variables) -> None:
+def add_mapping(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Every layer uses one option, copy 0 exists, and the copies that exist are in that option (J1).
 
     .. math:: \sum_v y_{lv} = 1, \quad u_{l0} = 1, \quad \sum_v z_{lvc} = u_{lc}, \quad z_{lvc} \le y_{lv}
@@ -30,7 +30,7 @@ def add_mapping(model: cp_model.CpModel, y: Variables) -> None:
                 model.add_implication(y.active[layer, v, c], y.way[layer, v]).with_name(f"mapping[{layer},{c},{v}]")
 
 
-def add_coverage(model: cp_model.CpModel, y: Variables) -> None:
+def add_coverage(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Every item of every copy that exists is on exactly one crossbar (J2).
 
     .. math:: \sum_k x_{lvcik} = z_{lvc}
@@ -42,7 +42,7 @@ def add_coverage(model: cp_model.CpModel, y: Variables) -> None:
                 model.add(placed == y.active[layer, v, c]).with_name(f"coverage[{layer},{v},{c},{i}]")
 
 
-def add_capacity(model: cp_model.CpModel, y: Variables) -> None:
+def add_capacity(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A crossbar holds at most A OUs, or one filled block and nothing else (J3).
 
     .. math:: \sum_{lvci \text{ slotted}} x_{lvcik} + A \sum_{lvci \text{ filled}} x_{lvcik} \le A
@@ -55,7 +55,7 @@ def add_capacity(model: cp_model.CpModel, y: Variables) -> None:
         model.add(sum(terms) <= slots).with_name(f"capacity[{k}]")
 
 
-def add_residence(model: cp_model.CpModel, y: Variables) -> None:
+def add_residence(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Crossbars and tiles of a copy, those that its windows occupy, OU rows and columns on tiles (J4).
 
     .. math:: x_{lvcik} \le e_{lck} \le e_{lct(k)}, \quad x_{lvcik} \le \rho_{lvcrt(k)}, \quad
@@ -91,7 +91,7 @@ def add_residence(model: cp_model.CpModel, y: Variables) -> None:
             )
 
 
-def add_compute(model: cp_model.CpModel, y: Variables) -> None:
+def add_compute(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A window computes as long as the fullest crossbar of its copy (J5).
 
     .. math:: C_{lc} \ge q_{lv} \sum_i s_{lvi} x_{lvcik} \qquad \forall k
@@ -103,7 +103,7 @@ def add_compute(model: cp_model.CpModel, y: Variables) -> None:
                 model.add(y.compute[layer, c] >= way.grid.phases * ous).with_name(f"compute[{layer},{v},{c},{k}]")
 
 
-def add_load(model: cp_model.CpModel, y: Variables) -> None:
+def add_load(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Port bits of all copies on a tile pass its port before a window computes (J6).
 
     .. math:: P_{lvct} \ge \text{port bits of the rows } \{r : \rho_{lvcrt} = 1\}, \quad
@@ -130,7 +130,7 @@ def add_load(model: cp_model.CpModel, y: Variables) -> None:
                 _port_bits(model, y, (layer, v, c, t), way)
 
 
-def _port_bits(model: cp_model.CpModel, y: Variables, key: tuple[int, int, int, int], way: Way) -> None:
+def _port_bits(model: cp_model.CpModel, y: JointVariables, key: tuple[int, int, int, int], way: LayerMode) -> None:
     """Bits of one window of a copy through a tile's port (M4)."""
     layer, v, c, t = key
     rows = [y.row[layer, v, c, r, t] for r in range(way.grid.shape[0])]
@@ -163,7 +163,7 @@ def _any(model: cp_model.CpModel, literals: list[Any], name: str) -> Any:
     return found
 
 
-def add_home(model: cp_model.CpModel, y: Variables) -> None:
+def add_home(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""The home of a column is the tile with most of its OUs, then nearest to the middle row (J7).
 
     .. math:: \sum_t m_{lvcjt} = z_{lvc}, \quad m_{lvcjt} = 1 \Rightarrow
@@ -189,7 +189,7 @@ def add_home(model: cp_model.CpModel, y: Variables) -> None:
         model.add(sum(homes) == made).with_name(f"home[{layer},{c},{t},made]")
 
 
-def _home_rank(y: Variables, key: tuple[int, int, int, int], way: Way, tile: int) -> Any:
+def _home_rank(y: JointVariables, key: tuple[int, int, int, int], way: LayerMode, tile: int) -> Any:
     """What is largest for the home: OUs of a column of a copy on a tile, and how near to the middle they are."""
     layer, v, c, j = key
     rows = len(way.grid.rows)
@@ -199,7 +199,7 @@ def _home_rank(y: Variables, key: tuple[int, int, int, int], way: Way, tile: int
     return sum(int(n) * y.put[layer, v, c, i, k] for i, n in enumerate(items) if n for k in crossbars)
 
 
-def add_sums(model: cp_model.CpModel, y: Variables) -> None:
+def add_sums(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Partial sums travel to the home of their column, all columns between two tiles together (J8).
 
     .. math:: \gamma_{lvcjt} + m_{lvcjd} \le 1 + \sigma_{lvcjtd}, \quad \sigma_{lvcjtd} = 1 \Rightarrow
@@ -223,6 +223,6 @@ def add_sums(model: cp_model.CpModel, y: Variables) -> None:
                     model.add(y.sum_delay[layer, c] >= flight).only_enforce_if(literal).with_name(name)
 
 
-def _ways(y: Variables) -> list[tuple[int, int, Way]]:
+def _ways(y: JointVariables) -> list[tuple[int, int, LayerMode]]:
     """(layer, number, way) of every option."""
     return [(layer, v, way) for layer in y.problem.layers for v, way in enumerate(y.problem.ways[layer])]

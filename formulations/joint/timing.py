@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from formulations.joint.variables import Variables
-from spatem_opt.cost_model import OUTSIDE, datum_bits
+from formulations.joint.variables import JointVariables
+from spatem_opt.cost.durations import datum_bits
+from spatem_opt.types import OUTSIDE
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
-def add_windows(model: cp_model.CpModel, y: Variables) -> None:
+def add_windows(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Every window of the frame chosen at one copy that exists, no window of another frame; copies of pixels (J9).
 
     .. math:: \sum_c a_{lfwc} = \sum_{v \in f} y_{lv}, \quad a_{lfwc} \le u_{lc}, \quad
@@ -38,7 +39,7 @@ def add_windows(model: cp_model.CpModel, y: Variables) -> None:
                 model.add_exactly_one(y.pixel_copy[layer, x, c] for c in copies).with_name(f"windows[{layer},{x}]")
 
 
-def add_subscription(model: cp_model.CpModel, y: Variables) -> None:
+def add_subscription(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A tile subscribes to what OUs and digital windows there read (J10).
 
     .. math:: \rho_{lvcrd} \le \text{sub}_{pKd} \quad \forall (l, v, r) \in K, \qquad
@@ -65,7 +66,7 @@ def add_subscription(model: cp_model.CpModel, y: Variables) -> None:
             model.add_implication(run, busy).with_name(f"subscription[{node},{c},{x}]")
 
 
-def add_transfer(model: cp_model.CpModel, y: Variables) -> None:
+def add_transfer(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Channels between two tiles travel together; a copy's slowest transfer to a tile counts (J11).
 
     .. math:: \mu_{lKct} + \text{sub}_{pKd} \le 1 + \tau_{pKctd}, \quad
@@ -88,7 +89,7 @@ def add_transfer(model: cp_model.CpModel, y: Variables) -> None:
                 model.add(y.delay[node, c, d] >= flight).only_enforce_if(literal).with_name(name)
 
 
-def add_arrival(model: cp_model.CpModel, y: Variables) -> None:
+def add_arrival(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A pixel is at a tile when it is done and the slowest transfer from its copy has arrived (J12).
 
     .. math:: \pi_{lxc} = 1 \Rightarrow A_{pxd} \ge D_{px} + \Delta_{pcd}
@@ -104,7 +105,7 @@ def add_arrival(model: cp_model.CpModel, y: Variables) -> None:
             later.with_name(f"arrival[{node},{x},{d},{c}]")
 
 
-def add_ready(model: cp_model.CpModel, y: Variables) -> None:
+def add_ready(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A window begins when its receptive field has arrived on all tiles where it runs (J13).
 
     .. math:: h_{lfwd} = 1 \Rightarrow B_{lfw} \ge A_{pxd}, \qquad h_{nxd} = 1 \Rightarrow B_{nx} \ge A_{px'd}
@@ -129,7 +130,7 @@ def add_ready(model: cp_model.CpModel, y: Variables) -> None:
                         waits.only_enforce_if(y.digital_at[node, x, d])
 
 
-def add_digital(model: cp_model.CpModel, y: Variables) -> None:
+def add_digital(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""Windows of a digital node at one copy of its host run in raster order, where their channels are made (J14).
 
     .. math:: \pi_{lxc} = \pi_{lx'c} = 1 \Rightarrow B_{nx'} \ge B_{nx} + T_n \quad \forall x < x', \qquad
@@ -156,7 +157,7 @@ def add_digital(model: cp_model.CpModel, y: Variables) -> None:
             model.add_bool_or(~run, ~seat, y.digital_at[node, x, t]).with_name(f"digital[{node},{c},{t},{x}]")
 
 
-def add_duration(model: cp_model.CpModel, y: Variables) -> None:
+def add_duration(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""A window ends an interval after it begins and is done when its partial sums and the tail have passed (J15).
 
     .. math:: a_{lfwc} = 1 \Rightarrow E_{lfw} \ge B_{lfw} + I_{lc}, \; D_{lfw} \ge E_{lfw} + S_{lc} + T,
@@ -176,7 +177,7 @@ def add_duration(model: cp_model.CpModel, y: Variables) -> None:
                     later.only_enforce_if(y.way[layer, v]).with_name(f"duration[{layer},{v},{x}]")
 
 
-def add_exclusive(model: cp_model.CpModel, y: Variables) -> None:
+def add_exclusive(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""No crossbar runs two windows at a time (J16).
 
     .. math:: h_{lfwk} = h_{l'f'w'k} = 1 \Rightarrow E_{lfw} \le B_{l'f'w'} \lor E_{l'f'w'} \le B_{lfw}
@@ -192,7 +193,7 @@ def add_exclusive(model: cp_model.CpModel, y: Variables) -> None:
         model.add_no_overlap(members).with_name(f"exclusive[{k}]")
 
 
-def add_latency(model: cp_model.CpModel, y: Variables) -> None:
+def add_latency(model: cp_model.CpModel, y: JointVariables) -> None:
     r"""The latency is when the last pixel of the last node is done (J17).
 
     .. math:: z \ge D_{px} \qquad \forall p, x

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from formulations.joint.problem import ChannelClass, Columns, Problem
-from spatem_opt.cost_model import OUTSIDE, datum_bits
+from formulations.joint.problem import ChannelClass, ColumnKey, JointProblem
+from spatem_opt.cost.durations import datum_bits
+from spatem_opt.types import OUTSIDE
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -16,12 +17,12 @@ Frame = tuple[int, int]
 
 
 @dataclass(slots=True)
-class Variables:
+class JointVariables:
     """Decision variables and what follows from them; every dict is keyed by the indices of the README.
 
     Parameters
     ----------
-    problem : Problem
+    problem : JointProblem
     lower, upper : int
         Proven bound, and a latency that can be reached [cycles].
     way : (layer, way) -> Boolean
@@ -48,7 +49,7 @@ class Variables:
     pixel_copy : (layer, pixel, copy) -> Boolean
     pixel_done : (node, pixel) -> cycles
         A variable or, for inputs, 0.
-    made : (layer, Columns, copy, tile) -> Boolean
+    made : (layer, ColumnKey, copy, tile) -> Boolean
         Channels of these columns have their home there.
     busy : (digital node, copy) -> Boolean
         Some window of the node runs at that copy of its host.
@@ -66,7 +67,7 @@ class Variables:
     latency : int
     """
 
-    problem: Problem
+    problem: JointProblem
     lower: int
     upper: int
     latency: Any
@@ -93,7 +94,7 @@ class Variables:
     held: dict[tuple[int, Frame, int, int], Any] = field(default_factory=dict)
     pixel_copy: dict[tuple[int, int, int], Any] = field(default_factory=dict)
     pixel_done: dict[tuple[int, int], Any] = field(default_factory=dict)
-    made: dict[tuple[int, Columns, int, int], Any] = field(default_factory=dict)
+    made: dict[tuple[int, ColumnKey, int, int], Any] = field(default_factory=dict)
     busy: dict[tuple[int, int], Any] = field(default_factory=dict)
     seat: dict[tuple[int, int, int], Any] = field(default_factory=dict)
     sub: dict[tuple[int, ChannelClass, int], Any] = field(default_factory=dict)
@@ -126,9 +127,9 @@ def _text(key: Any) -> str:
     return ",".join(str(part) for part in key) if isinstance(key, tuple) else str(key)
 
 
-def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, upper: int) -> Variables:
+def make_variables(model: cp_model.CpModel, problem: JointProblem, lower: int, upper: int) -> JointVariables:
     """Create all variables."""
-    y = Variables(problem, lower, upper, model.new_int_var(0, upper, "latency"))
+    y = JointVariables(problem, lower, upper, model.new_int_var(0, upper, "latency"))
     maker = Makers(model)
     for layer in problem.layers:
         _layer(maker, y, layer)
@@ -140,7 +141,7 @@ def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, upper:
     return y
 
 
-def _layer(maker: Makers, y: Variables, layer: int) -> None:
+def _layer(maker: Makers, y: JointVariables, layer: int) -> None:
     p, copies, tiles = y.problem, range(y.problem.copies[layer]), y.problem.tiles
     ways = p.ways[layer]
     maker.flags(y.way, "way", ((layer, v) for v in range(len(ways))))
@@ -169,7 +170,7 @@ def _layer(maker: Makers, y: Variables, layer: int) -> None:
         maker.numbers(table, name, ((layer, c) for c in copies), most)
 
 
-def worst_case(problem: Problem, layer: int) -> tuple[int, int, int]:
+def worst_case(problem: JointProblem, layer: int) -> tuple[int, int, int]:
     """No placement has a longer compute, load or partial-sum transfer in a window of the layer [cycles]."""
     a = problem.architecture
     compute = load = sums = 0
@@ -185,13 +186,13 @@ def worst_case(problem: Problem, layer: int) -> tuple[int, int, int]:
     return compute, load, sums if len(problem.tiles) > 1 else 0
 
 
-def full_load_bits(problem: Problem, layer: int) -> int:
+def full_load_bits(problem: JointProblem, layer: int) -> int:
     """Bits of a window with ``input_load = full``: the input registers of a PE."""
     a = problem.architecture
     return a.crossbar_rows * a.crossbars_per_pe * problem.ways[layer][0].grid.activation_bits
 
 
-def _windows(maker: Makers, y: Variables, layer: int) -> None:
+def _windows(maker: Makers, y: JointVariables, layer: int) -> None:
     p, copies = y.problem, range(y.problem.copies[layer])
     frames = p.frames(layer)
     keys = [(layer, f, w) for f in frames for w in range(int(p.window_of(layer, f).max()) + 1)]
@@ -212,12 +213,12 @@ def _windows(maker: Makers, y: Variables, layer: int) -> None:
             y.pixel_copy[layer, x, c] = y.run[layer, frames[0], int(window[x]), c]
 
 
-def digital_cycles(problem: Problem, node: int) -> int:
+def digital_cycles(problem: JointProblem, node: int) -> int:
     """Cycles of one window of a digital node (M5)."""
     return -(-problem.network.nodes[node].ops_per_window // problem.architecture.digital_ops_per_cycle)
 
 
-def _digital(maker: Makers, y: Variables, index: int) -> None:
+def _digital(maker: Makers, y: JointVariables, index: int) -> None:
     p = y.problem
     node, host = p.network.nodes[index], p.hosts[index]
     if node.kind == "input":
@@ -239,7 +240,7 @@ def _digital(maker: Makers, y: Variables, index: int) -> None:
         maker.flags(y.digital_at, "digital_at", ((index, x, t) for x in range(node.windows) for t in p.tiles))
 
 
-def destinations(problem: Problem, node: int) -> list[int]:
+def destinations(problem: JointProblem, node: int) -> list[int]:
     """Tiles that may subscribe to a node; :data:`OUTSIDE` if a digital node there reads it."""
     found: set[int] = set()
     for reader, other in enumerate(problem.network.nodes):
@@ -248,7 +249,7 @@ def destinations(problem: Problem, node: int) -> list[int]:
     return sorted(found)
 
 
-def _traffic(maker: Makers, y: Variables, node: int) -> None:
+def _traffic(maker: Makers, y: JointVariables, node: int) -> None:
     p, host, channels = y.problem, y.problem.hosts[node], y.problem.network.nodes[node].channels
     a, pixels = p.architecture, range(p.network.nodes[node].windows)
     targets = destinations(p, node)

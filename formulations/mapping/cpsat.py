@@ -8,27 +8,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from formulations.mapping import steps
-from formulations.solver import Limits, Result, Run, Stop, run_cpsat
-from spatem_opt.mapping.problem import Problem, Solution
+from formulations.solver import Limits, SolverRun, StepResult, Stop, run_cpsat
+from spatem_opt.mapping.problem import MappingProblem, MappingSolution
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
 @dataclass(slots=True)
-class Variables:
+class MappingVariables:
     """Decision variables.
 
     Parameters
     ----------
-    problem : Problem
+    problem : MappingProblem
     x : (l, c) -> bool
         Layer l uses candidate c.
     most_excess : int or None
         Most OU operations above the slack limits; None for the first level.
     """
 
-    problem: Problem
+    problem: MappingProblem
     x: dict[tuple[int, int], Any]
     most_excess: int | None
 
@@ -41,7 +41,7 @@ class Variables:
         return sum(int(tables[layer][c]) * x for (layer, c), x in self.x.items())
 
 
-def add_assignment(model: cp_model.CpModel, y: Variables) -> None:
+def add_assignment(model: cp_model.CpModel, y: MappingVariables) -> None:
     r"""Every layer uses one candidate (M1).
 
     .. math:: \sum_c x_{lc} = 1 \qquad \forall l
@@ -50,7 +50,7 @@ def add_assignment(model: cp_model.CpModel, y: Variables) -> None:
         model.add_exactly_one(y.x[layer, c] for c in y.candidates(layer)).with_name(f"assignment[{name}]")
 
 
-def add_capacity(model: cp_model.CpModel, y: Variables) -> None:
+def add_capacity(model: cp_model.CpModel, y: MappingVariables) -> None:
     r"""The OU slots of the chip suffice (M2).
 
     .. math:: \sum_{lc} s_{lc} x_{lc} \le S
@@ -58,8 +58,8 @@ def add_capacity(model: cp_model.CpModel, y: Variables) -> None:
     model.add(y.total(y.problem.slots) <= y.problem.capacity).with_name("capacity[0]")
 
 
-def add_slack(model: cp_model.CpModel, y: Variables) -> None:
-    r"""Redundant: candidates that no optimum needs (M3), see :meth:`Problem.allowed`.
+def add_slack(model: cp_model.CpModel, y: MappingVariables) -> None:
+    r"""Redundant: candidates that no optimum needs (M3), see :meth:`MappingProblem.allowed`.
 
     .. math:: x_{lc} = 0 \qquad \forall l, c: e_{lc} > 0,\; s_{lc} \ge \min_{c': e_{lc'} = 0} s_{lc'}
     """
@@ -68,7 +68,7 @@ def add_slack(model: cp_model.CpModel, y: Variables) -> None:
             model.add(y.x[layer, c] == 0).with_name(f"slack[{layer},{c}]")
 
 
-def add_excess(model: cp_model.CpModel, y: Variables) -> None:
+def add_excess(model: cp_model.CpModel, y: MappingVariables) -> None:
     r"""Second level: no more excess than the first level found (M4).
 
     .. math:: \sum_{lc} e_{lc} x_{lc} \le e^*
@@ -78,7 +78,7 @@ def add_excess(model: cp_model.CpModel, y: Variables) -> None:
         model.add(y.total(tables) <= y.most_excess // scale).with_name("excess[0]")
 
 
-FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
+FAMILIES: dict[str, Callable[[cp_model.CpModel, MappingVariables], None]] = {
     "assignment": add_assignment,
     "capacity": add_capacity,
     "slack": add_slack,
@@ -87,14 +87,14 @@ FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, level: int = 0, most_excess: int | None = None
-) -> tuple[cp_model.CpModel, Variables]:
+    problem: MappingProblem, without: Collection[str] = (), *, level: int = 0, most_excess: int | None = None
+) -> tuple[cp_model.CpModel, MappingVariables]:
     """The model of one level: 0 minimises excess, 1 communication, both in units of their common divisor."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
     pairs = [(i, c) for i, slots in enumerate(problem.slots) for c in range(len(slots))]
-    y = Variables(problem, {(i, c): model.new_bool_var(f"x[{i},{c}]") for i, c in pairs}, most_excess)
+    y = MappingVariables(problem, {(i, c): model.new_bool_var(f"x[{i},{c}]") for i, c in pairs}, most_excess)
     for name, add in FAMILIES.items():
         if name not in without:
             add(model, y)
@@ -102,32 +102,32 @@ def build(
     return model, y
 
 
-def add_hint(model: cp_model.CpModel, y: Variables, solution: Solution) -> None:
+def add_hint(model: cp_model.CpModel, y: MappingVariables, solution: MappingSolution) -> None:
     """Hint every variable."""
     for (layer, c), x in y.x.items():
         model.add_hint(x, solution.choice[layer] == c)
 
 
 def solve(
-    problem: Problem,
+    problem: MappingProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 2,
-    hint: Solution | None = None,
+    hint: MappingSolution | None = None,
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     stop: Stop | None = None,
-) -> Result[Solution]:
+) -> StepResult[MappingSolution]:
     """Best mapping: least excess, then least communication; `objective` and `bound` are of the communication.
 
     Parameters
     ----------
-    problem : Problem
+    problem : MappingProblem
     time_limit : float
         Wall time [s], for both levels together.
     seed, workers : int
-    hint : Solution or None
+    hint : MappingSolution or None
         Feasible start; None lets the heuristic make one.
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
@@ -138,7 +138,7 @@ def solve(
 
     Returns
     -------
-    Result
+    StepResult
         ``levels[0]`` holds excess and its bound. ``OPTIMAL`` only if both levels are proven; ``INFEASIBLE`` with the
         missing slots.
 
@@ -149,7 +149,7 @@ def solve(
     """
     limits, begin = Limits(time_limit, seed, workers, deterministic_limit, stop), time.monotonic()
 
-    def stage(level: int, most: int | None, start: Solution) -> tuple[Run, Solution | None]:
+    def stage(level: int, most: int | None, start: MappingSolution) -> tuple[SolverRun, MappingSolution | None]:
         model, y = build(problem, without, level=level, most_excess=most)
         add_hint(model, y, start)
         run = run_cpsat(model, limits.left(begin, 0.5 if level == 0 else 1.0))
@@ -158,13 +158,13 @@ def solve(
     return steps.solve(problem, hint, "cpsat", limits, without, stage)
 
 
-def chosen(y: Variables, run: Run) -> Solution | None:
+def chosen(y: MappingVariables, run: SolverRun) -> MappingSolution | None:
     """Solution of a run, None if it has none."""
     return read(y, run.value) if run.solved else None
 
 
-def read(y: Variables, value: Callable[[Any], int]) -> Solution:
+def read(y: MappingVariables, value: Callable[[Any], int]) -> MappingSolution:
     """Solution of the values of the variables, of either engine."""
-    return Solution(tuple(
+    return MappingSolution(tuple(
         next((c for c in y.candidates(layer) if value(y.x[layer, c])), -1) for layer in range(len(y.problem.layers))
     ))  # fmt: skip

@@ -6,25 +6,26 @@ import time
 from collections.abc import Callable, Collection
 from math import gcd
 
-from formulations.solver import Limits, Result, Run, versions
+from formulations.solver import Limits, SolverRun, StepResult, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.mapping import bounds, heuristic
-from spatem_opt.mapping.problem import IntArray, Problem, Solution
-from spatem_opt.mapping.referee import Verdict, check
-from spatem_opt.result import Shortage, Status
+from spatem_opt.mapping.problem import MappingProblem, MappingSolution
+from spatem_opt.mapping.referee import MappingVerdict, check
+from spatem_opt.model.result import Shortage, Status
+from spatem_opt.types import IntArray
 
-Stage = Callable[[int, int | None, Solution], tuple[Run, Solution | None]]
+Stage = Callable[[int, int | None, MappingSolution], tuple[SolverRun, MappingSolution | None]]
 """Runs the solver: level (0 excess, 1 communication), most excess allowed, hint -> outcome and choice."""
 
 
-def costs(problem: Problem, level: int) -> tuple[list[IntArray], int]:
+def costs(problem: MappingProblem, level: int) -> tuple[list[IntArray], int]:
     """Objective of a level per layer and candidate, divided by the common divisor, the second item."""
     tables = [problem.excess(i) if level == 0 else problem.communication[i] for i in range(len(problem.layers))]
     scale = gcd(*(int(value) for table in tables for value in table)) or 1
     return [table // scale for table in tables], scale
 
 
-def accepted(problem: Problem, solution: Solution, without: Collection[str] = ()) -> Verdict:
+def accepted(problem: MappingProblem, solution: MappingSolution, without: Collection[str] = ()) -> MappingVerdict:
     """Verdict of the referee.
 
     Raises
@@ -40,17 +41,22 @@ def accepted(problem: Problem, solution: Solution, without: Collection[str] = ()
 
 
 def solve(
-    problem: Problem, hint: Solution | None, engine: str, limits: Limits, without: Collection[str], stage: Stage
-) -> Result[Solution]:
+    problem: MappingProblem,
+    hint: MappingSolution | None,
+    engine: str,
+    limits: Limits,
+    without: Collection[str],
+    stage: Stage,
+) -> StepResult[MappingSolution]:
     """Lexicographic: least excess, then least communication with that excess."""
     begin = time.monotonic()
     packages = versions("ortools" if engine == "cpsat" else "pulp")
     best = hint if hint is not None else heuristic.solve(problem)
     if best is None and "capacity" not in without:
         shortage = Shortage("capacity", bounds.slots(problem), problem.capacity, "OU slots", "all layers, smallest")
-        return Result(Status.INFEASIBLE, None, None, None, time.monotonic() - begin, engine, packages, shortage)
+        return StepResult(Status.INFEASIBLE, None, None, None, time.monotonic() - begin, engine, packages, shortage)
     if best is None:
-        best = Solution((0,) * len(problem.layers))
+        best = MappingSolution((0,) * len(problem.layers))
     proven: list[int | None] = []
     for level in (0, 1):
         most = None if level == 0 else accepted(problem, best, without).excess
@@ -72,9 +78,9 @@ def solve(
 
 
 def _result(
-    problem: Problem, best: Solution, proven: list[int | None], seconds: float, engine: str,
+    problem: MappingProblem, best: MappingSolution, proven: list[int | None], seconds: float, engine: str,
     packages: dict[str, str], without: Collection[str],
-) -> Result[Solution]:  # fmt: skip
+) -> StepResult[MappingSolution]:  # fmt: skip
     verdict = accepted(problem, best, without)
     least = max(proven[0] or 0, bounds.excess(problem) if "capacity" not in without else 0)
     floor = bounds.communication(problem) if "slack" not in without else 0
@@ -84,4 +90,4 @@ def _result(
         bound = min(bound, verdict.communication - 1)  # first objective open: nothing is proven optimal
     status = Status.OPTIMAL if bound == verdict.communication else Status.FEASIBLE
     levels = ((verdict.excess, least),)
-    return Result(status, best, verdict.communication, bound, seconds, engine, packages, None, "", levels)
+    return StepResult(status, best, verdict.communication, bound, seconds, engine, packages, None, "", levels)

@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from formulations.replication.pricing import within
-from formulations.replication.runs import FloatArray, IntArray, Problem
+from formulations.replication.problem import SegmentationProblem
+from spatem_opt.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
+class SegmentColumn:
     """Layers first..stop-1 at the slots and pace with these indices."""
 
-    problem: Problem
+    problem: SegmentationProblem
     first: int
     stop: int
     slots: int
@@ -50,12 +51,12 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Columns:
+class SegmentColumns:
     """Runs with their costs or bounds: columns of equal length.
 
     Parameters
     ----------
-    problem : Problem
+    problem : SegmentationProblem
     first, stop, slots, pace : int64 arrays
         Layers first..stop-1; indices of slots and pace.
     cost : int64 array
@@ -64,7 +65,7 @@ class Columns:
         Proven lower bound of the master's objective.
     """
 
-    problem: Problem
+    problem: SegmentationProblem
     first: IntArray
     stop: IntArray
     slots: IntArray
@@ -87,15 +88,15 @@ class Columns:
                 found[layer].append(c)
         return found
 
-    def select(self, keep: NDArray[np.bool_] | IntArray) -> Columns:
+    def select(self, keep: NDArray[np.bool_] | IntArray) -> SegmentColumns:
         """Some of the columns."""
         parts = (column[keep] for column in (self.first, self.stop, self.slots, self.pace, self.cost))
         first, stop, slots, pace, cost = parts
-        return Columns(self.problem, first, stop, slots, pace, cost, self.lower)
+        return SegmentColumns(self.problem, first, stop, slots, pace, cost, self.lower)
 
-    def run(self, c: int) -> Run:
+    def run(self, c: int) -> SegmentColumn:
         """One column as a run."""
-        return Run(self.problem, int(self.first[c]), int(self.stop[c]), int(self.slots[c]), int(self.pace[c]))
+        return SegmentColumn(self.problem, int(self.first[c]), int(self.stop[c]), int(self.slots[c]), int(self.pace[c]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,12 +126,12 @@ class Labels:
         return np.asarray(around.min(axis=1) + cost)
 
 
-def labels(problem: Problem, arcs: list[FloatArray]) -> Labels:
+def labels(problem: SegmentationProblem, arcs: list[FloatArray]) -> Labels:
     """Labels of a path over cuts.
 
     Parameters
     ----------
-    problem : Problem
+    problem : SegmentationProblem
     arcs : list of float arrays
         Entry i: cost of runs i..j-1, shape (slots, layers - i); inf: impossible.
     """
@@ -149,13 +150,13 @@ def labels(problem: Problem, arcs: list[FloatArray]) -> Labels:
     return Labels(ahead, behind)
 
 
-def _usable(problem: Problem, arcs: FloatArray) -> list[tuple[int, int]]:
+def _usable(problem: SegmentationProblem, arcs: FloatArray) -> list[tuple[int, int]]:
     """Indices and numbers of slots for which some run is possible."""
     usable = np.isfinite(arcs).any(axis=1) & (problem.slots <= problem.capacity)
     return [(int(s), int(problem.slots[s])) for s in np.flatnonzero(usable)]
 
 
-def path(problem: Problem, arcs: list[FloatArray], found: Labels) -> list[tuple[int, int, int]]:
+def path(problem: SegmentationProblem, arcs: list[FloatArray], found: Labels) -> list[tuple[int, int, int]]:
     """The cheapest path as (first, stop, slots index); empty if there is none."""
     if not np.isfinite(found.best):
         return []

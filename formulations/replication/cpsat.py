@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from formulations.replication.columns import Columns, Run
+from formulations.replication.columns import SegmentColumn, SegmentColumns
 from formulations.solver import Limits, run_cpsat
-from formulations.solver import Run as Outcome
-from spatem_opt.result import Status
+from formulations.solver import SolverRun as Outcome
+from spatem_opt.model.result import Status
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Choice:
     """Variables of one run: ``x[k][w]``: layer k of the run takes the w-th of its ways."""
 
-    run: Run
+    run: SegmentColumn
     x: list[list[Any]]
 
     def total(self, name: str) -> Any:
@@ -55,7 +55,7 @@ def add_router(model: cp_model.CpModel, y: Choice) -> None:
     model.add(y.total("hop_bits") <= y.run.problem.traffic(y.run.pace)).with_name("router[0]")
 
 
-RUN_FAMILIES: dict[str, Callable[[cp_model.CpModel, Choice], None]] = {
+SEGMENT_FAMILIES: dict[str, Callable[[cp_model.CpModel, Choice], None]] = {
     "way": add_way,
     "crossbars": add_crossbars,
     "router": add_router,
@@ -66,7 +66,7 @@ RUN_FAMILIES: dict[str, Callable[[cp_model.CpModel, Choice], None]] = {
 class Path:
     """Variables of the master: ``z[c]``: column c is taken."""
 
-    columns: Columns
+    columns: SegmentColumns
     z: list[Any]
 
 
@@ -101,7 +101,7 @@ MASTER_FAMILIES: dict[str, Callable[[cp_model.CpModel, Path], None]] = {
     "slots": add_slots,
     "bound": add_bound,
 }
-FAMILIES = (*RUN_FAMILIES, *MASTER_FAMILIES)
+FAMILIES = (*SEGMENT_FAMILIES, *MASTER_FAMILIES)
 REDUNDANT = frozenset(("bound",))
 
 
@@ -109,20 +109,20 @@ def _cost(y: Path) -> Any:
     return sum(int(cost) * z for cost, z in zip(y.columns.cost, y.z, strict=True))
 
 
-def build_run(run: Run, without: Collection[str] = ()) -> tuple[cp_model.CpModel, Choice]:
+def build_segment(run: SegmentColumn, without: Collection[str] = ()) -> tuple[cp_model.CpModel, Choice]:
     """Model of one run: the cheapest ways, without the cost of its pace."""
     from ortools.sat.python import cp_model
 
     model = cp_model.CpModel()
     y = Choice(run, [[model.new_bool_var(f"x[{k},{w}]") for w in ways.tolist()] for k, ways in enumerate(run.ways)])
-    for name, add in RUN_FAMILIES.items():
+    for name, add in SEGMENT_FAMILIES.items():
         if name not in without:
             add(model, y)
     model.minimize(y.total("cost"))
     return model, y
 
 
-def build_master(columns: Columns, without: Collection[str] = ()) -> tuple[cp_model.CpModel, Path]:
+def build_master(columns: SegmentColumns, without: Collection[str] = ()) -> tuple[cp_model.CpModel, Path]:
     """Set partitioning of the layers by columns."""
     from ortools.sat.python import cp_model
 
@@ -141,17 +141,17 @@ def hint_master(model: cp_model.CpModel, y: Path, chosen: Collection[int]) -> No
         model.add_hint(z, c in chosen)
 
 
-def solve_run(run: Run, limits: Limits) -> tuple[Outcome, list[int] | None]:
+def solve_segment(run: SegmentColumn, limits: Limits) -> tuple[Outcome, list[int] | None]:
     """Cheapest ways of one run, as indices into its layers' menus."""
     if any(not len(ways) for ways in run.ways):
         return Outcome(Status.INFEASIBLE, None, None, lambda _: 0), None
-    model, y = build_run(run)
+    model, y = build_segment(run)
     found = run_cpsat(model, limits)
     return found, _ways(run, [[found.value(x) for x in row] for row in y.x]) if found.solved else None
 
 
 def solve_master(
-    columns: Columns, limits: Limits, chosen: Collection[int] = (), *, log: bool = False
+    columns: SegmentColumns, limits: Limits, chosen: Collection[int] = (), *, log: bool = False
 ) -> tuple[Outcome, list[int]]:
     """Cheapest set of columns; ``chosen``: a feasible one to start from."""
     model, y = build_master(columns)
@@ -161,5 +161,5 @@ def solve_master(
     return found, [c for c, z in enumerate(y.z) if found.value(z)] if found.solved else []
 
 
-def _ways(run: Run, table: list[list[int]]) -> list[int]:
+def _ways(run: SegmentColumn, table: list[list[int]]) -> list[int]:
     return [int(ways[row.index(1)]) for ways, row in zip(run.ways, table, strict=True)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from formulations.replication.columns import Columns, Run
+from formulations.replication.columns import SegmentColumn, SegmentColumns
 from formulations.replication.cpsat import Choice, Path
 from formulations.solver import Limits, pulp_minimisation, pulp_sum, run_pulp
-from formulations.solver import Run as Outcome
-from spatem_opt.result import Status
+from formulations.solver import SolverRun as Outcome
+from spatem_opt.model.result import Status
 
 
 def total(y: Choice, name: str) -> Any:
@@ -45,7 +45,7 @@ def add_router(model: Any, y: Choice) -> None:
     model.addConstraint(total(y, "hop_bits") <= y.run.problem.traffic(y.run.pace), name="router[0]")
 
 
-RUN_FAMILIES: dict[str, Callable[[Any, Choice], None]] = {
+SEGMENT_FAMILIES: dict[str, Callable[[Any, Choice], None]] = {
     "way": add_way,
     "crossbars": add_crossbars,
     "router": add_router,
@@ -83,7 +83,7 @@ MASTER_FAMILIES: dict[str, Callable[[Any, Path], None]] = {
     "slots": add_slots,
     "bound": add_bound,
 }
-FAMILIES = (*RUN_FAMILIES, *MASTER_FAMILIES)
+FAMILIES = (*SEGMENT_FAMILIES, *MASTER_FAMILIES)
 REDUNDANT = frozenset(("bound",))
 
 
@@ -91,7 +91,7 @@ def _cost(y: Path) -> Any:
     return pulp_sum(int(cost) * z for cost, z in zip(y.columns.cost, y.z, strict=True))
 
 
-def build_run(run: Run, without: Collection[str] = ()) -> tuple[Any, Choice]:
+def build_segment(run: SegmentColumn, without: Collection[str] = ()) -> tuple[Any, Choice]:
     """Model of one run: the cheapest ways, without the cost of its pace."""
     model = pulp_minimisation("run")
     y = Choice(
@@ -99,13 +99,13 @@ def build_run(run: Run, without: Collection[str] = ()) -> tuple[Any, Choice]:
         [[model.add_variable(f"x_{k}_{w}", cat="Binary") for w in ways.tolist()] for k, ways in enumerate(run.ways)],
     )
     model += total(y, "cost")
-    for name, add in RUN_FAMILIES.items():
+    for name, add in SEGMENT_FAMILIES.items():
         if name not in without:
             add(model, y)
     return model, y
 
 
-def build_master(columns: Columns, without: Collection[str] = ()) -> tuple[Any, Path]:
+def build_master(columns: SegmentColumns, without: Collection[str] = ()) -> tuple[Any, Path]:
     """Set partitioning of the layers by columns."""
     model = pulp_minimisation("master")
     y = Path(columns, [model.add_variable(f"z_{c}", cat="Binary") for c in range(len(columns))])
@@ -116,18 +116,18 @@ def build_master(columns: Columns, without: Collection[str] = ()) -> tuple[Any, 
     return model, y
 
 
-def solve_run(run: Run, limits: Limits) -> tuple[Outcome, list[int] | None]:
+def solve_segment(run: SegmentColumn, limits: Limits) -> tuple[Outcome, list[int] | None]:
     """Cheapest ways of one run, as indices into its layers' menus."""
     if any(not len(ways) for ways in run.ways):
         return Outcome(Status.INFEASIBLE, None, None, lambda _: 0), None
-    model, y = build_run(run)
+    model, y = build_segment(run)
     found = run_pulp(model, limits)
     if not found.solved:
         return found, None
     return found, [int(ways[[found.value(x) for x in row].index(1)]) for ways, row in zip(run.ways, y.x, strict=True)]
 
 
-def solve_master(columns: Columns, limits: Limits, chosen: Collection[int] = ()) -> tuple[Outcome, list[int]]:
+def solve_master(columns: SegmentColumns, limits: Limits, chosen: Collection[int] = ()) -> tuple[Outcome, list[int]]:
     """Cheapest set of columns; ``chosen``: a feasible one to start from."""
     model, y = build_master(columns)
     for c, z in enumerate(y.z):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from formulations.replication.columns import Columns, Run
-from formulations.replication.runs import Solution
+from formulations.replication.columns import SegmentColumn, SegmentColumns
+from formulations.replication.problem import SegmentationSolution
 from formulations.solver import pulp_minimisation, pulp_sum
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Terms = list[tuple[Any, int]]
 
 
-class Row(NamedTuple):
+class LinearRow(NamedTuple):
     """``sum(factor * variable) <sense> right``; `key` distinguishes the rows of a family."""
 
     key: str
@@ -28,14 +28,14 @@ class Row(NamedTuple):
 
 
 @dataclass(slots=True)
-class Variables:
+class LinkedVariables:
     """Decision variables.
 
     Parameters
     ----------
-    columns : Columns
+    columns : SegmentColumns
         Their costs are not used.
-    runs : list of Run
+    runs : list of SegmentColumn
         One per column.
     z : per column, bool
         The column is taken.
@@ -43,8 +43,8 @@ class Variables:
         The column is taken and the layer runs this way.
     """
 
-    columns: Columns
-    runs: list[Run]
+    columns: SegmentColumns
+    runs: list[SegmentColumn]
     z: list[Any]
     x: list[list[list[Any]]]
 
@@ -60,61 +60,61 @@ class Variables:
         return paces + [term for c in range(len(self.z)) for term in self.total(c, "cost")]
 
 
-def way(y: Variables) -> Iterator[Row]:
+def way(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""Every layer of a column that is taken takes one way (L1).
 
     .. math:: \sum_{w \in W_k(s_c, p_c)} x_{ckw} = z_c \qquad \forall c, k = i_c..j_c-1
     """
     for c, table in enumerate(y.x):
         for k, row in enumerate(table):
-            yield Row(f"{c},{k}", [*((x, 1) for x in row), (y.z[c], -1)], "==", 0)
+            yield LinearRow(f"{c},{k}", [*((x, 1) for x in row), (y.z[c], -1)], "==", 0)
 
 
-def crossbars(y: Variables) -> Iterator[Row]:
+def crossbars(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""The copies of a column fit on the crossbars (L2).
 
     .. math:: \sum_{kw} n_{kw} x_{ckw} \le N_{j_c-i_c} z_c \qquad \forall c
     """
     for c, run in enumerate(y.runs):
-        yield Row(str(c), [*y.total(c, "crossbars"), (y.z[c], -run.room)], "<=", 0)
+        yield LinearRow(str(c), [*y.total(c, "crossbars"), (y.z[c], -run.room)], "<=", 0)
 
 
-def router(y: Variables) -> Iterator[Row]:
+def router(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""Routers carry the traffic of a column within its pace (L3).
 
     .. math:: \sum_{kw} h_{kw} x_{ckw} \le \lfloor R\, T_{p_c} \rfloor z_c \qquad \forall c
     """
     for c, run in enumerate(y.runs):
-        yield Row(str(c), [*y.total(c, "hop_bits"), (y.z[c], -run.problem.traffic(run.pace))], "<=", 0)
+        yield LinearRow(str(c), [*y.total(c, "hop_bits"), (y.z[c], -run.problem.traffic(run.pace))], "<=", 0)
 
 
-def cover(y: Variables) -> Iterator[Row]:
+def cover(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""Every layer is in one column (L4).
 
     .. math:: \sum_{c:\, i_c \le l < j_c} z_c = 1 \qquad \forall l
     """
     for layer, members in enumerate(y.columns.covering()):
-        yield Row(str(layer), [(y.z[c], 1) for c in members], "==", 1)
+        yield LinearRow(str(layer), [(y.z[c], 1) for c in members], "==", 1)
 
 
-def slots(y: Variables) -> Iterator[Row]:
+def slots(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""All columns together take no more than the slots of a crossbar (L5).
 
     .. math:: \sum_c s_c z_c \le A
     """
     taken = zip(y.z, y.columns.taken().tolist(), strict=True)
-    yield Row("0", list(taken), "<=", y.columns.problem.capacity)
+    yield LinearRow("0", list(taken), "<=", y.columns.problem.capacity)
 
 
-def bound(y: Variables) -> Iterator[Row]:
+def bound(y: LinkedVariables) -> Iterator[LinearRow]:
     r"""Redundant: the objective is at least a proven bound (L6).
 
     .. math:: \sum_c \lceil 1000\, T_{p_c} (1 + \tau_c) \rceil z_c + \sum_{ckw} v_{kw} x_{ckw} \ge \underline{z}
     """
-    yield Row("0", y.cost, ">=", y.columns.lower)
+    yield LinearRow("0", y.cost, ">=", y.columns.lower)
 
 
-FAMILIES: dict[str, Callable[[Variables], Iterator[Row]]] = {
+FAMILIES: dict[str, Callable[[LinkedVariables], Iterator[LinearRow]]] = {
     "way": way,
     "crossbars": crossbars,
     "router": router,
@@ -124,21 +124,21 @@ FAMILIES: dict[str, Callable[[Variables], Iterator[Row]]] = {
 }
 
 
-def _make_variables(columns: Columns, new: Callable[[str, list[int]], Any]) -> Variables:
+def _make_variables(columns: SegmentColumns, new: Callable[[str, list[int]], Any]) -> LinkedVariables:
     """Create all variables."""
     runs = [columns.run(c) for c in range(len(columns))]
     x = [
         [[new("x", [c, k, w]) for w in ways.tolist()] for k, ways in enumerate(run.ways)] for c, run in enumerate(runs)
     ]
-    return Variables(columns, runs, [new("z", [c]) for c in range(len(columns))], x)
+    return LinkedVariables(columns, runs, [new("z", [c]) for c in range(len(columns))], x)
 
 
-def build_cpsat(columns: Columns, without: Collection[str] = ()) -> tuple[cp_model.CpModel, Variables]:
+def build_cpsat(columns: SegmentColumns, without: Collection[str] = ()) -> tuple[cp_model.CpModel, LinkedVariables]:
     """The model for CP-SAT.
 
     Parameters
     ----------
-    columns : Columns
+    columns : SegmentColumns
         For example of :func:`formulations.replication.master.open_columns`.
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
@@ -160,7 +160,7 @@ def build_cpsat(columns: Columns, without: Collection[str] = ()) -> tuple[cp_mod
     return model, y
 
 
-def build_ilp(columns: Columns, without: Collection[str] = ()) -> tuple[Any, Variables]:
+def build_ilp(columns: SegmentColumns, without: Collection[str] = ()) -> tuple[Any, LinkedVariables]:
     """The model for PuLP; parameters as of :func:`build_cpsat`."""
     model = pulp_minimisation("replication")
 
@@ -179,7 +179,7 @@ def build_ilp(columns: Columns, without: Collection[str] = ()) -> tuple[Any, Var
     return model, y
 
 
-def read(y: Variables, value: Callable[[Any], int]) -> Solution:
+def read(y: LinkedVariables, value: Callable[[Any], int]) -> SegmentationSolution:
     """Solution of the values of the variables, of either engine."""
     columns = y.columns
     chosen = sorted((c for c, z in enumerate(y.z) if value(z)), key=lambda c: int(columns.first[c]))
@@ -188,6 +188,6 @@ def read(y: Variables, value: Callable[[Any], int]) -> Solution:
         for c in chosen
         for ways, row in zip(y.runs[c].ways, y.x[c], strict=True)
     ]
-    return Solution(
+    return SegmentationSolution(
         columns.first[chosen], columns.slots[chosen], columns.pace[chosen], np.array(picked, dtype=np.int64)
     )

@@ -13,47 +13,48 @@ from typing import Literal
 import numpy as np
 
 from formulations.replication import cpsat, ilp
-from formulations.replication.columns import Columns, Labels, Run, labels, path
+from formulations.replication.columns import Labels, SegmentColumn, SegmentColumns, labels, path
 from formulations.replication.pricing import Pricing
-from formulations.replication.runs import FloatArray, IntArray, Problem, Solution, check
-from formulations.solver import Limits, Result, Stop, concluded, pulp_engine, versions
-from formulations.solver import Run as Outcome
+from formulations.replication.problem import SegmentationProblem, SegmentationSolution, check
+from formulations.solver import Limits, StepResult, Stop, concluded, pulp_engine, versions
+from formulations.solver import SolverRun as Outcome
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.result import Shortage, Status
+from spatem_opt.model.result import Shortage, Status
+from spatem_opt.types import FloatArray, IntArray
 
-Engine = Literal["cpsat", "ilp"]
-SolveRun = Callable[[Run, Limits], tuple[Outcome, list[int] | None]]
-SOLVE_RUN: dict[str, SolveRun] = {"cpsat": cpsat.solve_run, "ilp": ilp.solve_run}
+MasterEngine = Literal["cpsat", "ilp"]
+SolveSegment = Callable[[SegmentColumn, Limits], tuple[Outcome, list[int] | None]]
+SOLVE_SEGMENT: dict[str, SolveSegment] = {"cpsat": cpsat.solve_segment, "ilp": ilp.solve_segment}
 BATCH = 24
 """Runs solved exactly between two passes of the labels, at most."""
 IMPOSSIBLE = 10**17
 """Cost of a run that does not exist."""
-RUN_SECONDS = 10.0
+SEGMENT_SECONDS = 10.0
 """Wall time for one run."""
 
 
 def solve(
-    problem: Problem,
+    problem: SegmentationProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 2,
-    hint: Solution | None = None,
+    hint: SegmentationSolution | None = None,
     gap: float = 0.0,
-    engine: Engine = "cpsat",
+    engine: MasterEngine = "cpsat",
     deterministic_limit: float | None = None,
     stop: Stop | None = None,
-) -> Result[Solution]:
+) -> StepResult[SegmentationSolution]:
     """Cuts, slots, paces and ways of least cost, with a proven bound.
 
     Parameters
     ----------
-    problem : Problem
+    problem : SegmentationProblem
     time_limit : float
         Wall time [s]; the tables of bounds are finished even so.
     seed, workers : int
-    hint : Solution or None
-        Feasible solution to start from (:func:`formulations.replication.runs.from_cuts`).
+    hint : SegmentationSolution or None
+        Feasible solution to start from (:func:`formulations.replication.problem.from_segmentation`).
     gap : float
         Stop when ``(objective - bound) / objective`` is no larger.
     engine : {"cpsat", "ilp"}
@@ -70,10 +71,10 @@ def solve(
     ModelError
         If a solution does not pass the referee: a bug of ours.
     """
-    if engine not in SOLVE_RUN:
-        raise InstanceError("replication", "engine", engine, f"expected one of {', '.join(SOLVE_RUN)}")
+    if engine not in SOLVE_SEGMENT:
+        raise InstanceError("replication", "engine", engine, f"expected one of {', '.join(SOLVE_SEGMENT)}")
     begin, limits = time.monotonic(), Limits(time_limit, seed, workers, deterministic_limit, stop)
-    search = _Search(problem, limits, begin, SOLVE_RUN[engine])
+    search = _Search(problem, limits, begin, SOLVE_SEGMENT[engine])
     if hint is not None:
         search.accept(hint)
     search.open(gap)
@@ -85,7 +86,7 @@ def solve(
 class _Open:
     """Columns that may be part of a better solution: bounds, what is known to be possible, which were solved."""
 
-    columns: Columns
+    columns: SegmentColumns
     upper: FloatArray
     known: dict[int, IntArray]
     tried: set[int]
@@ -94,16 +95,16 @@ class _Open:
 class _Search:
     """State of one solution process."""
 
-    def __init__(self, problem: Problem, limits: Limits, begin: float, solve_run: SolveRun) -> None:
+    def __init__(self, problem: SegmentationProblem, limits: Limits, begin: float, solve_run: SolveSegment) -> None:
         self.problem, self.limits, self.begin, self.solve_run = problem, limits, begin, solve_run
-        self.best: Solution | None = None
+        self.best: SegmentationSolution | None = None
         self.objective, self.bound, self.proven_empty = np.inf, 0, False
         self.pricing: Pricing
         self.lower: list[FloatArray] = []
         none = np.zeros(0, dtype=np.int64)
-        self.table = _Open(Columns(problem, none, none, none, none, none), np.zeros(0), {}, set())
+        self.table = _Open(SegmentColumns(problem, none, none, none, none, none), np.zeros(0), {}, set())
 
-    def accept(self, solution: Solution) -> None:
+    def accept(self, solution: SegmentationSolution) -> None:
         """Take a solution over if it is better."""
         verdict = check(self.problem, solution)
         if verdict.violations:
@@ -163,7 +164,7 @@ class _Search:
                 one = np.ones(len(p))
                 parts.append(np.stack([first * one, stop[j], s * one, p, low[s][p, j], high[s][p, j]]))
         table = np.concatenate(parts, axis=1) if parts else np.zeros((6, 0))
-        self.table = _Open(Columns(problem, *table[:5].astype(np.int64)), table[5], {}, set())
+        self.table = _Open(SegmentColumns(problem, *table[:5].astype(np.int64)), table[5], {}, set())
 
     def _arcs(self, cost: FloatArray) -> tuple[list[FloatArray], dict[tuple[int, int, int], int]]:
         """Cheapest pace per (first, stop, slots): arcs for the labels, and the column behind each."""
@@ -219,7 +220,7 @@ class _Search:
             return
         self.table.tried.add(c)
         columns, run = self.table.columns, self.table.columns.run(c)
-        found, ways = self.solve_run(run, replace(left, time_limit=min(RUN_SECONDS, left.time_limit)))
+        found, ways = self.solve_run(run, replace(left, time_limit=min(SEGMENT_SECONDS, left.time_limit)))
         if found.status is Status.INFEASIBLE:
             columns.cost[c] = self.table.upper[c] = IMPOSSIBLE
             return
@@ -256,20 +257,22 @@ class _Search:
         tried = {int(place[c]) for c in self.table.tried if keep[c]}
         self.table = _Open(columns.select(keep), self.table.upper[keep], known, tried)
 
-    def _solution(self, picked: list[tuple[int, int, int, int]], ways: list[IntArray]) -> Solution:
+    def _solution(self, picked: list[tuple[int, int, int, int]], ways: list[IntArray]) -> SegmentationSolution:
         first, _, slots, pace = (np.array(column, dtype=np.int64) for column in zip(*picked, strict=True))
-        return Solution(first, slots, pace, np.concatenate(ways))
+        return SegmentationSolution(first, slots, pace, np.concatenate(ways))
 
-    def result(self, engine: str) -> Result[Solution]:
+    def result(self, engine: str) -> StepResult[SegmentationSolution]:
         """Everything found."""
         seconds = time.monotonic() - self.begin
         name, package = ("cpsat", "ortools") if engine == "cpsat" else (f"ilp ({pulp_engine()})", "pulp")
         if self.best is None:
             status = Status.INFEASIBLE if self.proven_empty else Status.UNKNOWN
-            return Result(status, None, None, self.bound or None, seconds, name, versions(package), self._shortage())
+            return StepResult(
+                status, None, None, self.bound or None, seconds, name, versions(package), self._shortage()
+            )
         objective = int(self.objective)
         status = concluded(objective, self.bound)
-        return Result(status, self.best, objective, self.bound, seconds, name, versions(package))
+        return StepResult(status, self.best, objective, self.bound, seconds, name, versions(package))
 
     def _shortage(self) -> Shortage | None:
         """How many slots the cheapest cuts in slots need, if more than there are."""
@@ -285,35 +288,35 @@ class _Search:
         return Shortage("slots", int(least[-1]), self.problem.capacity, "OU slots of a crossbar", f"{layers} layers")
 
 
-def all_columns(problem: Problem, limits: Limits, engine: Engine = "cpsat") -> Columns:
+def all_columns(problem: SegmentationProblem, limits: Limits, engine: MasterEngine = "cpsat") -> SegmentColumns:
     """Every run with every slots and pace that is possible, solved exactly: the whole master, for small problems."""
     rows: list[tuple[int, int, int, int, int]] = []
     for first in range(problem.layers):
         for stop in range(first + 1, problem.layers + 1):
             for slots, pace in np.ndindex(len(problem.slots), len(problem.paces)):
-                run = Run(problem, first, stop, slots, pace)
-                found, _ = SOLVE_RUN[engine](run, limits)
+                run = SegmentColumn(problem, first, stop, slots, pace)
+                found, _ = SOLVE_SEGMENT[engine](run, limits)
                 if found.status is Status.OPTIMAL and found.objective is not None:
                     rows.append((first, stop, slots, pace, run.base + found.objective))
     table = np.array(rows, dtype=np.int64).reshape(-1, 5).T
-    return Columns(problem, table[0], table[1], table[2], table[3], table[4])
+    return SegmentColumns(problem, table[0], table[1], table[2], table[3], table[4])
 
 
-def open_columns(problem: Problem, hint: Solution) -> Columns:
+def open_columns(problem: SegmentationProblem, hint: SegmentationSolution) -> SegmentColumns:
     """All runs that a best solution may consist of: a path of lower bounds through them is no worse than one known.
 
     Parameters
     ----------
-    problem : Problem
-    hint : Solution
+    problem : SegmentationProblem
+    hint : SegmentationSolution
         Feasible.
 
     Returns
     -------
-    Columns
+    SegmentColumns
         Costs are lower bounds; ``lower`` is one of the whole problem.
     """
-    search = _Search(problem, Limits(0.0), time.monotonic(), cpsat.solve_run)
+    search = _Search(problem, Limits(0.0), time.monotonic(), cpsat.solve_segment)
     search.accept(hint)
     search.open(np.inf)
     search._collect(search.lower, labels(problem, search.lower), -1)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from formulations.replication.runs import FloatArray, IntArray, Menu, Problem
+from formulations.replication.problem import LayerModes, SegmentationProblem
+from spatem_opt.types import FloatArray, IntArray
 
 SHARES = ((0.0, 0.0), *((a, b) for a in (0.01, 0.03, 0.1, 0.3, 1.0, 3.0) for b in (0.0, 0.1, 0.5, 3.0)))
 """Price of all crossbars and of all router traffic, in units of the pace."""
@@ -21,12 +22,12 @@ class Pricing:
 
     Parameters
     ----------
-    problem : Problem
+    problem : SegmentationProblem
     paces : int
         Paces considered: the first so many.
     """
 
-    def __init__(self, problem: Problem, paces: int) -> None:
+    def __init__(self, problem: SegmentationProblem, paces: int) -> None:
         self.problem, self.paces = problem, paces
         self.budget = np.array([problem.traffic(p) for p in range(paces)], dtype=np.float64)
         kinds, which = problem.kinds
@@ -47,7 +48,7 @@ class Pricing:
         shares = np.array(SHARES) * 1000 * float(self.problem.paces[pace])
         return shares[:, 0] / self.problem.crossbars, shares[:, 1] / max(1.0, float(self.budget[pace]))
 
-    def _kind(self, menu: Menu) -> tuple[FloatArray, FloatArray, IntArray]:
+    def _kind(self, menu: LayerModes) -> tuple[FloatArray, FloatArray, IntArray]:
         """Least priced use of one layer, (4, shares, slots, paces) and (rays, slots, paces); where no way fits."""
         slots, paces = self.problem.slots, self.paces
         # 0 where no way fits: an infinite entry would swallow the digits of every sum it is part of.
@@ -74,7 +75,7 @@ class Pricing:
             rays[:, known, p] = np.minimum.accumulate(share, axis=1)[:, upto[known]]
         return out, rays, none
 
-    def _alone(self, menu: Menu) -> FloatArray:
+    def _alone(self, menu: LayerModes) -> FloatArray:
         """Exact cost of runs of this layer only; shape (slots, paces), inf: none."""
         cost = np.full((len(self.problem.slots), self.paces), np.inf)
         order = np.argsort(menu.serial, kind="stable")
@@ -131,7 +132,9 @@ class Pricing:
         return best
 
 
-def within(problem: Problem, menu: Menu, slots: int, pace: int, layers: int, *, front: bool = True) -> IntArray:
+def within(
+    problem: SegmentationProblem, menu: LayerModes, slots: int, pace: int, layers: int, *, front: bool = True
+) -> IntArray:
     """Ways of a layer that fit a run of so many layers, ascending in serial OUs.
 
     ``front``: only those that no other beats in cost, crossbars and traffic.

@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from formulations.scheduling.steps import canonical, finish, prepare, read, twins
-from formulations.solver import Limits, Result, Stop, run_cpsat
-from spatem_opt.result import Status
+from formulations.solver import Limits, StepResult, Stop, run_cpsat
+from spatem_opt.model.result import Status
 from spatem_opt.scheduling.chunk_bounds import ordered
-from spatem_opt.scheduling.chunks import Problem, Solution, makespan
+from spatem_opt.scheduling.chunks import ChunkProblem, ChunkSchedule, makespan
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
 
 
 @dataclass(slots=True)
-class Variables:
+class IntervalVariables:
     """Decision variables.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     lower, upper : int
         Proven bound, and a makespan that can be reached [cycles].
     start : per task, int
@@ -36,7 +36,7 @@ class Variables:
     makespan : int
     """
 
-    problem: Problem
+    problem: ChunkProblem
     lower: int
     upper: int
     start: list[Any]
@@ -44,16 +44,16 @@ class Variables:
     makespan: Any
 
 
-def make_variables(model: cp_model.CpModel, problem: Problem, lower: int, upper: int) -> Variables:
+def make_variables(model: cp_model.CpModel, problem: ChunkProblem, lower: int, upper: int) -> IntervalVariables:
     """Create all variables."""
     start = [model.new_int_var(0, upper, f"start[{i}]") for i in range(problem.tasks)]
     interval = [
         model.new_fixed_size_interval_var(start[i], int(d), f"interval[{i}]") for i, d in enumerate(problem.duration)
     ]
-    return Variables(problem, lower, upper, start, interval, model.new_int_var(0, upper, "makespan"))
+    return IntervalVariables(problem, lower, upper, start, interval, model.new_int_var(0, upper, "makespan"))
 
 
-def add_precedence(model: cp_model.CpModel, y: Variables) -> None:
+def add_precedence(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""No window of a chunk begins before its inputs are there (S1).
 
     .. math:: s_j \ge s_i + l_{ij} \qquad \forall (i, j) \in E
@@ -63,7 +63,7 @@ def add_precedence(model: cp_model.CpModel, y: Variables) -> None:
         model.add(y.start[j] - y.start[i] >= lag).with_name(f"precedence[{i},{j}]")
 
 
-def add_exclusive(model: cp_model.CpModel, y: Variables) -> None:
+def add_exclusive(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Chunks that share a crossbar do not overlap (S2).
 
     .. math:: s_i + d_i \le s_j \;\lor\; s_j + d_j \le s_i \qquad \forall i, j \in K_r, i \ne j, r \in R
@@ -72,7 +72,7 @@ def add_exclusive(model: cp_model.CpModel, y: Variables) -> None:
         model.add_no_overlap(y.interval[i] for i in members.tolist()).with_name(f"exclusive[{r}]")
 
 
-def add_horizon(model: cp_model.CpModel, y: Variables) -> None:
+def add_horizon(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Chunks wait for the network's inputs, and everything that follows from them ends by the makespan (S3).
 
     .. math:: s_i \ge r_i,\; s_i + q_i \le z \qquad \forall i, \qquad z \ge \underline{z}_0
@@ -84,7 +84,7 @@ def add_horizon(model: cp_model.CpModel, y: Variables) -> None:
     model.add(y.makespan >= p.floor).with_name("horizon[floor]")
 
 
-def add_router(model: cp_model.CpModel, y: Variables) -> None:
+def add_router(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Running chunks send no more than the routers carry (S4).
 
     .. math:: \sum_{i:\, s_i \le t < s_i + d_i} f_i \le F \qquad \forall t
@@ -95,7 +95,7 @@ def add_router(model: cp_model.CpModel, y: Variables) -> None:
     model.add_cumulative(y.interval, [int(f) for f in p.load], p.capacity).with_name("router[0]")
 
 
-def add_order(model: cp_model.CpModel, y: Variables) -> None:
+def add_order(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Redundant: orders on shared crossbars that the lags decide (S5); O from :func:`chunk_bounds.ordered`.
 
     .. math:: s_j \ge s_i + d_i \qquad \forall (i, j) \in O
@@ -106,7 +106,7 @@ def add_order(model: cp_model.CpModel, y: Variables) -> None:
         model.add(y.start[j] - y.start[i] >= lag).with_name(f"order[{i},{j}]")
 
 
-def add_bound(model: cp_model.CpModel, y: Variables) -> None:
+def add_bound(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Redundant: the makespan is at least a proven bound (S6).
 
     .. math:: z \ge \underline{z}
@@ -114,7 +114,7 @@ def add_bound(model: cp_model.CpModel, y: Variables) -> None:
     model.add(y.makespan >= y.lower).with_name("bound[0]")
 
 
-def add_symmetry(model: cp_model.CpModel, y: Variables) -> None:
+def add_symmetry(model: cp_model.CpModel, y: IntervalVariables) -> None:
     r"""Symmetry: chunks that are alike in everything begin in the order of their numbers (S7).
 
     .. math:: s_i \le s_{i'} \qquad \forall i < i' \text{ successive in a class of twins}
@@ -124,7 +124,7 @@ def add_symmetry(model: cp_model.CpModel, y: Variables) -> None:
             model.add(y.start[i] <= y.start[j]).with_name(f"symmetry[{i},{j}]")
 
 
-FAMILIES: dict[str, Callable[[cp_model.CpModel, Variables], None]] = {
+FAMILIES: dict[str, Callable[[cp_model.CpModel, IntervalVariables], None]] = {
     "precedence": add_precedence,
     "exclusive": add_exclusive,
     "horizon": add_horizon,
@@ -138,13 +138,13 @@ SYMMETRY = frozenset(("symmetry",))
 
 
 def build(
-    problem: Problem, without: Collection[str] = (), *, lower: int = 0, upper: int
-) -> tuple[cp_model.CpModel, Variables]:
+    problem: ChunkProblem, without: Collection[str] = (), *, lower: int = 0, upper: int
+) -> tuple[cp_model.CpModel, IntervalVariables]:
     """The model.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower, upper : int
@@ -161,7 +161,7 @@ def build(
     return model, y
 
 
-def add_hint(model: cp_model.CpModel, y: Variables, solution: Solution) -> None:
+def add_hint(model: cp_model.CpModel, y: IntervalVariables, solution: ChunkSchedule) -> None:
     """Hint every variable with a schedule; twins are put in the order that the symmetry demands."""
     start = canonical(y.problem, solution).start
     for variable, time_ in zip(y.start, start.tolist(), strict=True):
@@ -169,32 +169,32 @@ def add_hint(model: cp_model.CpModel, y: Variables, solution: Solution) -> None:
     model.add_hint(y.makespan, makespan(y.problem, np.asarray(start)))
 
 
-def solution_of(y: Variables, value: Callable[[Any], int]) -> Solution:
+def solution_of(y: IntervalVariables, value: Callable[[Any], int]) -> ChunkSchedule:
     """Solution of the values of the model's variables."""
     return read(y.problem, lambda i: value(y.start[i]))
 
 
 def solve(
-    problem: Problem,
+    problem: ChunkProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 2,
-    hint: Solution | None = None,
+    hint: ChunkSchedule | None = None,
     without: Collection[str] = (),
     deterministic_limit: float | None = None,
     log: bool = False,
     stop: Stop | None = None,
-) -> Result[Solution]:
+) -> StepResult[ChunkSchedule]:
     """Shortest schedule of chunks with a proven bound.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     time_limit : float
         Wall time [s].
     seed, workers : int
-    hint : Solution or None
+    hint : ChunkSchedule or None
         Feasible schedule to start from; None lets the heuristic make one.
     without : collection of str
         Redundant and symmetry families to leave out.

@@ -11,16 +11,16 @@ from formulations.scheduling.steps import twins
 from formulations.solver import pulp_minimisation
 from spatem_opt.errors import InstanceError
 from spatem_opt.scheduling.chunk_bounds import ordered
-from spatem_opt.scheduling.chunks import Problem
+from spatem_opt.scheduling.chunks import ChunkProblem
 
 
 @dataclass(slots=True)
-class Variables:
+class DisjunctiveVariables:
     """Decision variables.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     lower, upper : int
         Proven bound, and a makespan that can be reached [cycles].
     start : per task, int
@@ -30,7 +30,7 @@ class Variables:
     makespan : int
     """
 
-    problem: Problem
+    problem: ChunkProblem
     lower: int
     upper: int
     start: list[Any]
@@ -43,17 +43,17 @@ class Variables:
         return self.upper - int(p.tails[i]) + int(p.duration[i]) - int(p.heads[j])
 
 
-def pairs(problem: Problem) -> list[tuple[int, int]]:
+def pairs(problem: ChunkProblem) -> list[tuple[int, int]]:
     """Tasks i < j that share a crossbar."""
     return sorted({pair for members in problem.resources for pair in combinations(sorted(members.tolist()), 2)})
 
 
-def size(problem: Problem) -> int:
+def size(problem: ChunkProblem) -> int:
     """Variables of the model."""
     return problem.tasks + len(pairs(problem)) + 1
 
 
-def make_variables(model: Any, problem: Problem, lower: int, upper: int) -> Variables:
+def make_variables(model: Any, problem: ChunkProblem, lower: int, upper: int) -> DisjunctiveVariables:
     """Create all variables."""
     latest = (upper - problem.tails).tolist()
     start = [
@@ -61,10 +61,12 @@ def make_variables(model: Any, problem: Problem, lower: int, upper: int) -> Vari
         for i, (head, last) in enumerate(zip(problem.heads.tolist(), latest, strict=True))
     ]
     first = {(i, j): model.add_variable(f"first_{i}_{j}", cat="Binary") for i, j in pairs(problem)}
-    return Variables(problem, lower, upper, start, first, model.add_variable("makespan", 0, upper, cat="Integer"))
+    return DisjunctiveVariables(
+        problem, lower, upper, start, first, model.add_variable("makespan", 0, upper, cat="Integer")
+    )
 
 
-def add_precedence(model: Any, y: Variables) -> None:
+def add_precedence(model: Any, y: DisjunctiveVariables) -> None:
     r"""No window of a chunk begins before its inputs are there (D1), as S1.
 
     .. math:: s_j \ge s_i + l_{ij} \qquad \forall (i, j) \in E
@@ -74,7 +76,7 @@ def add_precedence(model: Any, y: Variables) -> None:
         model.addConstraint(y.start[j] - y.start[i] >= lag, name=f"precedence[{i},{j},{k}]")
 
 
-def add_exclusive(model: Any, y: Variables) -> None:
+def add_exclusive(model: Any, y: DisjunctiveVariables) -> None:
     r"""Of two chunks that share a crossbar one goes first (D2), for S2; M the least that switches the row off.
 
     .. math:: s_j \ge s_i + d_i - M_{ij} (1 - x_{ij}),\; s_i \ge s_j + d_j - M_{ji} x_{ij} \qquad
@@ -87,7 +89,7 @@ def add_exclusive(model: Any, y: Variables) -> None:
         model.addConstraint(y.start[i] - y.start[j] + back * x >= held[1], name=f"exclusive[{j},{i}]")
 
 
-def add_horizon(model: Any, y: Variables) -> None:
+def add_horizon(model: Any, y: DisjunctiveVariables) -> None:
     r"""Chunks wait for the network's inputs, and everything that follows from them ends by the makespan (D3), for S3.
 
     .. math:: s_i \ge r_i,\; s_i + q_i \le z \qquad \forall i, \qquad z \ge \underline{z}_0
@@ -99,7 +101,7 @@ def add_horizon(model: Any, y: Variables) -> None:
     model.addConstraint(y.makespan >= p.floor, name="horizon[floor]")
 
 
-def add_order(model: Any, y: Variables) -> None:
+def add_order(model: Any, y: DisjunctiveVariables) -> None:
     r"""Redundant: orders on shared crossbars that the lags decide (D4), as S5.
 
     .. math:: s_j \ge s_i + d_i \qquad \forall (i, j) \in O
@@ -111,7 +113,7 @@ def add_order(model: Any, y: Variables) -> None:
         model.addConstraint(y.start[j] - y.start[i] >= lag, name=f"order[{i},{j},{k}]")
 
 
-def add_bound(model: Any, y: Variables) -> None:
+def add_bound(model: Any, y: DisjunctiveVariables) -> None:
     r"""Redundant: the makespan is at least a proven bound (D5), as S6.
 
     .. math:: z \ge \underline{z}
@@ -119,7 +121,7 @@ def add_bound(model: Any, y: Variables) -> None:
     model.addConstraint(y.makespan >= y.lower, name="bound[0]")
 
 
-def add_symmetry(model: Any, y: Variables) -> None:
+def add_symmetry(model: Any, y: DisjunctiveVariables) -> None:
     r"""Symmetry: chunks that are alike in everything begin in the order of their numbers (D6), as S7.
 
     .. math:: s_i \le s_{i'} \qquad \forall i < i' \text{ successive in a class of twins}
@@ -129,7 +131,7 @@ def add_symmetry(model: Any, y: Variables) -> None:
             model.addConstraint(y.start[j] - y.start[i] >= 0, name=f"symmetry[{i},{j}]")
 
 
-FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
+FAMILIES: dict[str, Callable[[Any, DisjunctiveVariables], None]] = {
     "precedence": add_precedence,
     "exclusive": add_exclusive,
     "horizon": add_horizon,
@@ -139,12 +141,14 @@ FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
 }
 
 
-def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0, upper: int) -> tuple[Any, Variables]:
+def build(
+    problem: ChunkProblem, without: Collection[str] = (), *, lower: int = 0, upper: int
+) -> tuple[Any, DisjunctiveVariables]:
     """The model, a PuLP problem.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower, upper : int

@@ -9,23 +9,23 @@ from itertools import pairwise
 from typing import Any
 
 from formulations.scheduling.steps import canonical, finish, prepare, read, twins
-from formulations.solver import Limits, Result, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
+from formulations.solver import Limits, StepResult, pulp_engine, pulp_minimisation, pulp_sum, run_pulp
 from spatem_opt.errors import InstanceError
-from spatem_opt.result import Status
+from spatem_opt.model.result import Status
 from spatem_opt.scheduling.chunk_bounds import ordered
-from spatem_opt.scheduling.chunks import Problem, Solution, makespan
+from spatem_opt.scheduling.chunks import ChunkProblem, ChunkSchedule, makespan
 
 REACH = 60_000
 """Most start variables, sum over tasks of possible start times: beyond it the model does not pay."""
 
 
 @dataclass(slots=True)
-class Variables:
+class TimeVariables:
     """Decision variables.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     lower, upper : int
         Proven bound, and a makespan that can be reached [cycles].
     x : (task, cycle) -> bool
@@ -33,7 +33,7 @@ class Variables:
     makespan : int
     """
 
-    problem: Problem
+    problem: ChunkProblem
     lower: int
     upper: int
     x: dict[tuple[int, int], Any]
@@ -53,22 +53,22 @@ class Variables:
         return pulp_sum(self.x[task, t] for t in range(first, cycle + 1) if (task, t) in self.x)
 
 
-def size(problem: Problem, upper: int) -> int:
+def size(problem: ChunkProblem, upper: int) -> int:
     """Start variables of the model."""
     return int((upper - problem.duration + 1).sum())
 
 
-def make_variables(model: Any, problem: Problem, lower: int, upper: int) -> Variables:
+def make_variables(model: Any, problem: ChunkProblem, lower: int, upper: int) -> TimeVariables:
     """Create all variables."""
     x = {
         (i, t): model.add_variable(f"x_{i}_{t}", cat="Binary")
         for i, d in enumerate(problem.duration.tolist())
         for t in range(upper - d + 1)
     }
-    return Variables(problem, lower, upper, x, model.add_variable("makespan", 0, upper, cat="Integer"))
+    return TimeVariables(problem, lower, upper, x, model.add_variable("makespan", 0, upper, cat="Integer"))
 
 
-def add_once(model: Any, y: Variables) -> None:
+def add_once(model: Any, y: TimeVariables) -> None:
     r"""Every chunk starts once (T1).
 
     .. math:: \sum_t x_{it} = 1 \qquad \forall i
@@ -77,7 +77,7 @@ def add_once(model: Any, y: Variables) -> None:
         model.addConstraint(pulp_sum(y.x[i, t] for t in y.times(i)) == 1, name=f"once[{i}]")
 
 
-def add_precedence(model: Any, y: Variables) -> None:
+def add_precedence(model: Any, y: TimeVariables) -> None:
     r"""No window of a chunk begins before its inputs are there (T2), for S1.
 
     .. math:: \sum_t t\, x_{jt} \ge \sum_t t\, x_{it} + l_{ij} \qquad \forall (i, j) \in E
@@ -87,7 +87,7 @@ def add_precedence(model: Any, y: Variables) -> None:
         model.addConstraint(y.start(j) - y.start(i) >= lag, name=f"precedence[{i},{j},{k}]")
 
 
-def add_exclusive(model: Any, y: Variables) -> None:
+def add_exclusive(model: Any, y: TimeVariables) -> None:
     r"""One chunk at a time on a crossbar (T3), for S2.
 
     .. math:: \sum_{i \in K_r} \sum_{\tau = t - d_i + 1}^{t} x_{i\tau} \le 1 \qquad \forall r \in R, t
@@ -98,7 +98,7 @@ def add_exclusive(model: Any, y: Variables) -> None:
             model.addConstraint(running <= 1, name=f"exclusive[{r},{t}]")
 
 
-def add_horizon(model: Any, y: Variables) -> None:
+def add_horizon(model: Any, y: TimeVariables) -> None:
     r"""Chunks wait for the network's inputs, and everything that follows from them ends by the makespan (T4), for S3.
 
     .. math:: \sum_t t\, x_{it} \ge r_i,\; \sum_t t\, x_{it} + q_i \le z \qquad \forall i, \qquad z \ge \underline{z}_0
@@ -110,7 +110,7 @@ def add_horizon(model: Any, y: Variables) -> None:
     model.addConstraint(y.makespan >= p.floor, name="horizon[floor]")
 
 
-def add_router(model: Any, y: Variables) -> None:
+def add_router(model: Any, y: TimeVariables) -> None:
     r"""Running chunks send no more than the routers carry (T5), for S4.
 
     .. math:: \sum_i f_i \sum_{\tau = t - d_i + 1}^{t} x_{i\tau} \le F \qquad \forall t
@@ -123,7 +123,7 @@ def add_router(model: Any, y: Variables) -> None:
         model.addConstraint(traffic <= p.capacity, name=f"router[{t}]")
 
 
-def add_order(model: Any, y: Variables) -> None:
+def add_order(model: Any, y: TimeVariables) -> None:
     r"""Redundant: orders on shared crossbars that the lags decide (T6), for S5.
 
     .. math:: \sum_t t\, x_{jt} \ge \sum_t t\, x_{it} + d_i \qquad \forall (i, j) \in O
@@ -135,7 +135,7 @@ def add_order(model: Any, y: Variables) -> None:
         model.addConstraint(y.start(j) - y.start(i) >= lag, name=f"order[{i},{j},{k}]")
 
 
-def add_bound(model: Any, y: Variables) -> None:
+def add_bound(model: Any, y: TimeVariables) -> None:
     r"""Redundant: the makespan is at least a proven bound (T7), for S6.
 
     .. math:: z \ge \underline{z}
@@ -143,7 +143,7 @@ def add_bound(model: Any, y: Variables) -> None:
     model.addConstraint(y.makespan >= y.lower, name="bound[0]")
 
 
-def add_symmetry(model: Any, y: Variables) -> None:
+def add_symmetry(model: Any, y: TimeVariables) -> None:
     r"""Symmetry: chunks that are alike in everything begin in the order of their numbers (T8), for S7.
 
     .. math:: \sum_t t\, x_{it} \le \sum_t t\, x_{i't} \qquad \forall i < i' \text{ successive in a class of twins}
@@ -153,7 +153,7 @@ def add_symmetry(model: Any, y: Variables) -> None:
             model.addConstraint(y.start(j) - y.start(i) >= 0, name=f"symmetry[{i},{j}]")
 
 
-FAMILIES: dict[str, Callable[[Any, Variables], None]] = {
+FAMILIES: dict[str, Callable[[Any, TimeVariables], None]] = {
     "once": add_once,
     "precedence": add_precedence,
     "exclusive": add_exclusive,
@@ -167,12 +167,14 @@ REDUNDANT = frozenset(("order", "bound"))
 SYMMETRY = frozenset(("symmetry",))
 
 
-def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0, upper: int) -> tuple[Any, Variables]:
+def build(
+    problem: ChunkProblem, without: Collection[str] = (), *, lower: int = 0, upper: int
+) -> tuple[Any, TimeVariables]:
     """The model, a PuLP problem.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     without : collection of str
         Families to leave out (:data:`FAMILIES`).
     lower, upper : int
@@ -194,7 +196,7 @@ def build(problem: Problem, without: Collection[str] = (), *, lower: int = 0, up
     return model, y
 
 
-def add_hint(y: Variables, solution: Solution) -> None:
+def add_hint(y: TimeVariables, solution: ChunkSchedule) -> None:
     """Give every variable the value it has in a schedule."""
     start = canonical(y.problem, solution).start
     for (i, t), variable in y.x.items():
@@ -202,30 +204,30 @@ def add_hint(y: Variables, solution: Solution) -> None:
     y.makespan.setInitialValue(makespan(y.problem, start))
 
 
-def solution_of(y: Variables, value: Callable[[Any], int]) -> Solution:
+def solution_of(y: TimeVariables, value: Callable[[Any], int]) -> ChunkSchedule:
     """Solution of the values of the model's variables."""
     starts = {i: t for (i, t), variable in y.x.items() if value(variable)}
     return read(y.problem, lambda i: starts[i])
 
 
 def solve(
-    problem: Problem,
+    problem: ChunkProblem,
     *,
     time_limit: float,
     seed: int = 0,
     workers: int = 2,
-    hint: Solution | None = None,
+    hint: ChunkSchedule | None = None,
     without: Collection[str] = (),
-) -> Result[Solution]:
+) -> StepResult[ChunkSchedule]:
     """Shortest schedule of chunks with a proven bound, for problems of few tasks and cycles.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     time_limit : float
         Wall time [s].
     seed, workers : int
-    hint : Solution or None
+    hint : ChunkSchedule or None
         Feasible schedule to start from; None lets the heuristic make one.
     without : collection of str
         Redundant and symmetry families to leave out.

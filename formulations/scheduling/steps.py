@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from formulations.solver import Result, concluded, versions
+from formulations.solver import StepResult, concluded, versions
 from spatem_opt.errors import ModelError
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic
-from spatem_opt.scheduling.chunks import Problem, Solution, check, makespan
+from spatem_opt.scheduling.chunks import ChunkProblem, ChunkSchedule, check, makespan
 
 
 @dataclass(slots=True)
-class Incumbent:
+class ChunkIncumbent:
     """Best schedule and bound so far [cycles]."""
 
-    best: Solution
+    best: ChunkSchedule
     objective: int
     bound: int
 
@@ -32,7 +32,7 @@ class Incumbent:
         if bound is not None:
             self.bound = max(self.bound, bound)
 
-    def improve(self, problem: Problem, solution: Solution, claimed: int | None) -> None:
+    def improve(self, problem: ChunkProblem, solution: ChunkSchedule, claimed: int | None) -> None:
         """Take a solution over if it is better.
 
         Raises
@@ -45,7 +45,7 @@ class Incumbent:
             self.best, self.objective = solution, objective
 
 
-def accepted(problem: Problem, solution: Solution, claimed: int | None = None) -> int:
+def accepted(problem: ChunkProblem, solution: ChunkSchedule, claimed: int | None = None) -> int:
     """Makespan of a schedule as the referee computes it.
 
     Raises
@@ -60,29 +60,29 @@ def accepted(problem: Problem, solution: Solution, claimed: int | None = None) -
     return verdict.objective
 
 
-def prepare(problem: Problem, hint: Solution | None, *, use_bound: bool) -> Incumbent:
+def prepare(problem: ChunkProblem, hint: ChunkSchedule | None, *, use_bound: bool) -> ChunkIncumbent:
     """Start from the hint or the heuristic, and from the combinatorial bound if wanted."""
     best = hint if hint is not None else chunk_heuristic.solve(problem)
     bound = chunk_bounds.lower_bound(chunk_bounds.ordered(problem)) if use_bound else problem.floor
-    return Incumbent(best, accepted(problem, best), bound)
+    return ChunkIncumbent(best, accepted(problem, best), bound)
 
 
-def read(problem: Problem, value: Callable[[int], int]) -> Solution:
+def read(problem: ChunkProblem, value: Callable[[int], int]) -> ChunkSchedule:
     """Solution from the start of every task."""
-    return Solution(np.array([value(task) for task in range(problem.tasks)], dtype=np.int64))
+    return ChunkSchedule(np.array([value(task) for task in range(problem.tasks)], dtype=np.int64))
 
 
-def canonical(problem: Problem, solution: Solution) -> Solution:
+def canonical(problem: ChunkProblem, solution: ChunkSchedule) -> ChunkSchedule:
     """The same schedule with twins (:func:`twins`) renamed so that lower numbers begin first."""
     start = solution.start.copy()
     for group in twins(problem):
         start[group] = np.sort(start[group])
     if makespan(problem, start) != makespan(problem, solution.start):
         raise ModelError("scheduling: twins are not alike")
-    return Solution(start)
+    return ChunkSchedule(start)
 
 
-def twins(problem: Problem) -> list[list[int]]:
+def twins(problem: ChunkProblem) -> list[list[int]]:
     """Tasks alike in everything, hence exchangeable: same durations, lags, resources and traffic."""
     groups: dict[tuple[object, ...], list[int]] = {}
     for task in range(problem.tasks):
@@ -96,7 +96,7 @@ def twins(problem: Problem) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def finish(found: Incumbent, begin: float, engine: str, package: str, log: str = "") -> Result[Solution]:
+def finish(found: ChunkIncumbent, begin: float, engine: str, package: str, log: str = "") -> StepResult[ChunkSchedule]:
     """Result of a run that began at `begin`."""
     seconds, status = time.monotonic() - begin, concluded(found.objective, found.bound)
-    return Result(status, found.best, found.objective, found.bound, seconds, engine, versions(package), None, log)
+    return StepResult(status, found.best, found.objective, found.bound, seconds, engine, versions(package), None, log)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from spatem_opt.files import write_atomically
+from spatem_opt.files.access import write_atomically
 from spatem_opt.network.builder import Builder, Pads, Pair, Tensor
 from spatem_opt.network.json_io import dumps
 from spatem_opt.network.layers import Network

@@ -13,12 +13,12 @@ from typing import Annotated, Any
 
 import typer
 
-import spatem_opt
-from spatem_opt.architecture import ArchitectureWarning
 from spatem_opt.cli import architectures, bench, compare, evaluate, export, import_, networks, pareto, plot, solve
 from spatem_opt.cli.common import BAD_INPUT, DONE, INTERRUPTED, TERMINATED, mute, say
 from spatem_opt.errors import InstanceError
-from spatem_opt.stop import Terminated, terminate
+from spatem_opt.model.architecture import ArchitectureWarning
+from spatem_opt.search.stop import Terminated, terminate
+from spatem_opt.version import __version__
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """Base of all errors in arguments; typer brings its own copy of click in some versions, so it is not imported."""
@@ -32,7 +32,7 @@ for group in (solve, compare, bench, evaluate, pareto, plot, export, import_, ne
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"spatem-opt {spatem_opt.__version__}")
+        typer.echo(f"spatem-opt {__version__}")
         raise typer.Exit
 
 

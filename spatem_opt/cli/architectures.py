@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from spatem_opt import presets
 from spatem_opt.cli.common import AsJson, show, show_json, write
 from spatem_opt.errors import InstanceError
+from spatem_opt.model import presets
 from spatem_opt.report.grid import Column, Grid, Line
 
 
@@ -99,7 +99,7 @@ def _show_one(preset: presets.Preset, as_json: bool) -> None:
     show(Grid(columns, tuple(lines), f"{preset.name}: {preset.description}", tuple(notes)))
 
 
-def _value(entry: presets.Entry) -> str:
+def _value(entry: presets.ParameterEntry) -> str:
     if entry.value is None:
         return "auto"
     if isinstance(entry.value, float):

@@ -55,10 +55,10 @@ def bench(
 
     Exit code 1 if an entry failed; the others are there. 130 after Ctrl-C, 143 after SIGTERM.
     """  # fmt: skip
-    from spatem_opt.bench import load_suite, run
     from spatem_opt.cli.compare import print_summary
-    from spatem_opt.compare import summarize
     from spatem_opt.evaluator import prepare
+    from spatem_opt.study.bench import load_suite, run
+    from spatem_opt.study.compare import summarize
 
     chosen = load_suite(suite)
     path = Path(output if output is not None else f"{chosen.name}.jsonl")
@@ -73,7 +73,7 @@ def bench(
 
 def _told(line: str) -> None:
     """A line for people, and for the log."""
-    from spatem_opt.progress import LOG
+    from spatem_opt.search.progress import LOG
 
     LOG.info("%s", line)
     say(line)

@@ -14,7 +14,7 @@ import orjson
 import typer
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.names import visible
+from spatem_opt.files.names import visible
 
 if TYPE_CHECKING:
     from spatem_opt.report.grid import Grid
@@ -99,7 +99,7 @@ def show_json(data: dict[str, Any]) -> None:
 @contextlib.contextmanager
 def cautions() -> Iterator[list[str]]:
     """What is legal but doubtful of the chips that are loaded within; only where somebody asks for results of one."""
-    from spatem_opt.architecture import ArchitectureWarning
+    from spatem_opt.model.architecture import ArchitectureWarning
 
     texts: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
@@ -124,7 +124,7 @@ def check_output(path: str | Path, endings: Iterable[str], what: str) -> None:
     InstanceError
         If the name ends otherwise, or no file can be written there.
     """
-    from spatem_opt.files import check_writable
+    from spatem_opt.files.access import check_writable
 
     known = tuple(endings)
     if not Path(path).is_dir() and not str(path).endswith(known):

@@ -10,7 +10,7 @@ from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_out
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
-    from spatem_opt.compare import Comparison
+    from spatem_opt.study.compare import Comparison
 
 
 def register(app: typer.Typer) -> None:
@@ -62,12 +62,12 @@ def compare(
     Exit code 4 if no network fits the chip.
     """  # fmt: skip
     from spatem_opt.cli.solve import warn_beyond_reach
-    from spatem_opt.compare import compare as run
-    from spatem_opt.compare import summarize
     from spatem_opt.evaluator import prepare
-    from spatem_opt.files import write_atomically
+    from spatem_opt.files.access import write_atomically
+    from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
-    from spatem_opt.presets import load_architecture, parse_overrides
+    from spatem_opt.study.compare import compare as run
+    from spatem_opt.study.compare import summarize
 
     if output is not None:
         check_output(output, (".csv", ".csv.gz"), "a table of rows")
@@ -91,7 +91,7 @@ def compare(
 
 
 def print_summary(summary: Any, head: dict[str, Any], *, as_json: bool, as_markdown: bool) -> None:
-    """Print a :class:`~spatem_opt.compare.Summary`; `head` goes into the JSON."""
+    """Print a :class:`~spatem_opt.study.compare.Summary`; `head` goes into the JSON."""
     from spatem_opt.cli.solve import show_steps
     from spatem_opt.report import compare as report
 

@@ -52,7 +52,7 @@ def evaluate(
     """
     from spatem_opt.evaluator import Violation
     from spatem_opt.evaluator import evaluate as replay
-    from spatem_opt.io import SummaryWarning, read_solution
+    from spatem_opt.exchange.solutions import SummaryWarning, read_solution
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SummaryWarning)

@@ -16,10 +16,10 @@ from spatem_opt.cli.common import DONE, INFEASIBLE, SOLUTION, VIOLATIONS, check_
 from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
-    from spatem_opt.architecture import Architecture
     from spatem_opt.evaluator import Evaluation
+    from spatem_opt.model.architecture import Architecture
+    from spatem_opt.model.solution import Solution
     from spatem_opt.network import Network
-    from spatem_opt.solution import Solution
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 MODEL = "Model of a step, for another solver"
 
 
-class Step(StrEnum):
+class ExportStep(StrEnum):
     """Steps that have models."""
 
     MAPPING = "mapping"
@@ -70,7 +70,7 @@ def export(
         str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
     ] = None,
     step: Annotated[
-        Step | None,
+        ExportStep | None,
         typer.Option(help="Write the model of this step of a network.", case_sensitive=False, rich_help_panel=MODEL),
     ] = None,
     format_: Annotated[
@@ -142,7 +142,7 @@ def export(
         raise typer.Exit(_export_solution(what, output))
     import orjson
 
-    from spatem_opt.files import write_atomically
+    from spatem_opt.files.access import write_atomically
     from spatem_opt.network import load, to_json
 
     check_output(output, SOLUTION, "a network")
@@ -155,8 +155,8 @@ def load_problem(
     network: str, input_shape: str | None, arch: str | None, settings: list[str] | None
 ) -> tuple[Network, Architecture]:
     """Network and chip."""
+    from spatem_opt.model.presets import DEFAULT, load_architecture, parse_overrides
     from spatem_opt.network import load
-    from spatem_opt.presets import DEFAULT, load_architecture, parse_overrides
 
     chip = load_architecture(arch or DEFAULT, parse_overrides(settings or ()))
     return load(network, input_shape), chip
@@ -166,9 +166,9 @@ def _export_model(
     problem: tuple[Network, Architecture], step: str, output: str, name: str | None, options: dict[str, Any]
 ) -> int:
     # The only commands that use `formulations`; imported here, as that package stands on this one.
-    from formulations.exchange.cases import Options
-    from formulations.exchange.files import export as write
-    from spatem_opt.shortage import shortage
+    from spatem_opt.exchange.cases import Options
+    from spatem_opt.exchange.model_files import export as write
+    from spatem_opt.mapping.shortage import shortage
 
     missing = shortage(*problem)
     if missing is not None:
@@ -187,8 +187,8 @@ def _export_model(
 def _export_solution(file: str, output: str) -> int:
     from spatem_opt.cli.evaluate import report
     from spatem_opt.evaluator import evaluate
-    from spatem_opt.files import write_atomically
-    from spatem_opt.io import read_solution
+    from spatem_opt.exchange.solutions import read_solution
+    from spatem_opt.files.access import write_atomically
 
     solution = read_solution(file)
     found = evaluate(solution)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spatem_opt.cli.common import DONE, VIOLATIONS, AsJson, say, show, show_json
+from spatem_opt.model.result import gap
 from spatem_opt.report.grid import Column, Grid, Line
-from spatem_opt.result import gap
 
 if TYPE_CHECKING:
-    from formulations.exchange.files import Import
+    from spatem_opt.exchange.model_files import Import
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +44,7 @@ def import_(
     spatem import mapping.mps --values mapping.sol
     """  # fmt: skip
     # Imported here: `formulations` stands on this package, and only these commands use it.
-    from formulations.exchange.files import import_values
+    from spatem_opt.exchange.model_files import import_values
 
     found = import_values(file, values)
     if as_json:

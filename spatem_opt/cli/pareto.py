@@ -10,9 +10,9 @@ from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson,
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
-    from spatem_opt.architecture import Architecture
+    from spatem_opt.model.architecture import Architecture
     from spatem_opt.network import Network
-    from spatem_opt.pareto import Front
+    from spatem_opt.study.pareto import Front
 
 
 def register(app: typer.Typer) -> None:
@@ -56,8 +56,8 @@ def pareto(
     spatem evaluate front/00.json.gz
     spatem solve resnet50 --pareto front
     """  # fmt: skip
+    from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
-    from spatem_opt.presets import load_architecture, parse_overrides
 
     chip = load_architecture(arch, parse_overrides(settings or ()))
     with logged(log):
@@ -68,8 +68,8 @@ def pareto(
 def write_front(network: Network, chip: Architecture, folder: str, time_limit: float | None, as_json: bool) -> int:
     """Compute a front, write its files, print it, and return the exit code."""
     from spatem_opt.evaluator import prepare
-    from spatem_opt.front_folder import Folder
-    from spatem_opt.pareto import PRICES, front
+    from spatem_opt.study.front_folder import Folder
+    from spatem_opt.study.pareto import PRICES, front
 
     keeper = Folder(make_folder(folder), network, chip, PRICES)
     prepare(say)  # not within the time limit

@@ -35,7 +35,7 @@ def plot(
     from spatem_opt.cli.evaluate import report
     from spatem_opt.errors import InstanceError
     from spatem_opt.evaluator import evaluate
-    from spatem_opt.io import read_solution
+    from spatem_opt.exchange.solutions import read_solution
     from spatem_opt.report import figures
 
     figures.require_matplotlib()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
-    from spatem_opt.architecture import Architecture
+    from spatem_opt.model.architecture import Architecture
+    from spatem_opt.model.solution import Solution
     from spatem_opt.network import Network
-    from spatem_opt.solution import Solution
 
 _CHANGED = re.compile(r"(?P<base>\S+) \[(?P<settings>[^\[\]]+)\]")
-"""Name of a shipped chip with fields set (:func:`spatem_opt.presets.load_architecture`)."""
+"""Name of a shipped chip with fields set (:func:`spatem_opt.model.presets.load_architecture`)."""
 
 
 def given(
@@ -28,8 +28,8 @@ def given(
     InstanceError
         If one of them is wrong, or ``--set`` or ``--input-shape`` stand without what they change.
     """
+    from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
-    from spatem_opt.presets import load_architecture, parse_overrides
 
     for option, value, needed, there in (("--set", settings, "--arch", arch),
                                          ("--input-shape", input_shape, "--network", network)):  # fmt: skip
@@ -71,7 +71,7 @@ def _chip(found: Architecture) -> Iterator[str]:
 
 
 def _shipped_chip(name: str) -> Architecture | None:
-    from spatem_opt.presets import architectures, load_architecture, parse_overrides
+    from spatem_opt.model.presets import architectures, load_architecture, parse_overrides
 
     changed = _CHANGED.fullmatch(name)
     base, settings = (changed["base"], changed["settings"].split(", ")) if changed else (name, [])

@@ -28,14 +28,15 @@ from spatem_opt.cli.common import (
 from spatem_opt.cli.evaluate import report
 from spatem_opt.cli.watch import Log, logged, progress_line
 from spatem_opt.errors import InstanceError
-from spatem_opt.names import find, suggestions
+from spatem_opt.files.names import find, suggestions
 from spatem_opt.report.grid import Column, Grid, Line
 
 if TYPE_CHECKING:
-    from spatem_opt.architecture import Architecture
     from spatem_opt.evaluator import Evaluation
+    from spatem_opt.model.architecture import Architecture
+    from spatem_opt.model.result import Step
     from spatem_opt.network import Network
-    from spatem_opt.result import Result, Step
+    from spatem_opt.search.result import Result
 
 
 WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "log", "as_json"})
@@ -155,10 +156,10 @@ def solve(
     """  # fmt: skip
     from spatem_opt.cli.pareto import write_front
     from spatem_opt.evaluator import prepare
-    from spatem_opt.io import write_solution
+    from spatem_opt.exchange.solutions import write_solution
+    from spatem_opt.front_end import solve as run
+    from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
-    from spatem_opt.pipeline import solve as run
-    from spatem_opt.presets import load_architecture, parse_overrides
     from spatem_opt.report.figures import require_matplotlib
     from spatem_opt.report.html import write_report
 
@@ -205,7 +206,7 @@ def solve(
 
 def known_method(name: str) -> str:
     """The method that a name means, whatever its case and dashes; raises :class:`InstanceError` with what there is."""
-    from spatem_opt.pipeline import METHODS
+    from spatem_opt.front_end import METHODS
 
     found = find(name, METHODS)
     if found is None:
@@ -240,7 +241,7 @@ def _left(time_limit: float | None, begun: float | None) -> float | None:
 
 def warn_beyond_reach(network: Network, chip: Architecture, time_limit: float | None) -> None:
     """Say in one line what the exact steps will bound but not prove, if anything."""
-    from spatem_opt.pipeline import beyond_reach
+    from spatem_opt.front_end import beyond_reach
 
     too_large = beyond_reach(network, chip, time_limit)
     if too_large:

@@ -17,8 +17,8 @@ from rich.text import Text
 
 from spatem_opt.cli.common import say
 from spatem_opt.errors import InstanceError
-from spatem_opt.names import visible
-from spatem_opt.progress import LOG, Listener, Progress
+from spatem_opt.files.names import visible
+from spatem_opt.search.progress import LOG, Listener, Progress
 
 EVERY = 10.0
 """Seconds between two lines where stderr is no terminal."""

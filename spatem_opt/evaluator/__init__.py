@@ -9,9 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
@@ -27,7 +25,7 @@ from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.period import shortest_period
 from spatem_opt.evaluator.proof import prove
 from spatem_opt.evaluator.received import check_transfers
-from spatem_opt.evaluator.replay import Replayed, Run, prepare, runs_of, simulate
+from spatem_opt.evaluator.replay import NodeReplay, Replayed, prepare, runs_of, simulate
 from spatem_opt.evaluator.reservations import (
     Turns,
     check_exclusive,
@@ -49,15 +47,15 @@ from spatem_opt.evaluator.structure import (
 from spatem_opt.evaluator.summary import Facts, least_period, port_bits, summarize
 from spatem_opt.evaluator.tables import Fixed, fixed, scheduled
 from spatem_opt.evaluator.wiring import Wire, copies_of, wire
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import Placement, Schedule, Solution
 from spatem_opt.network.layers import Network
-from spatem_opt.solution import Placement, Schedule, Solution
+from spatem_opt.types import IntArray
 
 __all__ = [
     "FAMILIES", "Communication", "Energy", "Evaluation", "Evaluator", "Utilization", "Violation", "evaluate", "prepare",
     "settle",
 ]  # fmt: skip
-
-IntArray = NDArray[np.int64]
 
 
 def evaluate(
@@ -288,7 +286,7 @@ def _check_stuck(queued: Replayed, network: Network) -> list[Violation]:
     return found
 
 
-def _check_reservations(schedule: Schedule, turns: list[Turns], runs: list[Run]) -> list[Violation]:
+def _check_reservations(schedule: Schedule, turns: list[Turns], runs: list[NodeReplay]) -> list[Violation]:
     """Family ``reservation``: the last window of each reservation ends in time."""
     row = np.concatenate([turn.row for turn in turns])
     end = np.concatenate([run.end[turn.window[turn.last]] for turn, run in zip(turns, runs, strict=True)])

@@ -16,9 +16,8 @@ from spatem_opt.evaluator.reservations import turns_of
 from spatem_opt.evaluator.structure import by_layer, weights_of
 from spatem_opt.evaluator.tables import fixed, scheduled
 from spatem_opt.evaluator.wiring import copies_of, wire
-from spatem_opt.solution import Solution
-
-FloatArray = NDArray[np.float64]
+from spatem_opt.model.solution import Solution
+from spatem_opt.types import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

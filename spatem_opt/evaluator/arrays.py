@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from spatem_opt.types import BoolArray, IntArray
+
 Integers = NDArray[np.integer[Any]]
-BoolArray = NDArray[np.bool_]
 
 
 def expand(counts: IntArray) -> tuple[IntArray, IntArray]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.findings import Violation, listed
-from spatem_opt.evaluator.replay import Run
-
-IntArray = NDArray[np.int64]
+from spatem_opt.evaluator.replay import NodeReplay
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +22,7 @@ class BufferUse:
     tile_peak: IntArray
 
 
-def buffer_use(arch: Architecture, runs: list[Run]) -> BufferUse:
+def buffer_use(arch: Architecture, runs: list[NodeReplay]) -> BufferUse:
     """Occupancy by subscribed rows of pixels, each from the first delivery in it to its last use."""
     columns: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
     for run in runs:

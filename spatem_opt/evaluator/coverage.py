@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.durations import Pieces
 from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.evaluator.grid import OuGrid
-
-IntArray = NDArray[np.int64]
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.types import IntArray
 
 
 def check_coverage(name: str, grid: OuGrid, pieces: Pieces) -> list[Violation]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct, expand, starts_of
 from spatem_opt.evaluator.grid import OuGrid, window_stride
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.limits import check_size
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Placement
 from spatem_opt.network.layers import Weights
-from spatem_opt.solution import MappingOption, Placement
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from spatem_opt.types import BoolArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spatem_opt.evaluator.findings import Violation
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)

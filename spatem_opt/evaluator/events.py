@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numba import int64, njit
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 RING = 1 << 14
 """Cycles ahead whose events lie in lists, one per cycle; later ones wait in a heap."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import expand
 from spatem_opt.limits import check_size
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Node, Weights
-from spatem_opt.solution import MappingOption
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from spatem_opt.types import BoolArray, IntArray
 
 
 def mapping_fault(weights: Weights, option: MappingOption) -> str | None:

@@ -6,8 +6,8 @@ from dataclasses import fields
 
 import numpy as np
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.findings import Violation
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Edge, Network, Node, Weights
 
 #: So many differences are named, the first ones; the rest is counted.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.limits import check_size
-
-IntArray = NDArray[np.int64]
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)

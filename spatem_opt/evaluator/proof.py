@@ -1,6 +1,6 @@
 """Bounds that the evaluator proves itself, written from ``formulations/README.md``, "Bounds" (B1-B9).
 
-Nothing here is shared with :mod:`spatem_opt.bounds`, which solvers use: a file's bound is believed if both agree.
+Nothing here is shared with :mod:`spatem_opt.cost.bounds`, which solvers use: a file's bound is believed if both agree.
 """
 
 from __future__ import annotations
@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import distinct
 from spatem_opt.evaluator.taps import read_pixels, readers
 from spatem_opt.evaluator.transfers import datum_bits
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network, Node, Weights
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from spatem_opt.types import BoolArray, IntArray
 
 
 def prove(network: Network, arch: Architecture) -> dict[str, int]:

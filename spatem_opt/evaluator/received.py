@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.findings import Violation, listed
-from spatem_opt.evaluator.replay import Run
+from spatem_opt.evaluator.replay import NodeReplay
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 
-
-def received(runs: list[Run], arch: Architecture) -> dict[str, IntArray]:
+def received(runs: list[NodeReplay], arch: Architecture) -> dict[str, IntArray]:
     """What every tile subscribes to: columns ``producer`` (node), ``tile``, ``pixels``, ``channels``."""
     parts = []
     for index, run in enumerate(runs):
@@ -29,7 +27,9 @@ def received(runs: list[Run], arch: Architecture) -> dict[str, IntArray]:
     return {"producer": producer, "tile": tile, "pixels": pixels, "channels": channels}
 
 
-def check_transfers(claimed: Mapping[str, IntArray] | None, runs: list[Run], arch: Architecture) -> list[Violation]:
+def check_transfers(
+    claimed: Mapping[str, IntArray] | None, runs: list[NodeReplay], arch: Architecture
+) -> list[Violation]:
     """Every tile must receive just what it subscribes to, in one row of the table per node; no table, no claim."""
     if claimed is None:
         return []

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import events as ev
@@ -17,8 +16,7 @@ from spatem_opt.evaluator.taps import readers
 from spatem_opt.evaluator.transfers import NEVER, Host, Reader, Supply
 from spatem_opt.evaluator.wiring import Wire
 from spatem_opt.network.layers import Network
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 LARGEST = 2**27
 """Entries at which a table of the state is given up."""
@@ -41,7 +39,7 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Run:
+class NodeReplay:
     """One node replayed; times in cycles, shape (windows,), raster order. ``delivery`` is None if nothing reads it."""
 
     at: Host
@@ -210,18 +208,18 @@ def _entries(t: ev.Tables, entries: int) -> IntArray:
     return tile // t.par[ev.PER_ROUTER] % t.par[ev.MESH_COLS] if entries > 1 else np.zeros(len(tile), np.int64)
 
 
-def runs_of(found: Replayed, network: Network, wires: list[Wire]) -> list[Run]:
+def runs_of(found: Replayed, network: Network, wires: list[Wire]) -> list[NodeReplay]:
     """Times of the first inference, node by node."""
     node = found.tables.node
     runs = []
     for i, wire in enumerate(wires):
         own = found.window[node[i, ev.WINDOW0] : node[i, ev.WINDOW0] + len(wire.at.window_copy)]
         begin, end, done = (np.ascontiguousarray(own[:, column]) for column in (ev.BEGIN, ev.END, ev.DONE))
-        runs.append(Run(wire.at, begin, end, done))
+        runs.append(NodeReplay(wire.at, begin, end, done))
     return [_delivered(found, network, wires, runs, i) for i in range(len(wires))]
 
 
-def _delivered(found: Replayed, network: Network, wires: list[Wire], runs: list[Run], index: int) -> Run:
+def _delivered(found: Replayed, network: Network, wires: list[Wire], runs: list[NodeReplay], index: int) -> NodeReplay:
     """Add when rows arrive, and are last used."""
     run, supply = runs[index], wires[index].supply
     if supply is None:
@@ -234,10 +232,10 @@ def _delivered(found: Replayed, network: Network, wires: list[Wire], runs: list[
         where, end = _last_uses(reader, runs[reader.node], height)
         place = np.searchsorted(supply.tiles, where)
         last[place] = np.maximum(last[place], end)
-    return Run(run.at, run.begin, run.end, run.done, Delivery(supply, arrival, last))
+    return NodeReplay(run.at, run.begin, run.end, run.done, Delivery(supply, arrival, last))
 
 
-def _last_uses(reader: Reader, run: Run, height: int) -> tuple[IntArray, IntArray]:
+def _last_uses(reader: Reader, run: NodeReplay, height: int) -> tuple[IntArray, IntArray]:
     """Tiles of a reader; per tile and row of the producer the last end of a window that reads it."""
     high, wide = len(reader.rows), len(reader.cols)
     reads = np.tile((reader.cols >= 0).any(1), high)  # a window that reads no column reads no row

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from spatem_opt.evaluator.arrays import Integers, expand, running_maximum
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.findings import Violation, listed
-from spatem_opt.solution import Schedule
-
-IntArray = NDArray[np.int64]
+from spatem_opt.model.solution import Schedule
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

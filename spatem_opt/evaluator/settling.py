@@ -10,7 +10,7 @@ import numpy as np
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
-from spatem_opt.solution import Solution
+from spatem_opt.model.solution import Solution
 
 ROUNDS = 8
 """Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.network.layers import Edge, Weights
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 def check_sliding(where: str, weights: Weights, edges: tuple[Edge, ...]) -> None:

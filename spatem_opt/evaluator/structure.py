@@ -6,7 +6,6 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator.arrays import distinct, rows_by_group
@@ -16,10 +15,10 @@ from spatem_opt.evaluator.sliding import check_sliding
 from spatem_opt.evaluator.transfers import datum_bits
 from spatem_opt.limits import LONGEST_TIME as LONGEST
 from spatem_opt.limits import Totals
+from spatem_opt.model.solution import Placement, Schedule, Solution
 from spatem_opt.network.layers import Network, Node, Weights
-from spatem_opt.solution import Placement, Schedule, Solution
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 PLACEMENT = ("layer", "copy", "crossbar", "row_start", "row_stop", "col_start", "col_stop")
 SCHEDULE = ("layer", "copy", "first_window", "last_window", "step", "pace", "start", "end")
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import distinct, starts_of
 from spatem_opt.evaluator.buffers import BufferUse
@@ -27,12 +25,12 @@ from spatem_opt.evaluator.evaluation import (
 )
 from spatem_opt.evaluator.findings import Violation
 from spatem_opt.evaluator.mesh import Mesh
-from spatem_opt.evaluator.replay import Replayed, Run
+from spatem_opt.evaluator.replay import NodeReplay, Replayed
 from spatem_opt.evaluator.tables import Fixed
 from spatem_opt.evaluator.transfers import NEVER
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +40,8 @@ class Facts:
     mesh: Mesh
     network: Network
     placed: list[Placed]
-    runs: list[Run]
-    layer_runs: list[Run]
+    runs: list[NodeReplay]
+    layer_runs: list[NodeReplay]
     queued: Replayed
     free: int | None
     port_bits: IntArray
@@ -90,7 +88,7 @@ def summarize(facts: Facts, violations: tuple[Violation, ...], period: int | Non
     )  # fmt: skip
 
 
-def port_bits(mesh: Mesh, placed: list[Placed], runs: list[Run]) -> IntArray:
+def port_bits(mesh: Mesh, placed: list[Placed], runs: list[NodeReplay]) -> IntArray:
     """Bits that pass the port of every tile; ``runs`` of the crossbar layers."""
     found = np.zeros(mesh.arch.tiles, np.int64)
     for layer, run in zip(placed, runs, strict=True):

@@ -15,10 +15,9 @@ from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import inverse_taps
 from spatem_opt.evaluator.transfers import Reader
 from spatem_opt.evaluator.wiring import Wire
+from spatem_opt.model.solution import Schedule
 from spatem_opt.network.layers import Network
-from spatem_opt.solution import Schedule
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 CHUNK = 4_000_000
 """Elements of the largest temporary table."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.evaluator.arrays import distinct, expand
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from spatem_opt.types import BoolArray, IntArray
 
 
 def patch_taps(taps: IntArray, patch: int) -> IntArray:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.evaluator.arrays import any_by_group, distinct
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.taps import read_pixels, readers
 from spatem_opt.network.layers import Edge, Network, Node
-
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
+from spatem_opt.types import BoolArray, IntArray
 
 #: Later than any time.
 NEVER = np.int64(2**60)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import patch_taps
 from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, datum_bits, digital_copy, host, supply
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.solution import MappingOption
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

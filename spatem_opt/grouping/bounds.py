@@ -10,7 +10,8 @@ from math import gcd
 
 import numpy as np
 
-from spatem_opt.grouping.problem import IntArray, Problem
+from spatem_opt.grouping.problem import GroupingProblem
+from spatem_opt.types import NEVER, IntArray
 
 DP_LIMIT = 400_000
 """Most additions spent on the exact split of the OUs into group sizes."""
@@ -18,7 +19,7 @@ TOUCH_LIMIT = 50_000
 """Most OUs for the integer pairs of row and column touches."""
 
 
-def lower_bound(problem: Problem) -> int:
+def lower_bound(problem: GroupingProblem) -> int:
     """The best of all bounds here, up to a multiple of gcd(a, b) [bits per window].
 
     Examples
@@ -31,11 +32,11 @@ def lower_bound(problem: Problem) -> int:
     return -(-best // step) * step
 
 
-def shape_costs(problem: Problem) -> IntArray:
+def shape_costs(problem: GroupingProblem) -> IntArray:
     """Least ``a*r + b*c`` of a group of k OUs, k = 0..m: a group with r rows and c columns has at most r*c OUs."""
     most = min(problem.size, problem.ous)
     size = np.arange(1, most + 1)
-    best = np.full(most, np.iinfo(np.int64).max)
+    best = np.full(most, NEVER)
     for r in range(1, min(problem.rows, most) + 1):
         c = -(-size // r)
         cost = problem.row_cost * r + problem.col_cost * c
@@ -43,7 +44,7 @@ def shape_costs(problem: Problem) -> IntArray:
     return np.concatenate(([0], best))
 
 
-def envelope(problem: Problem) -> int:
+def envelope(problem: GroupingProblem) -> int:
     """``n * e(RC/n)``, e the convex lower envelope of the least cost of a group over its size (and 0 at 0).
 
     For a fixed number r of rows the points ``(r*c, a*r + b*c)`` lie on a line, so its ends and the point of a full
@@ -79,7 +80,7 @@ def _hull(size: IntArray, cost: IntArray) -> list[tuple[int, int]]:
     return hull
 
 
-def split(problem: Problem) -> int:
+def split(problem: GroupingProblem) -> int:
     """Least ``sum_g f(k_g)`` over all splits of R*C into at most n sizes of at most m, by dynamic programming.
 
     0 (no bound) where that would take more than :data:`DP_LIMIT` additions.
@@ -89,10 +90,9 @@ def split(problem: Problem) -> int:
     doublings = groups.bit_length() + groups.bit_count()
     if not problem.feasible or doublings * problem.ous**2 > DP_LIMIT:
         return 0
-    infinite = np.iinfo(np.int64).max // 4
-    power = np.full(problem.ous + 1, infinite)
+    power = np.full(problem.ous + 1, NEVER)
     power[: most + 1] = shape_costs(problem)
-    best = np.full(problem.ous + 1, infinite)
+    best = np.full(problem.ous + 1, NEVER)
     best[0] = 0
     while groups:  # square and multiply: best over g groups in O(log g) min-plus products
         if groups & 1:
@@ -104,13 +104,13 @@ def split(problem: Problem) -> int:
 
 def _min_plus(left: IntArray, right: IntArray) -> IntArray:
     """``out[k] = min_i left[i] + right[k - i]``."""
-    out = np.full(len(left), np.iinfo(np.int64).max // 4)
+    out = np.full(len(left), NEVER)
     for i in range(len(left)):
         np.minimum(out[i:], left[i] + right[: len(right) - i], out=out[i:])
     return out
 
 
-def lines(problem: Problem) -> int:
+def lines(problem: GroupingProblem) -> int:
     """Least cost of one row of OUs times R, or of one column times C, whichever is more.
 
     Row i is touched by x_i groups with k_gi OUs each. Spread the columns of a group over its OUs: OU for OU
@@ -126,7 +126,7 @@ def lines(problem: Problem) -> int:
     return max(bounds)
 
 
-def touches(problem: Problem) -> int:
+def touches(problem: GroupingProblem) -> int:
     """Least ``a*X + b*Y`` over all integer pairs of row touches X and column touches Y that :func:`lines` admits.
 
     Summed over rows the argument reads ``Y >= ceil(sum_i Q(C, x_i) / m)`` with X = sum x_i; Q is convex in x, so the

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from spatem_opt.grouping.bounds import shape_costs
-from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
-from spatem_opt.grouping.strips import INFINITE, kinds, not_full, strip_cost, strip_table
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution, from_table
+from spatem_opt.grouping.strips import kinds, not_full, strip_cost, strip_table
+from spatem_opt.types import INFINITE, IntArray
 
 WORK = 150_000_000
 """Most steps R * C * (R + C) worth a run of dynamic programming, which takes about a second then."""
@@ -45,12 +46,12 @@ class Tables:
     cut: IntArray
 
 
-def solve(problem: Problem) -> Solution | None:
+def solve(problem: GroupingProblem) -> GroupingSolution | None:
     """Cheapest guillotine partition found whose pieces are strips (one group, or several sharing rows) either way.
 
     Returns
     -------
-    Solution or None
+    GroupingSolution or None
         None if there is none, or the grid is too large.
     """
     p = problem
@@ -67,7 +68,7 @@ class Catalogue:
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
         Its limit on the groups plays no part.
     leaf_groups : int64 array
         Groups of the six kinds of strips (:func:`_leaves`).
@@ -77,7 +78,7 @@ class Catalogue:
         Of the tables; 0 for rectangles without rows or columns.
     """
 
-    problem: Problem
+    problem: GroupingProblem
     leaf_groups: IntArray
     tables: tuple[Tables, ...]
     cost: IntArray
@@ -86,14 +87,14 @@ class Catalogue:
 
     def lay_out(self, parts: Sequence[tuple[int, tuple[int, int, int, int]]]) -> IntArray:
         """Table of rectangles, given surcharge and (rows, cols, top, left) of all parts, groups numbered on."""
-        wanted = [Part(self.tables[which], *place) for which, place in parts if place[0] * place[1] > 0]
+        wanted = [GuillotinePart(self.tables[which], *place) for which, place in parts if place[0] * place[1] > 0]
         return _lay_out(self.problem, self.leaf_groups, wanted[::-1], packed=True).table()
 
 
 @lru_cache(maxsize=8)
 def catalogue(rows: int, cols: int, size: int, row_cost: int, col_cost: int) -> Catalogue:
     """The catalogue of rectangles up to rows x cols in groups of at most ``size``."""
-    problem = Problem(rows, cols, rows * cols, size, row_cost, col_cost)
+    problem = GroupingProblem(rows, cols, rows * cols, size, row_cost, col_cost)
     leaves = _leaves(problem)
     full = int(shape_costs(problem)[-1])
     tables = tuple(_run(leaves, round(each * full), round(some * full)) for each, some in LADDER)
@@ -108,7 +109,7 @@ Leaves = tuple[IntArray, IntArray, IntArray]
 each: three ways to divide it downwards, three sideways."""
 
 
-def _leaves(problem: Problem) -> Leaves:
+def _leaves(problem: GroupingProblem) -> Leaves:
     """All strips across rectangles."""
     found: list[list[IntArray]] = [[], [], []]
     for q in (problem, problem.transposed()):
@@ -125,7 +126,7 @@ def _leaves(problem: Problem) -> Leaves:
     return np.concatenate(found[0]), np.concatenate(found[1]), np.concatenate(found[2])
 
 
-def _bracket(problem: Problem, leaves: Leaves) -> tuple[Tables | None, Tables | None]:
+def _bracket(problem: GroupingProblem, leaves: Leaves) -> tuple[Tables | None, Tables | None]:
     """Tables of the highest surcharge tried that leads to too many groups, and of the lowest that does not."""
     many: Tables | None = None
     few: Tables | None = None
@@ -200,7 +201,7 @@ def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntAr
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class GuillotinePart:
     """A rectangle of the grid that is partitioned as `tables` say."""
 
     tables: Tables
@@ -209,22 +210,22 @@ class Part:
     top: int = 0
     left: int = 0
 
-    def divided(self, cut: int, first: Tables, second: Tables) -> tuple[Part, Part]:
+    def divided(self, cut: int, first: Tables, second: Tables) -> tuple[GuillotinePart, GuillotinePart]:
         """Both sides of a cut (:class:`Tables`)."""
         rows = len(self.tables.cost) - 1
         if cut > rows:
             at = cut - rows
             return (
-                Part(first, self.rows, at, self.top, self.left),
-                Part(second, self.rows, self.cols - at, self.top, self.left + at),
+                GuillotinePart(first, self.rows, at, self.top, self.left),
+                GuillotinePart(second, self.rows, self.cols - at, self.top, self.left + at),
             )
         return (
-            Part(first, cut, self.cols, self.top, self.left),
-            Part(second, self.rows - cut, self.cols, self.top + cut, self.left),
+            GuillotinePart(first, cut, self.cols, self.top, self.left),
+            GuillotinePart(second, self.rows - cut, self.cols, self.top + cut, self.left),
         )
 
 
-def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
+def _mixed(problem: GroupingProblem, many: Tables, few: Tables) -> list[GuillotinePart]:
     """The whole as `few` have it, or if that costs less cut once, one side as `many` have it; at most n groups."""
     rows, cols = problem.rows, problem.cols
     down, across = np.arange(1, rows), np.arange(1, cols)
@@ -235,7 +236,7 @@ def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
             (side[down, cols] + other[rows - down, cols], side[rows, across] + other[rows, cols - across])
         )
 
-    whole = Part(few, rows, cols)
+    whole = GuillotinePart(few, rows, cols)
     cost = np.where(both(many.groups, few.groups) <= problem.groups, both(many.cost, few.cost), INFINITE)
     if cost.min(initial=INFINITE) >= few.cost[-1, -1]:
         return [whole]
@@ -243,7 +244,9 @@ def _mixed(problem: Problem, many: Tables, few: Tables) -> list[Part]:
     return list(whole.divided(best + 1 if best < rows - 1 else best + 2, many, few))
 
 
-def _lay_out(problem: Problem, groups: IntArray, parts: list[Part], *, packed: bool = False) -> Solution:
+def _lay_out(
+    problem: GroupingProblem, groups: IntArray, parts: list[GuillotinePart], *, packed: bool = False
+) -> GroupingSolution:
     """Rectangles of the parts, groups numbered on from part to part; ``packed``: slots left free are in few groups."""
     rects, used = [], 0
     while parts:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from spatem_opt.grouping import bounds, guillotine, improve, strips
-from spatem_opt.grouping.problem import Problem, Solution
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution
 from spatem_opt.grouping.referee import objective
-from spatem_opt.grouping.walk import best_walk
+from spatem_opt.grouping.serpentine import best_serpentine
 
 
-def solve(problem: Problem, *, seed: int = 0) -> Solution | None:
+def solve(problem: GroupingProblem, *, seed: int = 0) -> GroupingSolution | None:
     """The best of strips, walks and guillotine partitions; of small grids improved by moving single OUs.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     seed : int
         Of the improvement of small grids.
 
     Returns
     -------
-    Solution or None
+    GroupingSolution or None
         None if n*m < R*C, which no grouping fits.
 
     Examples
@@ -32,9 +32,9 @@ def solve(problem: Problem, *, seed: int = 0) -> Solution | None:
     if not problem.feasible:
         return None
     plan = strips.best_plan(problem)
-    found = [strips.lay_out(problem, plan) if plan else best_walk(problem), guillotine.solve(problem)]
+    found = [strips.lay_out(problem, plan) if plan else best_serpentine(problem), guillotine.solve(problem)]
     if plan and plan.groups == -(-problem.ous // problem.size):
-        found.append(best_walk(problem))  # no slot to spare: a walk may beat the strips
+        found.append(best_serpentine(problem))  # no slot to spare: a walk may beat the strips
     best = min((s for s in found if s is not None), key=lambda s: objective(problem, s))
     if problem.ous <= improve.LARGEST and objective(problem, best) > bounds.lower_bound(problem):
         best = improve.improve(problem, best, seed=seed)

@@ -8,7 +8,7 @@ import random
 import numpy as np
 
 from spatem_opt.grouping import bounds
-from spatem_opt.grouping.problem import Problem, Solution, from_labels
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution, from_labels
 from spatem_opt.grouping.referee import objective
 
 LARGEST = 144
@@ -17,13 +17,15 @@ STEPS = 20_000
 """Moves tried per run; about 0.1 s."""
 
 
-def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STEPS, target: int = 0) -> Solution:
+def improve(
+    problem: GroupingProblem, solution: GroupingSolution, *, seed: int, steps: int = STEPS, target: int = 0
+) -> GroupingSolution:
     """Move and exchange single OUs between groups, accepting worse with falling probability; returns the best seen.
 
     Parameters
     ----------
-    problem : Problem
-    solution : Solution
+    problem : GroupingProblem
+    solution : GroupingSolution
         Feasible.
     seed : int
     steps : int
@@ -53,7 +55,7 @@ def improve(problem: Problem, solution: Solution, *, seed: int, steps: int = STE
 class _State:
     """Groups of all OUs with the counts that make a move O(1)."""
 
-    def __init__(self, problem: Problem, label: list[int]) -> None:
+    def __init__(self, problem: GroupingProblem, label: list[int]) -> None:
         self.problem = problem
         self.groups = min(problem.groups, problem.ous)
         self.label = label

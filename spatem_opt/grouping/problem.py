@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class GroupingProblem:
     """Partition an ``R x C`` grid of OUs into at most ``n`` groups of at most ``m``, touching few rows and columns.
 
     A group is what one crossbar holds of a copy. It needs the inputs of its distinct OU rows and emits the partial
@@ -75,13 +73,13 @@ class Problem:
         """Whether any grouping exists: n * m >= R * C."""
         return self.groups * self.size >= self.ous
 
-    def transposed(self) -> Problem:
+    def transposed(self) -> GroupingProblem:
         """The same problem with rows and columns exchanged."""
-        return Problem(self.cols, self.rows, self.groups, self.size, self.col_cost, self.row_cost)
+        return GroupingProblem(self.cols, self.rows, self.groups, self.size, self.col_cost, self.row_cost)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Solution:
+class GroupingSolution:
     """Rectangles of OUs, columns of equal length, half open; a group may consist of several rectangles.
 
     Parameters
@@ -98,11 +96,11 @@ class Solution:
     def __len__(self) -> int:
         return len(self.group)
 
-    def transposed(self) -> Solution:
+    def transposed(self) -> GroupingSolution:
         """The same grouping of the grid with rows and columns exchanged."""
-        return Solution(self.group, self.col_start, self.col_stop, self.row_start, self.row_stop)
+        return GroupingSolution(self.group, self.col_start, self.col_stop, self.row_start, self.row_stop)
 
-    def labels(self, problem: Problem) -> IntArray:
+    def labels(self, problem: GroupingProblem) -> IntArray:
         """Group of every OU, shape (rows, cols); -1 where no rectangle is. For small grids.
 
         Raises
@@ -122,7 +120,7 @@ class Solution:
         return np.stack([self.group, self.row_start, self.row_stop, self.col_start, self.col_stop], axis=1)
 
 
-def from_labels(labels: IntArray) -> Solution:
+def from_labels(labels: IntArray) -> GroupingSolution:
     """Solution of a small grid given the group of every OU: maximal runs of equal rows of equal runs.
 
     Parameters
@@ -141,6 +139,6 @@ def from_labels(labels: IntArray) -> Solution:
     return from_table(np.array(sorted(rects), dtype=np.int64).reshape(-1, 5))
 
 
-def from_table(table: IntArray) -> Solution:
+def from_table(table: IntArray) -> GroupingSolution:
     """Solution of a table of columns group, row_start, row_stop, col_start, col_stop."""
-    return Solution(table[:, 0], table[:, 1], table[:, 2], table[:, 3], table[:, 4])
+    return GroupingSolution(table[:, 0], table[:, 1], table[:, 2], table[:, 3], table[:, 4])

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spatem_opt.grouping.problem import IntArray, Problem, Solution
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution
+from spatem_opt.types import IntArray
 
 FAMILIES = ("shape", "groups", "cover", "size")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class GroupingVerdict:
     """All violations as (family, message), and the objective.
 
     Parameters
@@ -29,7 +30,7 @@ class Verdict:
     sizes: IntArray
 
 
-def check(problem: Problem, solution: Solution) -> Verdict:
+def check(problem: GroupingProblem, solution: GroupingSolution) -> GroupingVerdict:
     """Every violated constraint of a grouping, by family, and its objective.
 
     Families: ``shape`` (columns of equal length, rectangles non-empty and inside the grid), ``groups`` (numbers
@@ -38,10 +39,10 @@ def check(problem: Problem, solution: Solution) -> Verdict:
     columns = [solution.group, solution.row_start, solution.row_stop, solution.col_start, solution.col_stop]
     none = np.zeros(0, dtype=np.int64)
     if len({len(column) for column in columns}) != 1:
-        return Verdict((("shape", f"columns of lengths {[len(c) for c in columns]}"),), 0, none)
+        return GroupingVerdict((("shape", f"columns of lengths {[len(c) for c in columns]}"),), 0, none)
     bad = _outside(problem, solution)
     if bad:
-        return Verdict(tuple(bad), 0, none)
+        return GroupingVerdict(tuple(bad), 0, none)
     unknown = solution.group[(solution.group < 0) | (solution.group >= problem.groups)]
     bad = [("groups", f"group {g}, expected 0..{problem.groups - 1}") for g in np.unique(unknown).tolist()]
     bad += _cover(problem, solution)
@@ -54,10 +55,10 @@ def check(problem: Problem, solution: Solution) -> Verdict:
         ("size", f"group {names[i]} has {sizes[i]} OUs, at most {problem.size}")
         for i in np.flatnonzero(sizes > problem.size).tolist()
     ]
-    return Verdict(tuple(bad), objective(problem, solution), sizes)
+    return GroupingVerdict(tuple(bad), objective(problem, solution), sizes)
 
 
-def objective(problem: Problem, solution: Solution) -> int:
+def objective(problem: GroupingProblem, solution: GroupingSolution) -> int:
     """``sum_g a*|rows(g)| + b*|cols(g)|`` [bits per window]."""
     rows = distinct(solution.group, solution.row_start, solution.row_stop)
     cols = distinct(solution.group, solution.col_start, solution.col_stop)
@@ -79,7 +80,7 @@ def distinct(group: IntArray, start: IntArray, stop: IntArray) -> int:
     return int(np.maximum(0, end - np.maximum(begin, reach)).sum())
 
 
-def _outside(problem: Problem, solution: Solution) -> list[tuple[str, str]]:
+def _outside(problem: GroupingProblem, solution: GroupingSolution) -> list[tuple[str, str]]:
     """Rectangles that are empty or leave the grid."""
     wrong = (solution.row_start < 0) | (solution.row_stop > problem.rows) | (solution.row_start >= solution.row_stop)
     wrong |= (solution.col_start < 0) | (solution.col_stop > problem.cols) | (solution.col_start >= solution.col_stop)
@@ -90,7 +91,7 @@ def _outside(problem: Problem, solution: Solution) -> list[tuple[str, str]]:
     ]
 
 
-def _cover(problem: Problem, solution: Solution) -> list[tuple[str, str]]:
+def _cover(problem: GroupingProblem, solution: GroupingSolution) -> list[tuple[str, str]]:
     """OUs that lie in no rectangle or in several, by 2-D differences: time and memory O(rectangles + OUs)."""
     change = np.zeros((problem.rows + 1, problem.cols + 1), dtype=np.int32)
     np.add.at(change, (solution.row_start, solution.col_start), 1)

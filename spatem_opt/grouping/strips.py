@@ -16,10 +16,9 @@ from functools import cache
 
 import numpy as np
 
-from spatem_opt.grouping.problem import IntArray, Problem, Solution, from_table
+from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution, from_table
+from spatem_opt.types import INFINITE, IntArray
 
-INFINITE = 2**48
-"""Above every cost; times the strips of a grid still an int64."""
 LAST_STRIPS = 3
 """Most strips of other widths that finish a run of equal strips."""
 BACK = 2
@@ -27,7 +26,7 @@ BACK = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StripPlan:
     """A composition of strips, not yet laid out.
 
     Parameters
@@ -48,12 +47,12 @@ class Plan:
     groups: int
 
 
-def strip_cost(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray | None = None) -> IntArray:
+def strip_cost(problem: GroupingProblem, width: IntArray, groups: IntArray, rows: IntArray | None = None) -> IntArray:
     """Cost of strips of the given widths and numbers of groups; :data:`INFINITE` where the OUs do not fit.
 
     Parameters
     ----------
-    problem : Problem
+    problem : GroupingProblem
     width, groups : int64 arrays, broadcastable
         1 <= width <= m.
     rows : int64 array or None
@@ -74,7 +73,7 @@ def strip_cost(problem: Problem, width: IntArray, groups: IntArray, rows: IntArr
     return np.asarray(np.where(fits, cost, INFINITE), dtype=np.int64)
 
 
-def not_full(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray) -> IntArray:
+def not_full(problem: GroupingProblem, width: IntArray, groups: IntArray, rows: IntArray) -> IntArray:
     """Groups with free slots in strips as :func:`strip_cost` has them, laid out ``packed``."""
     whole, spare = problem.size // width, problem.size % width
     shared = np.maximum(0, rows - groups * whole)
@@ -86,7 +85,7 @@ def not_full(problem: Problem, width: IntArray, groups: IntArray, rows: IntArray
     return np.asarray(np.clip(most, 0, np.maximum(free, 0)))
 
 
-def kinds(problem: Problem, width: IntArray, rows: IntArray | None = None) -> IntArray:
+def kinds(problem: GroupingProblem, width: IntArray, rows: IntArray | None = None) -> IntArray:
     """Numbers of groups worth trying for a strip of each width, shape (.., 3): fewest, whole pieces, whole rows."""
     rows, size = np.asarray(problem.rows) if rows is None else rows, problem.size
     whole, spare = size // width, size % width
@@ -97,18 +96,18 @@ def kinds(problem: Problem, width: IntArray, rows: IntArray | None = None) -> In
     return np.stack([fewest, np.where(spare > 0, np.minimum(pieces, aligned), aligned), aligned], axis=-1)
 
 
-def best_plan(problem: Problem) -> Plan | None:
+def best_plan(problem: GroupingProblem) -> StripPlan | None:
     """The cheapest composition of the families tried with at most n groups, strips of columns or of rows.
 
     Returns
     -------
-    Plan or None
+    StripPlan or None
         None if every composition tried needs more than n groups.
     """
     return best_plans(problem, (problem.groups,))[0]
 
 
-def best_plans(problem: Problem, limits: tuple[int, ...]) -> list[Plan | None]:
+def best_plans(problem: GroupingProblem, limits: tuple[int, ...]) -> list[StripPlan | None]:
     """:func:`best_plan` for several limits on the groups at once; ``problem.groups`` is not used."""
     found: list[list[tuple[Composition, bool]]] = [[] for _ in limits]
     for transposed in (False, True):
@@ -118,14 +117,14 @@ def best_plans(problem: Problem, limits: tuple[int, ...]) -> list[Plan | None]:
                 if composition is not None:
                     plans.append((composition, transposed))
     best = [min(plans) if plans else None for plans in found]
-    return [None if b is None else Plan(b[0][2], b[1], b[0][0], b[0][1]) for b in best]
+    return [None if b is None else StripPlan(b[0][2], b[1], b[0][0], b[0][1]) for b in best]
 
 
 Composition = tuple[int, int, tuple[tuple[int, int, int], ...]]
 Family = tuple[IntArray, IntArray, IntArray, IntArray]
 
 
-def _families(problem: Problem) -> list[Family]:
+def _families(problem: GroupingProblem) -> list[Family]:
     """Width and number of equal strips, then number of strips that share the rest of the columns equally.
 
     Family 1: k strips as equal as possible. Family 2: equal strips of any width, then a few others.
@@ -146,7 +145,7 @@ def _families(problem: Problem) -> list[Family]:
 
 
 def _best(
-    problem: Problem, limits: tuple[int, ...], width: IntArray, heads: IntArray, last: IntArray, rest: IntArray
+    problem: GroupingProblem, limits: tuple[int, ...], width: IntArray, heads: IntArray, last: IntArray, rest: IntArray
 ) -> list[Composition | None]:
     """Best of compositions `heads` strips of `width`, then `last` strips that share `rest` columns, per limit."""
     low, more = np.divmod(rest, last)
@@ -175,7 +174,7 @@ def _all_kinds(table: IntArray) -> IntArray:
     return np.asarray(total, dtype=np.int64)
 
 
-def lay_out(problem: Problem, plan: Plan) -> Solution:
+def lay_out(problem: GroupingProblem, plan: StripPlan) -> GroupingSolution:
     """Rectangles of a plan, strips from left to right, groups of a strip from top to bottom."""
     q = problem.transposed() if plan.transposed else problem
     tables, group, left = [], 0, 0

@@ -10,11 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.grouping.problem import IntArray
-
-FloatArray = NDArray[np.float64]
+from spatem_opt.types import FloatArray, IntArray
 
 PRICES = (0.0, 0.3, 1.0)
 """Of a free slot, in costs per OU of the cheapest group."""

@@ -7,20 +7,20 @@ from math import ceil
 
 import numpy as np
 
-from spatem_opt.mapping.problem import Problem
+from spatem_opt.mapping.problem import MappingProblem
 
 
-def operations(problem: Problem) -> int:
+def operations(problem: MappingProblem) -> int:
     """No layer runs fewer OU operations than its best admitted candidate."""
     return sum(int(ops.min()) for ops in problem.operations)
 
 
-def communication(problem: Problem) -> int:
+def communication(problem: MappingProblem) -> int:
     """No layer reads fewer bits than its best admitted candidate."""
     return sum(int(np.min(bits[problem.allowed(layer)])) for layer, bits in enumerate(problem.communication))
 
 
-def excess(problem: Problem) -> int:
+def excess(problem: MappingProblem) -> int:
     """Least OU operations above the slack limits, by pricing slots: ``max_p sum_l min_c (e_lc + p*s_lc) - p*S``.
 
     Concave in the price p and piecewise linear, so a search over the slopes where a layer changes its mind finds the
@@ -45,6 +45,6 @@ def excess(problem: Problem) -> int:
     return max(0, ceil(max(found)))
 
 
-def slots(problem: Problem) -> int:
+def slots(problem: MappingProblem) -> int:
     """OU slots without which the network does not fit, whatever is chosen."""
     return sum(int(s.min()) for s in problem.slots)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from spatem_opt.mapping.problem import Problem, Solution
+from spatem_opt.mapping.problem import MappingProblem, MappingSolution
 
 
-def solve(problem: Problem) -> Solution | None:
+def solve(problem: MappingProblem) -> MappingSolution | None:
     """Best candidate of every layer; while they do not fit, the swap with the smallest extra cost per slot saved.
 
     Exact while the best candidates fit: then no layer has excess and each has its least communication.
 
     Returns
     -------
-    Solution or None
+    MappingSolution or None
         None if even the smallest candidates do not fit (which is then proven).
     """
     choice = [_best(problem, layer, None) for layer in range(len(problem.layers))]
@@ -27,10 +27,10 @@ def solve(problem: Problem) -> Solution | None:
         _, _, layer, candidate = min(swaps)
         used += int(problem.slots[layer][candidate] - problem.slots[layer][choice[layer]])
         choice[layer] = candidate
-    return Solution(tuple(choice if fits else _grow(problem, choice, used)))
+    return MappingSolution(tuple(choice if fits else _grow(problem, choice, used)))
 
 
-def _best(problem: Problem, layer: int, most: int | None) -> int:
+def _best(problem: MappingProblem, layer: int, most: int | None) -> int:
     """Least excess, communication, operations, slots, in this order, among the candidates of at most `most` slots."""
     slots, excess = problem.slots[layer], problem.excess(layer)
     large = slots > most if most is not None else np.zeros(len(slots), dtype=np.bool_)
@@ -38,7 +38,7 @@ def _best(problem: Problem, layer: int, most: int | None) -> int:
     return int(order[0])
 
 
-def _swaps(problem: Problem, layer: int, current: int) -> list[tuple[float, float, int, int]]:
+def _swaps(problem: MappingProblem, layer: int, current: int) -> list[tuple[float, float, int, int]]:
     """(excess per slot saved, communication per slot saved, layer, candidate) of every smaller candidate."""
     saved, excess = problem.slots[layer][current] - problem.slots[layer], problem.excess(layer)
     smaller = np.flatnonzero((saved > 0) & problem.allowed(layer))
@@ -53,7 +53,7 @@ def _swaps(problem: Problem, layer: int, current: int) -> list[tuple[float, floa
     ]
 
 
-def _grow(problem: Problem, choice: list[int], used: int) -> list[int]:
+def _grow(problem: MappingProblem, choice: list[int], used: int) -> list[int]:
     """Give every layer in turn its best candidate within the slots that the last swap left over."""
     for layer, current in enumerate(choice):
         room = problem.capacity - used + int(problem.slots[layer][current])

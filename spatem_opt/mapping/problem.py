@@ -7,16 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
-from spatem_opt.mapping.grid import make_grid, patch_size
+from spatem_opt.cost.grid import make_grid, patch_size
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Storage
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.solution import MappingOption, Storage
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Problem:
+class MappingProblem:
     """One option per layer: least excess OU operations, then least communication, within the chip's OU slots.
 
     The *excess* of a candidate are its OU operations above the layer's slack limit, ``floor(best * (100 + slack) /
@@ -63,7 +62,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class MappingSolution:
     """Index of the chosen candidate of every layer."""
 
     choice: tuple[int, ...]
@@ -76,7 +75,7 @@ def build(
     schemes: tuple[str, ...] = ("im2col", "kernel-split"),
     storage: Storage = "slotted",
     slack_percent: int = 0,
-) -> Problem:
+) -> MappingProblem:
     """The mapping problem of a network on a chip.
 
     Parameters
@@ -86,7 +85,7 @@ def build(
         Admitted schemes; ``parallel-window`` adds every patch whose channel fits one OU row or one crossbar column.
     storage : {"slotted", "filled"}
     slack_percent : int
-        See :class:`Problem`.
+        See :class:`MappingProblem`.
     """
     nodes = [network.nodes[i] for i in network.layers]
     columns: list[tuple[tuple[MappingOption, ...], IntArray, IntArray, IntArray]] = []
@@ -98,7 +97,7 @@ def build(
         columns.append(seen[key])
     capacity = architecture.crossbars * architecture.ou_slots
     options, operations, communication, slots = zip(*columns, strict=True) if columns else ((), (), (), ())
-    return Problem(
+    return MappingProblem(
         tuple(node.name for node in nodes), options, operations, communication, slots, capacity, slack_percent
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spatem_opt.mapping.problem import Problem, Solution
+from spatem_opt.mapping.problem import MappingProblem, MappingSolution
 
 FAMILIES = ("assignment", "slack", "capacity")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MappingVerdict:
     """What a mapping violates and costs.
 
     Parameters
@@ -30,11 +30,13 @@ class Verdict:
     excess: int = 0
 
 
-def check(problem: Problem, solution: Solution) -> Verdict:
+def check(problem: MappingProblem, solution: MappingSolution) -> MappingVerdict:
     """Every violated constraint of the mapping problem, and the objective values of the choice."""
     bad: list[tuple[str, str]] = []
     if len(solution.choice) != len(problem.layers):
-        return Verdict((("assignment", f"{len(solution.choice)} choices for {len(problem.layers)} layers"),), 0, 0)
+        return MappingVerdict(
+            (("assignment", f"{len(solution.choice)} choices for {len(problem.layers)} layers"),), 0, 0
+        )
     operations = communication = excess = used = 0
     for layer, choice in enumerate(solution.choice):
         if not 0 <= choice < len(problem.options[layer]):
@@ -48,4 +50,4 @@ def check(problem: Problem, solution: Solution) -> Verdict:
         used += int(problem.slots[layer][choice])
     if used > problem.capacity:
         bad.append(("capacity", f"{used} OU slots used, {problem.capacity} there"))
-    return Verdict(tuple(bad), operations, communication, excess)
+    return MappingVerdict(tuple(bad), operations, communication, excess)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.instances import root
-from spatem_opt.names import find, suggestions
+from spatem_opt.files.names import find, suggestions
+from spatem_opt.files.shipped import root
 from spatem_opt.network.builder import Builder, Tensor, chain
 from spatem_opt.network.json_io import from_json, read, to_json
 from spatem_opt.network.layers import Edge, Network, Node, Weights

@@ -24,7 +24,8 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.limits import Totals, check_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.check import check, tally
-from spatem_opt.network.layers import Edge, IntArray, Network, Node, NodeKind, Weights
+from spatem_opt.network.layers import Edge, Network, Node, NodeKind, Weights
+from spatem_opt.types import IntArray
 
 Pair = int | tuple[int, int]
 Pads = int | tuple[int, int, int, int] | Literal["same", "same_lower"]

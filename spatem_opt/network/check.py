@@ -7,7 +7,8 @@ import numpy as np
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import Totals, check_size, table_size
 from spatem_opt.network import receptive as r
-from spatem_opt.network.layers import Edge, IntArray, Network, Node, Weights
+from spatem_opt.network.layers import Edge, Network, Node, Weights
+from spatem_opt.types import IntArray
 
 
 def _counts(where: str, node: Node) -> None:

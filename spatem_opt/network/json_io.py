@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.files import read_json
+from spatem_opt.files.access import read_json
 from spatem_opt.limits import LARGEST_INTEGER, Totals, reading
 from spatem_opt.network.check import check, tally
 from spatem_opt.network.layers import Edge, Network, Node, Weights

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import check_size
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 NodeKind = Literal["input", "crossbar", "digital"]
 
 

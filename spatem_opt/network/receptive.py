@@ -11,12 +11,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.limits import check_size, table_size
-from spatem_opt.network.layers import IntArray
-
-FloatArray = NDArray[np.float64]
+from spatem_opt.types import FloatArray, IntArray
 
 
 def _frozen(array: IntArray) -> IntArray:

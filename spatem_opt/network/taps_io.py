@@ -10,7 +10,7 @@ import numpy as np
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import LIMITS, check_size, table_size
 from spatem_opt.network import receptive as r
-from spatem_opt.network.layers import IntArray
+from spatem_opt.types import IntArray
 
 # Larger numbers are a mistake in the file, not a network.
 MAX_AXIS = max(LIMITS[kind] for kind in ("channels", "pixels on an axis", "taps on an axis"))

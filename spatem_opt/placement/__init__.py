@@ -1,8 +1,4 @@
-"""Improving where copies lie: exact traffic, and exchanges that shorten its way or relieve routers (M6, M8)."""
+"""Where copies lie on the chip, and exchanges of tiles that shorten the way of data or relieve routers (M6, M8).
 
-from spatem_opt.placement.calm import calm
-from spatem_opt.placement.spread import spread
-from spatem_opt.placement.swaps import improve
-from spatem_opt.placement.traffic import flows, traffic
-
-__all__ = ["calm", "flows", "improve", "spread", "traffic"]
+Read order, interleaving, congestion, places; then the exchanges: segment_relief, period_relief, shortening.
+"""

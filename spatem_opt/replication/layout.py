@@ -5,37 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
-from spatem_opt.mapping.grid import Grid
-from spatem_opt.replication.parts import rectangles
-from spatem_opt.replication.shapes import Shape
-from spatem_opt.solution import Placement
-
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-
+from spatem_opt.cost.grid import Grid
+from spatem_opt.grouping.tile_parts import rectangles
+from spatem_opt.grouping.tiling import Tiling
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import Placement
+from spatem_opt.types import FloatArray, IntArray
 
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it, modulo 1, are spread evenly however many they are."""
-LANE = 4.7
+STRIPE = 4.7
 """Routers side by side in a lane of the walk: a run of 10 to 40 routers is then about as wide as it is high."""
 
 
-def walk(architecture: Architecture, lanes: int = 0, *, across: bool = False) -> IntArray:
+def serpentine_order(architecture: Architecture, lanes: int = 0, *, across: bool = False) -> IntArray:
     """Crossbars in the order of a space-filling walk over the mesh: neighbours on the walk are near each other.
 
     The mesh is cut into lanes of a few columns (``across``: of rows), walked to and fro; inside a lane, row by row
     (column by column), back and forth. The tiles of a router and the crossbars of a tile stay together. Data go along x
     first (M1), and partial sums meet in the first tiles of a run: with lanes across, all of these would be in one row,
-    and share its routers. ``lanes``: how many; 0: about :data:`LANE` wide.
+    and share its routers. ``lanes``: how many; 0: about :data:`STRIPE` wide.
     """
     y, x = np.divmod(np.arange(architecture.mesh_rows * architecture.mesh_cols), architecture.mesh_cols)
     (side, wide), (down, long) = (x, architecture.mesh_cols), (y, architecture.mesh_rows)
     if across:
         (side, wide), (down, long) = (down, long), (side, wide)
-    edge = np.round(np.linspace(0, wide, (lanes or max(1, round(wide / LANE))) + 1)).astype(np.int64)
+    edge = np.round(np.linspace(0, wide, (lanes or max(1, round(wide / STRIPE))) + 1)).astype(np.int64)
     lane = np.searchsorted(edge, side, side="right") - 1
     along = np.where(lane % 2 == 0, down, long - 1 - down)
     router = np.lexsort((np.where((along + lane) % 2 == 0, side, -side), along, lane))
@@ -43,9 +39,9 @@ def walk(architecture: Architecture, lanes: int = 0, *, across: bool = False) ->
     return np.asarray((router[:, None] * per_router + np.arange(per_router)).ravel())
 
 
-def lane_counts(architecture: Architecture) -> list[int]:
+def stripe_counts(architecture: Architecture) -> list[int]:
     """Numbers of lanes that are tried: what is best depends on how large copies are."""
-    usual = max(1, round(architecture.mesh_cols / LANE))
+    usual = max(1, round(architecture.mesh_cols / STRIPE))
     return [lanes for lanes in range(usual - 1, usual + 3) if 1 <= lanes <= architecture.mesh_cols]
 
 
@@ -145,7 +141,7 @@ class Allocation:
 
     Parameters
     ----------
-    shape : Shape
+    shape : Tiling
     position : int64 array, shape (copies,)
         Place on the walk of each copy's first crossbar.
     split : Split
@@ -159,7 +155,7 @@ class Allocation:
         Of the walk (:func:`walk`).
     """
 
-    shape: Shape
+    shape: Tiling
     position: IntArray
     split: Split
     segment: int = 0
@@ -238,7 +234,9 @@ def placement(
     architecture: Architecture, grids: tuple[Grid, ...], allocations: list[Allocation], *, across: bool = False
 ) -> Placement:
     """Placement rows of all layers."""
-    walks = {lanes: walk(architecture, lanes, across=across) for lanes in {own.lanes for own in allocations}}
+    walks = {
+        lanes: serpentine_order(architecture, lanes, across=across) for lanes in {own.lanes for own in allocations}
+    }
     columns: list[tuple[IntArray, ...]] = []
     for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
         rect = rectangles(grid, allocation.shape)

@@ -1,1 +1,4 @@
-"""Reports for people: tables on the terminal, figures, HTML. Reads evaluations, computes nothing of its own."""
+"""Tables, figures and HTML of solutions and comparisons; computes nothing that the evaluator does not.
+
+Read tables, figures, html; compare for comparisons.
+"""

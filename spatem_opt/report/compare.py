@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from statistics import median
 
-from spatem_opt.compare import COMPARABLE, OURS, PAPER, Comparison, Row, Summary
-from spatem_opt.names import visible
+from spatem_opt.files.names import visible
 from spatem_opt.report.grid import Column, Grid, Line
 from spatem_opt.report.tables import joules
+from spatem_opt.study.compare import COMPARABLE, OURS, PAPER, Comparison, MethodRow, Summary
 
 Lines = list[tuple[str, ...]]
 GAP_HEADS = ("network", "gap of heuristic", "binding term of the bound", "crossbars at work", "busiest router, mean")
@@ -83,7 +83,7 @@ def markdown(summary: Summary, *, rows: bool = True) -> str:
 def to_csv(summary: Summary) -> str:
     """Return one line per network and method; numbers are plain, what is missing is empty."""
     text = io.StringIO()
-    names = [field.name for field in fields(Row)]
+    names = [field.name for field in fields(MethodRow)]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([
         "network", "architecture", *names, "baseline", "latency_reduction", "communication_reduction"
@@ -91,7 +91,7 @@ def to_csv(summary: Summary) -> str:
     for comparison in summary.comparisons:
         against = {r.method: (r.baseline, r.latency, r.communication) for r in comparison.reductions}
         where = (comparison.network, comparison.architecture)
-        rows = comparison.rows or (Row("", note=f"does not fit: {comparison.shortage}"),)
+        rows = comparison.rows or (MethodRow("", note=f"does not fit: {comparison.shortage}"),)
         for row in rows:
             writer.writerow([*where, *asdict(row).values(), *against.get(row.method, ("", "", ""))])
     return text.getvalue()
@@ -102,7 +102,7 @@ def _title(comparison: Comparison) -> str:
     return title if comparison.shortage is None else f"{title}: does not fit: {comparison.shortage}"
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: MethodRow) -> tuple[str, ...]:
     return (
         _count(row.latency_cycles), "" if row.latency_ms is None else f"{row.latency_ms:,.3f}",
         _count(row.communication_bits), joules(row.energy_fj or 0), _percent(row.ou_occupancy),

@@ -15,21 +15,21 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.activity import Activity, activity
 from spatem_opt.evaluator.evaluation import LayerTable
-from spatem_opt.files import write_atomically
-from spatem_opt.solution import Solution
+from spatem_opt.files.access import write_atomically
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import Solution
+from spatem_opt.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from spatem_opt.pareto import Front
+    from spatem_opt.study.pareto import Front
 
-FloatArray = NDArray[np.float64]
 FORMATS = ("svg", "png")
 SEGMENT_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito without yellow and black; neighbours differ."""

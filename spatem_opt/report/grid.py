@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from spatem_opt.names import visible
+from spatem_opt.files.names import visible
 
 NARROWEST = 12
 """Texts and names are not made narrower than this."""

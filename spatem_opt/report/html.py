@@ -9,16 +9,16 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import spatem_opt
-from spatem_opt import bounds
-from spatem_opt.architecture import FIELDS
+from spatem_opt.cost import bounds
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.files import write_atomically
+from spatem_opt.files.access import write_atomically
+from spatem_opt.model.architecture import FIELDS
+from spatem_opt.model.result import gap
+from spatem_opt.model.solution import Solution
 from spatem_opt.network.stats import summary
 from spatem_opt.report import figures, tables
 from spatem_opt.report.grid import Grid
-from spatem_opt.result import gap
-from spatem_opt.solution import Solution
+from spatem_opt.version import __version__
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -116,7 +116,7 @@ def _head(solution: Solution, found: Evaluation) -> Iterator[str]:
     n = summary(solution.network)
     yield (
         f'<p class="sub">{n["layers"]} crossbar layers, {n["parameters"]:,} weights, {n["macs"]:,} MACs; '
-        f"{escape(solution.network.source)}. Checked by the evaluator of spatem-opt {spatem_opt.__version__}.</p>"
+        f"{escape(solution.network.source)}. Checked by the evaluator of spatem-opt {__version__}.</p>"
     )
     if found.latency_cycles is None or found.communication is None or found.utilization is None:
         return

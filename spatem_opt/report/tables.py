@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from spatem_opt.evaluator import Evaluation
+from spatem_opt.model.result import gap
 from spatem_opt.report.grid import Column, Grid, Line
-from spatem_opt.result import gap
 
-Row = tuple[str, str, str]
+TableRow = tuple[str, str, str]
 _UNITS = {
     "latency": "cycles",
     "throughput": "cycles",
@@ -114,7 +114,7 @@ def joules(femtojoules: float) -> str:
     return f"{femtojoules / scale:.3f} {prefix}J"
 
 
-def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | None) -> Iterator[Row]:
+def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | None) -> Iterator[TableRow]:
     if e.latency_cycles is None or e.latency_ns is None or e.period_cycles is None:
         yield "latency", "-", "the solution cannot be replayed"
         return
@@ -132,7 +132,7 @@ def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | 
         yield "  as claimed", f"{claimed:,} {_UNITS.get(objective, '')}", "proven" if kept else "not proven"
 
 
-def _utilization(e: Evaluation) -> Iterator[Row]:
+def _utilization(e: Evaluation) -> Iterator[TableRow]:
     u = e.utilization
     if u is None:
         return
@@ -147,7 +147,7 @@ def _utilization(e: Evaluation) -> Iterator[Row]:
             yield f"busiest of {name}", share(load.busiest_mean, 1), queue
 
 
-def _traffic(e: Evaluation) -> Iterator[Row]:
+def _traffic(e: Evaluation) -> Iterator[TableRow]:
     c = e.communication
     if c is None:
         return
@@ -159,7 +159,7 @@ def _traffic(e: Evaluation) -> Iterator[Row]:
     yield "  partial sums", f"{c.partial_sum_bit_hops:,} bits", f"{share(c.partial_sum_bit_hops, c.total)}, {items}"
 
 
-def _energy(e: Evaluation) -> Iterator[Row]:
+def _energy(e: Evaluation) -> Iterator[TableRow]:
     if e.energy is None:
         return
     total = e.energy.total
@@ -169,7 +169,7 @@ def _energy(e: Evaluation) -> Iterator[Row]:
         yield f"  {kind.name.replace('_', ' ')}", joules(value), share(value, total)
 
 
-def _area(e: Evaluation) -> Iterator[Row]:
+def _area(e: Evaluation) -> Iterator[TableRow]:
     if e.area_mm2 is None or not e.area_mm2.total:  # chips need not state it
         return
     total = e.area_mm2.total

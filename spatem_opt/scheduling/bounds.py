@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spatem_opt.cost.placed import PlacedNetwork, rows_by_layer
 from spatem_opt.network.layers import Edge, Node
-from spatem_opt.scheduling.problem import Problem, rows_by_layer
-
-IntArray = NDArray[np.int64]
+from spatem_opt.types import IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +19,7 @@ class _Times:
     all_windows: int
 
 
-def latency(problem: Problem) -> dict[str, int]:
+def latency(problem: PlacedNetwork) -> dict[str, int]:
     """Bounds whatever the order and the begin times; the bound is the largest term.
 
     ``path``: a node begins after some window of each producer (all windows, if one of its own reads all), and ends at
@@ -33,7 +31,7 @@ def latency(problem: Problem) -> dict[str, int]:
     return {"path": int(end.max(initial=0)), "crossbar": _crossbar(problem, begin)}
 
 
-def path(problem: Problem) -> tuple[IntArray, IntArray]:
+def path(problem: PlacedNetwork) -> tuple[IntArray, IntArray]:
     """Least times at which each node's first window can begin and all of its windows are done; shape (nodes,) each."""
     nodes = problem.network.nodes
     windows = _windows(problem)
@@ -54,7 +52,7 @@ def _reads(node: Node) -> list[tuple[Edge, int]]:
     return [(edge, int(p)) for edge in node.edges for p in edge.producers]
 
 
-def _times(problem: Problem, index: int, windows: list[IntArray]) -> _Times:
+def _times(problem: PlacedNetwork, index: int, windows: list[IntArray]) -> _Times:
     node = problem.network.nodes[index]
     if node.kind == "input":
         return _Times(0, 0)
@@ -67,7 +65,7 @@ def _times(problem: Problem, index: int, windows: list[IntArray]) -> _Times:
     return _Times(int((placed.interval + placed.sum_delay).min()) + tail, int(longest) + tail)
 
 
-def _windows(problem: Problem) -> list[IntArray]:
+def _windows(problem: PlacedNetwork) -> list[IntArray]:
     """Windows that each copy runs, layer by layer."""
     c = problem.chunks
     count = (c.last - c.first) // c.step + 1
@@ -93,7 +91,7 @@ def _reads_all(edge: Edge, node: Node) -> bool:
     return len(rows) == node.height and len(cols) == node.width
 
 
-def _crossbar(problem: Problem, begin: IntArray) -> int:
+def _crossbar(problem: PlacedNetwork, begin: IntArray) -> int:
     """Largest sum of reservations on one crossbar, from the earliest begin there to the shortest way to the end."""
     p, windows = problem.placement, _windows(problem)
     first_copy = np.cumsum([0, *(placed.copies for placed in problem.placed)])

@@ -5,17 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.scheduling.chunks import Problem
+from spatem_opt.scheduling.chunks import ChunkProblem
+from spatem_opt.types import INFINITE, IntArray
 
-IntArray = NDArray[np.int64]
-NEVER = -(1 << 40)
 LARGEST = 2_000
 """Most tasks for which all pairs are compared."""
 
 
-def lower_bound(problem: Problem) -> int:
+def lower_bound(problem: ChunkProblem) -> int:
     """No schedule ends earlier [cycles]: longest path through lags, and one-machine bounds of every resource.
 
     For every resource, a head a and a tail b: the least head of all tasks whose head is at least a and whose
@@ -43,9 +41,9 @@ def one_machine(head: IntArray, work: IntArray, tail: IntArray) -> int:
     return best
 
 
-def closure(problem: Problem) -> IntArray:
+def closure(problem: ChunkProblem) -> IntArray:
     """Longest lag between every two tasks; shape (tasks, tasks), hugely negative where there is none, 0 to itself."""
-    longest = np.full((problem.tasks, problem.tasks), NEVER, dtype=np.int64)
+    longest = np.full((problem.tasks, problem.tasks), -INFINITE, dtype=np.int64)
     for task in range(problem.tasks - 1, -1, -1):
         longest[task, task] = 0
         for later, lag in zip(*problem.outgoing[task], strict=True):
@@ -53,7 +51,7 @@ def closure(problem: Problem) -> IntArray:
     return longest
 
 
-def ordered(problem: Problem) -> Problem:
+def ordered(problem: ChunkProblem) -> ChunkProblem:
     """The same problem with lags that every schedule keeps: orders on resources that the other lags decide.
 
     If ``start[j] >= start[i] + l`` with ``l > -duration[j]`` and both share a resource, j cannot end before i begins:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spatem_opt.scheduling.chunks import Problem, Solution, makespan
-
-IntArray = NDArray[np.int64]
+from spatem_opt.scheduling.chunks import ChunkProblem, ChunkSchedule, makespan
+from spatem_opt.types import IntArray
 
 
-def solve(problem: Problem) -> Solution:
+def solve(problem: ChunkProblem) -> ChunkSchedule:
     """The best of three list schedules: lowest number first, longest tail first, earliest start first."""
     count = np.arange(problem.tasks)
     rules = (count, -problem.tails * (problem.tasks + 1) + count, None)
     found = [list_schedule(problem, rule) for rule in rules]
-    return Solution(min(found, key=lambda start: makespan(problem, start)))
+    return ChunkSchedule(min(found, key=lambda start: makespan(problem, start)))
 
 
-def list_schedule(problem: Problem, rank: IntArray | None) -> IntArray:
+def list_schedule(problem: ChunkProblem, rank: IntArray | None) -> IntArray:
     """Start tasks one after the other, each as soon as its lags, resources and the routers allow.
 
     Parameters
     ----------
-    problem : Problem
+    problem : ChunkProblem
     rank : int64 array, shape (tasks,), or None
         Among the tasks whose predecessors have all been placed, the lowest goes first; None: the one that can start
         earliest, of several the one with the longest tail.
@@ -50,7 +48,7 @@ def list_schedule(problem: Problem, rank: IntArray | None) -> IntArray:
     return start
 
 
-def _fits(problem: Problem, start: IntArray, placed: list[int], task: int, first: int) -> int:
+def _fits(problem: ChunkProblem, start: IntArray, placed: list[int], task: int, first: int) -> int:
     """Earliest time from `first` at which the task's traffic fits beside that of the tasks placed."""
     if problem.load is None or not placed or problem.load[task] == 0:
         return first

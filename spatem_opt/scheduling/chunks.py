@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.model.verdict import Verdict
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 FAMILIES = ("shape", "precedence", "exclusive", "horizon", "router")
 """Families of the referee; the models have the same ones, and ``symmetry`` and ``order`` besides."""
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class ChunkProblem:
     """When every chunk begins, so that the last node is done as early as possible.
 
     Tasks are numbered in an order in which every task comes after those it waits for.
@@ -139,26 +139,18 @@ def _adjacent(key: IntArray, other: IntArray, lag: IntArray, tasks: int) -> list
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Solution:
+class ChunkSchedule:
     """``start``: when every task begins [cycles], int64, shape (tasks,)."""
 
     start: IntArray
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """All violations as (family, message), and the makespan [cycles]."""
-
-    violations: tuple[tuple[str, str], ...]
-    objective: int
-
-
-def makespan(problem: Problem, start: IntArray) -> int:
+def makespan(problem: ChunkProblem, start: IntArray) -> int:
     """When the last node is done [cycles]."""
     return max(problem.floor, int((start + problem.tail).max(initial=0)))
 
 
-def check(problem: Problem, solution: Solution, claim: int | None = None) -> Verdict:
+def check(problem: ChunkProblem, solution: ChunkSchedule, claim: int | None = None) -> Verdict:
     """Every violated constraint of a schedule, by family, and its makespan.
 
     Families: ``shape`` (one integer start per task), ``precedence`` (lags), ``exclusive`` (tasks of a resource do not
@@ -187,7 +179,7 @@ def check(problem: Problem, solution: Solution, claim: int | None = None) -> Ver
     return Verdict((*found, *_overload(problem, start)), value)
 
 
-def _overload(problem: Problem, start: IntArray) -> list[tuple[str, str]]:
+def _overload(problem: ChunkProblem, start: IntArray) -> list[tuple[str, str]]:
     if problem.load is None:
         return []
     running = (start <= start[:, None]) & (start[:, None] < start + problem.duration)

@@ -12,16 +12,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spatem_opt.cost.placed import Chunks, PlacedNetwork, Times, rows_by_layer
+from spatem_opt.cost.transport import expand, routes, window_of_pixel
 from spatem_opt.errors import InstanceError
 from spatem_opt.network.layers import Edge, Node
 from spatem_opt.scheduling import chunks as chunk
 from spatem_opt.scheduling.list_schedule import in_turn
-from spatem_opt.scheduling.problem import Chunks, Problem, Solution, rows_by_layer
-from spatem_opt.scheduling.transport import expand, routes, window_of_pixel
+from spatem_opt.types import INFINITE, IntArray
 
-IntArray = NDArray[np.int64]
-NEVER = -(1 << 40)
-"""Stands for minus infinity: the node does not depend on the chunk."""
 ORIGIN = -1
 """Column of what is there at cycle 0."""
 _BLOCK = 4_000_000
@@ -57,7 +55,7 @@ class Expansion:
     Parameters
     ----------
     problem : chunks.Problem
-    source : Problem
+    source : PlacedNetwork
     windows : tuple of Windows
         One per layer.
     reach : tuple of Reach
@@ -66,20 +64,20 @@ class Expansion:
         Tasks of one team run one after the other: a layer's copies together, or one copy.
     """
 
-    problem: chunk.Problem
-    source: Problem
+    problem: chunk.ChunkProblem
+    source: PlacedNetwork
     windows: tuple[Windows, ...]
     reach: tuple[Reach, ...]
     team: IntArray
 
-    def timetable(self, solution: chunk.Solution) -> tuple[Problem, Solution]:
+    def timetable(self, solution: chunk.ChunkSchedule) -> tuple[PlacedNetwork, Times]:
         """The schedule of windows for given starts of chunks: the evaluator finds the chunk problem's makespan.
 
         Returns
         -------
-        problem : Problem
+        problem : PlacedNetwork
             The source with its chunk table cut at the chunks, none to start before its time.
-        times : Solution
+        times : Times
         """
         start, table = solution.start, [_pieces(w, solution.start, self.source.chunks) for w in self.windows]
         layer = np.repeat(np.arange(len(table)), [len(piece[0]) for piece in table])
@@ -92,7 +90,7 @@ class Expansion:
         known = np.r_[start, 0]  # the last entry is that of ORIGIN
         done = tuple((reach.cycles + known[reach.column]).max(axis=1) for reach in self.reach)
         latency = max(int(times.max()) for times in done)
-        return replace(self.source, chunks=cut), Solution(begin, final + interval, latency, done)
+        return replace(self.source, chunks=cut), Times(begin, final + interval, latency, done)
 
 
 def _pieces(windows: Windows, start: IntArray, old: Chunks) -> tuple[IntArray, ...]:
@@ -103,12 +101,12 @@ def _pieces(windows: Windows, start: IntArray, old: Chunks) -> tuple[IntArray, .
     return windows.row[first], windows.window[first], windows.window[last], begin[first], begin[last]
 
 
-def build(problem: Problem, chunks: int = 8, *, by: Literal["layer", "copy"] = "layer") -> Expansion:
+def build(problem: PlacedNetwork, chunks: int = 8, *, by: Literal["layer", "copy"] = "layer") -> Expansion:
     """The chunk problem of a placed network.
 
     Parameters
     ----------
-    problem : Problem
+    problem : PlacedNetwork
         Without a barrier (``serial``): that leaves nothing to decide.
     chunks : int
         Chunks per copy: each copy's windows, in the order they run, are cut into so many parts, at image rows where
@@ -133,7 +131,7 @@ def build(problem: Problem, chunks: int = 8, *, by: Literal["layer", "copy"] = "
 class _Builder:
     """State of one pass over the network."""
 
-    def __init__(self, problem: Problem, chunks: int, by_copy: bool) -> None:
+    def __init__(self, problem: PlacedNetwork, chunks: int, by_copy: bool) -> None:
         self.problem, self.chunks, self.by_copy = problem, chunks, by_copy
         self.known = routes(problem)
         self.sites = self.known.sites
@@ -162,7 +160,7 @@ class _Builder:
             np.maximum.at(tail, reach.column, reach.cycles.max(axis=0))
         before, after, lag = (np.concatenate(c).astype(np.int64) for c in zip(*self.lags, strict=True))
         team = np.array(self.team)
-        made = chunk.Problem(
+        made = chunk.ChunkProblem(
             np.array(self.duration), np.array(self.release), tail[:-1], before, after, lag,
             self._resources(team), int(tail[-1]),
         )  # fmt: skip
@@ -176,10 +174,10 @@ class _Builder:
         self.windows.append(windows)
         pixel_window = window_of_pixel(node, grid.option.ph, grid.option.pw)
         ready = self._ready(index, node)
-        by_window = np.full((grid.windows, len(ready.column)), NEVER, dtype=np.int64)
+        by_window = np.full((grid.windows, len(ready.column)), -INFINITE, dtype=np.int64)
         np.maximum.at(by_window, pixel_window, ready.cycles)
         tasks = len(self.duration) - first_task
-        lag = np.full((tasks, len(ready.column)), NEVER, dtype=np.int64)
+        lag = np.full((tasks, len(ready.column)), -INFINITE, dtype=np.int64)
         np.maximum.at(lag, windows.task - first_task, by_window[windows.window] - windows.begin[:, None])
         begin = np.full(tasks, 0, dtype=np.int64)
         np.maximum.at(begin, windows.task - first_task, self.problem.chunks.not_before[windows.row] - windows.begin)
@@ -187,12 +185,12 @@ class _Builder:
             if column == ORIGIN:
                 begin = np.maximum(begin, lag[:, j])
         self.release += begin.tolist()
-        to, source = np.nonzero((lag > NEVER // 2) & (ready.column != ORIGIN))
+        to, source = np.nonzero((lag > -INFINITE // 2) & (ready.column != ORIGIN))
         self.lags.append((ready.column[source], to + first_task, lag[to, source]))
         own = np.arange(first_task, len(self.duration))
         same = np.flatnonzero(np.diff(np.array(self.team)[own]) == 0)
         self.lags.append((own[same], own[same] + 1, np.array(self.duration, dtype=np.int64)[own[same]]))
-        done = np.full((grid.windows, tasks), NEVER, dtype=np.int64)
+        done = np.full((grid.windows, tasks), -INFINITE, dtype=np.int64)
         finish = (placed.interval + placed.sum_delay)[windows.copy] + self.problem.architecture.pipeline_tail_cycles
         done[windows.window, windows.task - first_task] = windows.begin + finish
         return Reach(own, done[pixel_window])
@@ -237,7 +235,7 @@ class _Builder:
         done = np.empty_like(ready.cycles)
         for j in range(len(ready.column)):
             done[order, j] = in_turn(ready.cycles[order, j], copy[order], interval) + cycles
-        done[done < NEVER // 2] = NEVER
+        done[done < -INFINITE // 2] = -INFINITE
         return Reach(ready.column, done)
 
     def _ready(self, index: int, node: Node) -> Reach:
@@ -245,7 +243,7 @@ class _Builder:
         mine = self.sites[index].class_of[self.sites[index].copy]
         sources = np.unique(np.concatenate([edge.producers for edge in node.edges]))
         column = np.unique(np.concatenate([self.reach[p].column for p in sources]))
-        ready = np.full((node.windows, len(column)), NEVER, dtype=np.int64)
+        ready = np.full((node.windows, len(column)), -INFINITE, dtype=np.int64)
         for producer in sources.tolist():
             source, reach = self.sites[producer], self.reach[producer]
             delay = self.known.delays(self.problem, producer, index)
@@ -338,7 +336,7 @@ def _arrivals(
 ) -> IntArray:
     """Latest arrival over the receptive field of every output pixel, per column; shape (pixels, columns)."""
     height, columns = len(edge.rows), len(edge.cols)
-    arrival = np.full((height, columns, cycles.shape[1]), NEVER, dtype=np.int64)
+    arrival = np.full((height, columns, cycles.shape[1]), -INFINITE, dtype=np.int64)
     to = to_class.reshape(height, columns)
     step = max(1, _BLOCK // (columns * edge.rows.shape[1] * edge.cols.shape[1] * cycles.shape[1]))
     for y in range(0, height, step):
@@ -346,5 +344,5 @@ def _arrivals(
         pixel = np.maximum(rows, 0) * width + np.maximum(cols, 0)
         late = delay[from_class[pixel], to[y : y + step, :, None, None]]
         inside = ((rows >= 0) & (cols >= 0))[..., None]
-        arrival[y : y + step] = np.where(inside, cycles[pixel] + late[..., None], NEVER).max(axis=(2, 3))
+        arrival[y : y + step] = np.where(inside, cycles[pixel] + late[..., None], -INFINITE).max(axis=(2, 3))
     return arrival.reshape(height * columns, -1)

@@ -7,23 +7,17 @@ from dataclasses import fields
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from spatem_opt.cost.placed import Chunks, PlacedNetwork, Times, rows_by_layer
+from spatem_opt.cost.transport import Routes, expand, routes, window_of_pixel
 from spatem_opt.network.layers import Edge, Node
-from spatem_opt.scheduling.problem import Chunks, Problem, Solution, rows_by_layer
-from spatem_opt.scheduling.transport import (
-    Routes,
-    expand,
-    routes,
-    window_of_pixel,
-)
+from spatem_opt.types import IntArray
 
-IntArray = NDArray[np.int64]
 _BLOCK = 4_000_000
 """Taps looked up at once: bounds the memory of a layer with large windows."""
 
 
-def solve(problem: Problem, known: Routes | None = None) -> Solution:
+def solve(problem: PlacedNetwork, known: Routes | None = None) -> Times:
     """Start everything as soon as its inputs are there and its crossbars are free of earlier layers.
 
     Layers that share crossbars run there in topological order; copies that share none of their crossbars overlap
@@ -31,28 +25,28 @@ def solve(problem: Problem, known: Routes | None = None) -> Solution:
 
     Parameters
     ----------
-    problem : Problem
+    problem : PlacedNetwork
     known : Routes, optional
         Of the problem, if they are known from an earlier schedule of the same chunks.
     """
-    run = Run(problem, routes(problem) if known is None else known)
+    run = ScheduledNode(problem, routes(problem) if known is None else known)
     for index in range(len(problem.network.nodes)):
         run.step(index)
     start = np.empty(len(problem.chunks.layer), dtype=np.int64)
     end = np.empty_like(start)
     for rows, times in zip(rows_by_layer(problem.chunks.layer, len(problem.grids)), run.times, strict=True):
         start[rows], end[rows] = times
-    return Solution(start, end, run.latency, tuple(run.done))
+    return Times(start, end, run.latency, tuple(run.done))
 
 
-class Run:
+class ScheduledNode:
     """One pass over the network: every node before the next one is scheduled.
 
     ``chunks`` and ``times`` (start and end of every chunk) are by layer, ``sites`` and ``done`` by node, ``free`` by
     crossbar.
     """
 
-    def __init__(self, problem: Problem, known: Routes) -> None:
+    def __init__(self, problem: PlacedNetwork, known: Routes) -> None:
         layers = len(problem.grids)
         self.problem, self.known = problem, known
         self.sites = list(known.sites)

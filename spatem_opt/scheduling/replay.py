@@ -6,9 +6,10 @@ from collections import defaultdict
 
 import numpy as np
 
-from spatem_opt.cost_model import OUTSIDE, datum_bits, transfer_cycles
+from spatem_opt.cost.durations import datum_bits, transfer_cycles
+from spatem_opt.cost.placed import PlacedNetwork, Times
 from spatem_opt.network.layers import Edge, Node
-from spatem_opt.scheduling.problem import Problem, Solution
+from spatem_opt.types import OUTSIDE
 
 Pixel = tuple[int, int]
 
@@ -28,7 +29,7 @@ class Replay:
         When the last window of every chunk ends.
     """
 
-    def __init__(self, problem: Problem, solution: Solution) -> None:
+    def __init__(self, problem: PlacedNetwork, solution: Times) -> None:
         self.problem, self.solution = problem, solution
         self.layer_of = {node: layer for layer, node in enumerate(problem.network.layers)}
         self.done: list[dict[Pixel, int]] = []

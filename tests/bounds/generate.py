@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network import receptive
 from spatem_opt.network.builder import Builder, Read, Tensor
 from spatem_opt.network.layers import Network

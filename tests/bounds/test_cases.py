@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spatem_opt import bounds, evaluate, load_architecture, solve
-from spatem_opt.architecture import Architecture
+from spatem_opt import evaluate, load_architecture, solve
+from spatem_opt.cost import bounds
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.proof import prove
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.solution import MappingOption, Solution
 from tests.evaluator.hand import tables
 
 CHIP = load_architecture("ou-isaac-2x2", {"adc_bits": "5"})

@@ -10,7 +10,8 @@ import pytest
 from spatem_opt import evaluate, load_architecture, load_network, solve
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluator
-from spatem_opt.result import Result, Status
+from spatem_opt.model.result import Status
+from spatem_opt.search.result import Result
 from tests.bounds.test_cases import CHIP, pooled_input
 from tests.evaluator.hand import pipeline
 
@@ -108,7 +109,7 @@ def test_a_result_against_its_bound_is_our_bug(status: Status, value: int, bound
 
 
 def test_solve_raises_where_a_value_is_below_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    from spatem_opt import bounds
+    from spatem_opt.cost import bounds
 
     monkeypatch.setitem(bounds.MAKERS, "communication", lambda network, chip: bounds.Bound({"traffic": 24_577}))
     with pytest.raises(ModelError, match="24576 is below the proven bound of 24577"):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatem_opt import bounds
-from spatem_opt.architecture import Architecture
-from spatem_opt.cost_model import datum_bits
+from spatem_opt.cost import bounds
+from spatem_opt.cost.durations import datum_bits
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.proof import prove
-from spatem_opt.finish import measure
+from spatem_opt.mapping.shortage import shortage
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
-from spatem_opt.shortage import shortage
+from spatem_opt.search.realisation import measure
 from spatem_opt.testing import CONTENTION, assert_confirmed, random_plan, scheduled
 from tests.bounds import generate
 

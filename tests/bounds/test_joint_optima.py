@@ -10,11 +10,11 @@ import pytest
 from formulations.joint import cpsat
 from formulations.joint.problem import make
 from formulations.solver import Limits, run_cpsat
-from spatem_opt import bounds
-from spatem_opt.architecture import Architecture
+from spatem_opt.cost import bounds
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.result import Status
 from spatem_opt.network.builder import Builder, Tensor
 from spatem_opt.network.layers import Network
-from spatem_opt.result import Status
 from spatem_opt.testing import TINY, tiny_instance
 from tests.bounds.generate import as_it_is
 

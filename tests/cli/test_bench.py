@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from spatem_opt import bench
 from spatem_opt.cli import main
 from spatem_opt.errors import ModelError
+from spatem_opt.study import bench
 
 SUITE = """
 name = "tiny"
@@ -59,7 +59,7 @@ class Thread(threading.Thread):
     exitcode = 0
 
 
-def in_a_thread(entry: bench.Entry, time_limit: float | None) -> tuple[Connection, Thread]:
+def in_a_thread(entry: bench.SuiteEntry, time_limit: float | None) -> tuple[Connection, Thread]:
     """A comparison in this process, so that what it calls may be replaced."""
     receiver, sender = multiprocessing.Pipe(duplex=False)
 
@@ -79,7 +79,7 @@ def test_a_failed_entry_does_not_end_the_suite(
 ) -> None:
     run = bench.compare_entry
 
-    def failing(entry: bench.Entry, time_limit: float | None) -> dict[str, Any]:
+    def failing(entry: bench.SuiteEntry, time_limit: float | None) -> dict[str, Any]:
         if entry.network == "lenet5":
             raise ModelError("for the test")
         return run(entry, time_limit)

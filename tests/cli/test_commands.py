@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 import spatem_opt
-from spatem_opt.architecture import FIELDS
 from spatem_opt.cli import main
-from spatem_opt.io import write_solution
-from spatem_opt.pipeline import METHODS
-from spatem_opt.result import Result, Shortage, Status
-from spatem_opt.solution import Solution
+from spatem_opt.exchange.solutions import write_solution
+from spatem_opt.front_end import METHODS
+from spatem_opt.model.architecture import FIELDS
+from spatem_opt.model.result import Shortage, Status
+from spatem_opt.model.solution import Solution
+from spatem_opt.search.result import Result
+from spatem_opt.version import __version__
 
 Run = Callable[..., tuple[int, str, str]]
 Fake = Callable[[Callable[..., Result]], None]
@@ -49,7 +51,7 @@ def solver(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
     def install(solve: Callable[..., Result]) -> None:
         module = types.SimpleNamespace(solve=solve, METHODS=METHODS)
-        monkeypatch.setitem(sys.modules, "spatem_opt.pipeline", module)
+        monkeypatch.setitem(sys.modules, "spatem_opt.front_end", module)
         monkeypatch.setattr(spatem_opt, "pipeline", module, raising=False)
 
     return install
@@ -100,7 +102,7 @@ def test_help_teaches_by_example(run: Run, command: list[str]) -> None:
 
 
 def test_version(run: Run) -> None:
-    assert run("--version") == (0, f"spatem-opt {spatem_opt.__version__}\n", "")
+    assert run("--version") == (0, f"spatem-opt {__version__}\n", "")
 
 
 # --- bad input -----------------------------------------------------------------------------------

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-import spatem_opt.compare as library
-from spatem_opt.architecture import Architecture
-from spatem_opt.baselines import BASELINES
+import spatem_opt.study.compare as library
 from spatem_opt.cli import main
-from spatem_opt.compare import Comparison, Row, compare
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.network import load
+from spatem_opt.planning.baselines import BASELINES
+from spatem_opt.study.compare import Comparison, MethodRow, compare
 
 SMALL = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
 
@@ -52,7 +52,7 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
         "decoupling",
     ]
     assert comparison["best_baseline"] in BASELINES
-    assert list(comparison["rows"][0]) == [field.name for field in fields(Row)]
+    assert list(comparison["rows"][0]) == [field.name for field in fields(MethodRow)]
     assert list(comparison["reductions"][0]) == ["method", "baseline", "latency", "communication"]
     assert list(data["geometric_means"][0]) == ["method", "networks", "latency", "communication"]
     assert data["paper"]["latency"] == 0.2924

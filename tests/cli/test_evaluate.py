@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spatem_opt.cli import main
-from spatem_opt.io import write_solution
+from spatem_opt.exchange.solutions import write_solution
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -12,9 +12,9 @@ import orjson
 import pytest
 
 from spatem_opt.cli import main
-from spatem_opt.io import write_solution
+from spatem_opt.exchange.solutions import write_solution
+from spatem_opt.model.solution import Solution
 from spatem_opt.network import load
-from spatem_opt.solution import Solution
 
 
 def test_tables_of_a_solution(tiny_solution: Solution, tmp_path: Path) -> None:

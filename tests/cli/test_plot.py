@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from spatem_opt.cli import main
-from spatem_opt.io import write_solution
-from spatem_opt.solution import Solution
+from spatem_opt.exchange.solutions import write_solution
+from spatem_opt.model.solution import Solution
 
 pytest.importorskip("matplotlib")
 

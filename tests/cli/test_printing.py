@@ -13,19 +13,20 @@ from pathlib import Path
 import pytest
 
 import spatem_opt
-from spatem_opt import pipeline
+from spatem_opt import front_end
 from spatem_opt.cli import main
 from spatem_opt.cli.common import show
-from spatem_opt.compare import Comparison, Row, summarize
 from spatem_opt.evaluator import evaluate
-from spatem_opt.io import write_solution
+from spatem_opt.exchange.solutions import write_solution
+from spatem_opt.model.presets import architectures
+from spatem_opt.model.result import Status, Step
+from spatem_opt.model.solution import Solution
 from spatem_opt.network import load, to_json
-from spatem_opt.pareto import Front, Point
-from spatem_opt.presets import architectures
 from spatem_opt.report import compare as report
 from spatem_opt.report import tables
-from spatem_opt.result import Result, Status, Step
-from spatem_opt.solution import Solution
+from spatem_opt.search.result import Result
+from spatem_opt.study.compare import Comparison, MethodRow, summarize
+from spatem_opt.study.pareto import Front, Point
 
 WIDTHS = (80, 60, 40)
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -44,9 +45,9 @@ def terminal(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     return int(request.param)
 
 
-def row(method: str, latency: int, communication: int) -> Row:
+def row(method: str, latency: int, communication: int) -> MethodRow:
     """A method with numbers as long as those of the largest networks."""
-    return Row(
+    return MethodRow(
         method, method, latency, latency * 7.68e-6, latency, communication, energy_fj=17_000_000_000_000,
         ou_occupancy=0.89, cells_used=0.906, bound=106_786, gap=0.101, seconds=1234.5,
     )  # fmt: skip
@@ -141,7 +142,7 @@ def test_a_network_of_any_name_is_solved_and_printed(
 ) -> None:  # fmt: skip
     named = replace(tiny_solution, network=replace(tiny_solution.network, name=name))
     result = Result(Status.FEASIBLE, "latency", named, 1054, 527, 0.5, evaluation=evaluate(named))
-    monkeypatch.setattr(pipeline, "solve", lambda *_, **__: result)
+    monkeypatch.setattr(front_end, "solve", lambda *_, **__: result)
     monkeypatch.setattr("spatem_opt.network.load", lambda *_: named.network)
     assert main(["solve", "x.json", "--set", "adc_bits=5", "--layers"]) == 0
     out = capsys.readouterr().out
@@ -201,7 +202,7 @@ def test_other_kinds_of_files_are_refused_before_any_work(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     write_solution(tiny_solution, tmp_path / "tiny.json")
-    for name in ("spatem_opt.pipeline.solve", "spatem_opt.compare.compare", "spatem_opt.pareto.front"):
+    for name in ("spatem_opt.front_end.solve", "spatem_opt.study.compare.compare", "spatem_opt.study.pareto.front"):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("worked in spite of wrong input"))
     assert main(arguments) == 2
     (line,) = [text for text in capsys.readouterr().err.splitlines() if not text.startswith("warning: ")]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from spatem_opt import pipeline
+from spatem_opt import front_end
 from spatem_opt.cli import main
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
@@ -94,7 +94,7 @@ def test_infeasible_names_the_families(capsys: pytest.CaptureFixture[str]) -> No
 def test_interrupt_keeps_the_best_so_far(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = pipeline.search
+    search = front_end.search
 
     def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
         found = next(search(*arguments, **options))
@@ -102,7 +102,7 @@ def test_interrupt_keeps_the_best_so_far(
         yield found
         pytest.fail("went on after Ctrl-C")
 
-    monkeypatch.setattr(pipeline, "search", interrupted)
+    monkeypatch.setattr(front_end, "search", interrupted)
     assert main(["solve", *SMALL, "-o", str(tmp_path / "out.json")]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "out.json")]) == 0

@@ -11,8 +11,8 @@ from collections import defaultdict
 from functools import cached_property
 from typing import Any
 
+from spatem_opt.model.solution import Solution
 from spatem_opt.network.layers import Edge
-from spatem_opt.solution import Solution
 from tests.evaluator.brute_place import OUTSIDE, ceil, place, route, sum_width
 from tests.evaluator.brute_replay import Pixel, Replay, Span, itinerary, packets_of
 

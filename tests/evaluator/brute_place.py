@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.layers import Weights
-from spatem_opt.solution import MappingOption, Solution
 
 OUTSIDE = 10**9  # behind all tiles
 

@@ -24,7 +24,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
 from tests.evaluator.brute_place import OUTSIDE, Router, ceil, entry, route, sum_width
 
 if TYPE_CHECKING:

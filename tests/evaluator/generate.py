@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
 from spatem_opt.network.layers import Edge, Network, Node, Weights
-from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
 from tests.evaluator.brute import Brute
 from tests.evaluator.brute_place import Grid, build_grid
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
 from spatem_opt.network.layers import Network, Node, Weights
-from spatem_opt.solution import MappingOption, Placement, Schedule, Solution
 from tests.evaluator.generate import edge, taps, whole
 
 #: Two routers side by side, a tile each of two crossbars: crossbars 0, 1 on tile 0 and 2, 3 on tile 1. A crossbar has

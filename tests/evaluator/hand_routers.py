@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.layers import Network, Node, Weights
-from spatem_opt.solution import MappingOption, Solution
 from tests.evaluator.generate import edge, whole
 from tests.evaluator.hand import same, tables
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spatem_opt.cost.grid import make_grid
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.grid import build_grid, mapping_fault, window_shape
 from spatem_opt.limits import LONGEST_TIME
-from spatem_opt.mapping.grid import make_grid
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Node, Weights
-from spatem_opt.solution import MappingOption
 from tests.evaluator.generate import architecture
 from tests.evaluator.hand import pipeline
 

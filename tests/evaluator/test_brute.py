@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.solution import Placement, Solution
+from spatem_opt.model.solution import Placement, Solution
 from tests.evaluator.brute import OUTSIDE, Brute
 from tests.evaluator.generate import scrambled, solution
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.evaluator.arrays import any_by_group, distinct, running_maximum
 from spatem_opt.evaluator.grid import build_grid
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.transfers import carry
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Edge, Weights
-from spatem_opt.solution import MappingOption
 
 CHIP = Architecture()  # OUs of 9 x 8, crossbars of 128 x 128, 8 cells per weight
 

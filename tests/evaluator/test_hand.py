@@ -9,8 +9,8 @@ import pytest
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
+from spatem_opt.model.solution import Solution
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.solution import Solution
 from tests.evaluator.brute import Brute
 from tests.evaluator.generate import edge, whole
 from tests.evaluator.hand import pipeline, same, split_layer, tables, with_chip

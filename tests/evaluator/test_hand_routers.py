@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spatem_opt.evaluator import evaluate
-from spatem_opt.solution import Solution
+from spatem_opt.model.solution import Solution
 from tests.evaluator.brute import Brute
 from tests.evaluator.hand import with_chip
 from tests.evaluator.hand_routers import fork, merge, one_port, order, ports, sums

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.solution import Solution
+from spatem_opt.model.solution import Solution
 from tests.evaluator.brute import Brute
 from tests.evaluator.brute_replay import Replay
 from tests.evaluator.generate import solution

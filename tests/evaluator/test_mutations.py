@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spatem_opt.evaluator import FAMILIES, Evaluator, evaluate
-from spatem_opt.solution import MappingOption, Solution
+from spatem_opt.model.solution import MappingOption, Solution
 from tests.evaluator.hand import (
     pipeline,
     repeated_row,

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from spatem_opt import load_architecture, load_network
-from spatem_opt.baselines import BASELINES
 from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import evaluate, prepare, settle
 from spatem_opt.evaluator import replay as module
 from spatem_opt.evaluator.settling import SETTLING, settled
-from spatem_opt.finish import finish
-from spatem_opt.plan import assemble, problem_of
+from spatem_opt.model.solution import Schedule, Solution
+from spatem_opt.planning.baselines import BASELINES
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
-from spatem_opt.solution import Schedule, Solution
+from spatem_opt.search.realisation import realise
 from tests.evaluator.hand import with_chip
 from tests.evaluator.hand_routers import fork, merge
 
@@ -102,7 +102,7 @@ def test_every_baseline_that_fits_has_a_schedule(network: str, baseline: str) ->
     net, chip = load_network(network), load_architecture("ou-isaac", {"adc_bits": 5})
     plan = BASELINES[baseline](net, chip)
     assert plan is not None
-    found = finish(plan, net, chip)
+    found = realise(plan, net, chip)
     assert found is not None
     assert evaluate(found[0]).families == ()
 

@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from formulations.exchange.values import read as read_values
-from spatem_opt import bench, instances
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
-from spatem_opt.io import read_solution, write_solution
+from spatem_opt.exchange.solutions import read_solution, write_solution
+from spatem_opt.exchange.values import read as read_values
+from spatem_opt.files import shipped
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import Builder, from_onnx, load, to_json
-from spatem_opt.presets import load_architecture
+from spatem_opt.study import bench
 from tests.evaluator.generate import solution as random_solution
 from tests.files.hostile import N, W, helper, ints
 
@@ -181,14 +182,14 @@ def solution_file(rng: Rng, folder: Path) -> object:
 
 def chip_file(rng: Rng, folder: Path) -> object:
     """A shipped chip's TOML file, spoilt."""
-    names = sorted((instances.root() / "architectures").glob("*.toml"))
+    names = sorted((shipped.root() / "architectures").glob("*.toml"))
     (folder / "c.toml").write_bytes(spoilt(rng, names[int(rng.integers(len(names)))].read_bytes()))
     return load_architecture(folder / "c.toml")
 
 
 def suite_file(rng: Rng, folder: Path) -> object:
     """A shipped suite, spoilt."""
-    names = sorted((instances.root() / "suites").glob("*.toml"))
+    names = sorted((shipped.root() / "suites").glob("*.toml"))
     (folder / "s.toml").write_bytes(spoilt(rng, names[int(rng.integers(len(names)))].read_bytes()))
     return bench.load_suite(folder / "s.toml")
 

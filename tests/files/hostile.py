@@ -15,10 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
-from spatem_opt.io import read_solution, write_solution
+from spatem_opt.exchange.solutions import read_solution, write_solution
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network import from_onnx, load
-from spatem_opt.presets import load_architecture
-from spatem_opt.solution import MappingOption, Solution
 from tests.evaluator.hand import pipeline
 
 N = helper.make_node

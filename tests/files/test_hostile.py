@@ -14,14 +14,15 @@ import onnx
 import pytest
 from onnx import helper
 
-from formulations.exchange.values import read as read_values
-from spatem_opt import bench, files
 from spatem_opt.errors import LONGEST_LINE, InstanceError, one_line
 from spatem_opt.evaluator import evaluate
-from spatem_opt.io import read_solution, write_solution
+from spatem_opt.exchange.solutions import read_solution, write_solution
+from spatem_opt.exchange.values import read as read_values
+from spatem_opt.files import access
 from spatem_opt.limits import LIMITS, Totals, check_size, reading
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import from_onnx, load
-from spatem_opt.presets import load_architecture
+from spatem_opt.study import bench
 from tests.evaluator.hand import pipeline
 from tests.files.hostile import CASES, HUGE, N, W, ints, onnx_case, solution_case
 
@@ -127,7 +128,7 @@ def test_a_zipped_file_is_not_unzipped_beyond_the_limit(tmp_path: Path, monkeypa
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * 10**6))
     monkeypatch.setitem(LIMITS, "bytes of a file", 10**5)
     with pytest.raises(InstanceError, match=r"bomb.json.gz: too long, expected <= 100000"):
-        files.read_json(tmp_path / "bomb.json.gz")
+        access.read_json(tmp_path / "bomb.json.gz")
 
 
 @pytest.mark.parametrize("error", [IndexError, KeyError, RecursionError, OverflowError, MemoryError, TypeError])

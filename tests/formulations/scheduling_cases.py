@@ -7,11 +7,11 @@ from itertools import permutations
 import numpy as np
 from hypothesis import strategies as st
 
-from spatem_opt.scheduling.chunks import Problem, makespan
+from spatem_opt.scheduling.chunks import ChunkProblem, makespan
 
 
 @st.composite
-def problems(draw: st.DrawFn, router: bool = True) -> Problem:
+def problems(draw: st.DrawFn, router: bool = True) -> ChunkProblem:
     """At most five tasks of at most four cycles, with lags of either sign, shared resources and routers."""
     n = draw(st.integers(1, 5))
     duration = np.array(draw(st.lists(st.integers(1, 4), min_size=n, max_size=n)))
@@ -27,13 +27,13 @@ def problems(draw: st.DrawFn, router: bool = True) -> Problem:
         capacity = draw(st.integers(1, 3))
         load = np.array(draw(st.lists(st.integers(0, capacity), min_size=n, max_size=n)))
     before, after = (np.array([pair[k] for pair in chosen], dtype=np.int64) for k in (0, 1))
-    return Problem(
+    return ChunkProblem(
         duration, release, duration + extra, before, after, np.array(lag, dtype=np.int64),
         tuple(np.array(sorted(r)) for r in resources), draw(st.integers(0, 6)), load, capacity,
     )  # fmt: skip
 
 
-def brute(problem: Problem) -> int:
+def brute(problem: ChunkProblem) -> int:
     """Least makespan: every order of starts, each task as early as the tasks before it in the order allow.
 
     Some order's earliest schedule is optimal: in a schedule from which no task can be moved earlier, place the tasks in
@@ -43,7 +43,7 @@ def brute(problem: Problem) -> int:
     return min(_place(problem, order) for order in permutations(range(problem.tasks)))
 
 
-def _place(problem: Problem, order: tuple[int, ...]) -> int:
+def _place(problem: ChunkProblem, order: tuple[int, ...]) -> int:
     """Makespan if tasks begin in this order; all lags and exclusions become lags of a longest-path problem."""
     n = problem.tasks
     lags = list(zip(problem.before.tolist(), problem.after.tolist(), problem.lag.tolist(), strict=True))
@@ -55,7 +55,7 @@ def _place(problem: Problem, order: tuple[int, ...]) -> int:
     return _router(problem, order, lags, int(problem.duration.sum() + problem.release.sum() + 5 * n))
 
 
-def _router(problem: Problem, order: tuple[int, ...], lags: list[tuple[int, int, int]], horizon: int) -> int:
+def _router(problem: ChunkProblem, order: tuple[int, ...], lags: list[tuple[int, int, int]], horizon: int) -> int:
     """Longest path; while traffic is too high, try every way to delay the last starter behind one that runs."""
     start = _longest(problem, lags, horizon)
     if start is None:
@@ -72,7 +72,7 @@ def _router(problem: Problem, order: tuple[int, ...], lags: list[tuple[int, int,
     return makespan(problem, start)
 
 
-def _longest(problem: Problem, lags: list[tuple[int, int, int]], horizon: int) -> np.ndarray | None:
+def _longest(problem: ChunkProblem, lags: list[tuple[int, int, int]], horizon: int) -> np.ndarray | None:
     """Earliest starts; None if the lags contradict each other."""
     start = problem.release.astype(np.int64).copy()
     changed = True

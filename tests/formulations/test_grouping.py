@@ -12,36 +12,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from formulations.grouping import cpsat, generation, ilp, linear, prices, profile, refute
+from formulations.grouping import case_enumeration, cpsat, dual_bound, generation, ilp, linear, patterns
 from formulations.grouping.program import bits, profile_program
-from formulations.solver import Limits, Run, run_cpsat, run_pulp
+from formulations.solver import Limits, SolverRun, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
 from spatem_opt.grouping import bounds, heuristic
-from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.problem import GroupingProblem
 from spatem_opt.grouping.referee import check
-from spatem_opt.result import Status
+from spatem_opt.model.result import Status
 from tests.grouping.brute import optimum
 
 README = Path(cpsat.__file__).with_name("README.md")
 LIMITS = Limits(20.0, seed=1, workers=1, deterministic_limit=20.0)
-TIGHT = Problem(rows=2, cols=3, groups=2, size=2, row_cost=1, col_cost=1)
+TIGHT = GroupingProblem(rows=2, cols=3, groups=2, size=2, row_cost=1, col_cost=1)
 FITS = replace(TIGHT, size=3)
-HARD = Problem(rows=4, cols=5, groups=3, size=9, row_cost=2, col_cost=3)
+HARD = GroupingProblem(rows=4, cols=5, groups=3, size=9, row_cost=2, col_cost=3)
 
 
 @st.composite
-def tiny(draw: st.DrawFn) -> Problem:
+def tiny(draw: st.DrawFn) -> GroupingProblem:
     """Grids of at most eight OUs with at most four groups, feasible."""
     rows, cols = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     cols = min(cols, 8 // rows)
     groups = draw(st.integers(1, min(4, rows * cols)))
     size = draw(st.integers(-(-rows * cols // groups), rows * cols))
-    return Problem(rows, cols, groups, size, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+    return GroupingProblem(rows, cols, groups, size, draw(st.integers(0, 5)), draw(st.integers(0, 5)))
 
 
 @settings(max_examples=15)
 @given(tiny())
-def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
+def test_brute_force_cpsat_and_ilp_agree(problem: GroupingProblem) -> None:
     best = optimum(problem)
     found = [
         cpsat.solve(problem, time_limit=20, workers=1, deterministic_limit=20, without=("bound",)),
@@ -53,69 +53,71 @@ def test_brute_force_cpsat_and_ilp_agree(problem: Problem) -> None:
 @pytest.mark.parametrize("engine", [cpsat, ilp])
 @settings(max_examples=15)
 @given(problem=tiny())
-def test_the_profile_is_a_relaxation(engine: ModuleType, problem: Problem) -> None:
+def test_the_profile_is_a_relaxation(engine: ModuleType, problem: GroupingProblem) -> None:
     best = optimum(problem)
     assert best is not None
     assert bounds.lower_bound(problem) <= profile_bound(engine, problem) <= best
 
 
-def profile_bound(engine: ModuleType, problem: Problem, without: tuple[str, ...] = (), lower: int | None = None) -> int:
+def profile_bound(
+    engine: ModuleType, problem: GroupingProblem, without: tuple[str, ...] = (), lower: int | None = None
+) -> int:
     """Bound of the profile with all shapes and patterns, by either engine."""
     least = bounds.lower_bound(problem) if lower is None else lower
-    bound = engine.ENGINE.integer(profile_program(problem, profile.profile(problem), least, without), LIMITS).bound
+    bound = engine.ENGINE.integer(profile_program(problem, patterns.profile(problem), least, without), LIMITS).bound
     assert bound is not None
     return bits(problem, bound)
 
 
 @st.composite
-def priced(draw: st.DrawFn) -> tuple[Problem, tuple[np.ndarray, np.ndarray]]:
+def priced(draw: st.DrawFn) -> tuple[GroupingProblem, tuple[np.ndarray, np.ndarray]]:
     """A tiny problem with any prices of pieces of rows and of columns that do not fall."""
     problem = draw(tiny())
     both = []
     for length in (problem.cols, problem.rows):
-        steps = [draw(st.integers(0, 5 * prices.SCALE)) for _ in range(min(length, problem.size))]
+        steps = [draw(st.integers(0, 5 * dual_bound.SCALE)) for _ in range(min(length, problem.size))]
         both.append(np.concatenate(([0], np.cumsum(steps))).astype(np.int64))
     return problem, (both[0], both[1])
 
 
 @settings(max_examples=60)
 @given(priced())
-def test_any_prices_prove_a_bound(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
+def test_any_prices_prove_a_bound(case: tuple[GroupingProblem, tuple[np.ndarray, np.ndarray]]) -> None:
     problem, price = case
     best = optimum(problem)
     assert best is not None
-    assert prices.evaluate(problem, price).bound(problem) <= best
+    assert dual_bound.evaluate(problem, price).bound(problem) <= best
 
 
 @settings(max_examples=30)
 @given(priced())
-def test_tables_of_prices_against_all_patterns(case: tuple[Problem, tuple[np.ndarray, np.ndarray]]) -> None:
+def test_tables_of_prices_against_all_patterns(case: tuple[GroupingProblem, tuple[np.ndarray, np.ndarray]]) -> None:
     problem, price = case
-    found = prices.evaluate(problem, price)
-    sides = profile.profile(problem).sides
-    for t, shape in enumerate(profile.profile(problem).shapes):
-        if profile.full(problem, shape) < prices.least_size(problem):
-            assert found.reduced[shape] == -prices.NONE
+    found = dual_bound.evaluate(problem, price)
+    sides = patterns.profile(problem).sides
+    for t, shape in enumerate(patterns.profile(problem).shapes):
+        if patterns.full(problem, shape) < dual_bound.least_size(problem):
+            assert found.reduced[shape] == -dual_bound.NONE
             continue
-        reduced = prices.SCALE * (problem.row_cost * shape[0] + problem.col_cost * shape[1])
+        reduced = dual_bound.SCALE * (problem.row_cost * shape[0] + problem.col_cost * shape[1])
         for axis, side in enumerate(sides):
             values = [sum(int(price[axis][k]) for k in q) for u, q in side.group_patterns if u == t]
             reduced -= max(values)
-            best = prices.best_group(found.axes[axis], shape[axis], shape[1 - axis], profile.full(problem, shape))
+            best = dual_bound.best_group(found.axes[axis], shape[axis], shape[1 - axis], patterns.full(problem, shape))
             assert sum(int(price[axis][k]) for k in best) == max(values)
         assert found.reduced[shape] == reduced
     for axis, side in zip(found.axes, sides, strict=True):
-        assert sum(int(axis.price[k]) for k in prices.best_line(axis)) == axis.line[side.length]
+        assert sum(int(axis.price[k]) for k in dual_bound.best_line(axis)) == axis.line[side.length]
 
 
 @settings(max_examples=20)
 @given(tiny())
-def test_what_prices_leave_holds_an_optimum(problem: Problem) -> None:
+def test_what_prices_leave_holds_an_optimum(problem: GroupingProblem) -> None:
     start = heuristic.solve(problem)
     assert start is not None
     best, upper = optimum(problem), check(problem, start).objective
     found = generation.generate(problem, start, upper + 1, linear.linear_program, LIMITS, rounds=20)
-    model, y = cpsat.build(problem, prof=prices.narrowed(problem, found.prices, upper))
+    model, y = cpsat.build(problem, prof=dual_bound.narrowed(problem, found.prices, upper))
     cpsat.add_hint(model, y, start.labels(problem))
     solved = run_cpsat(model, LIMITS)
     assert (solved.status, solved.objective) == (Status.OPTIMAL, best)
@@ -131,7 +133,7 @@ def test_what_prices_leave_holds_an_optimum(problem: Problem) -> None:
     ],
 )
 def test_prices_prove_layers(engine: ModuleType, sizes: tuple[int, ...], bound: int) -> None:
-    problem = Problem(*sizes)
+    problem = GroupingProblem(*sizes)
     start = heuristic.solve(problem)
     assert start is not None
     upper = check(problem, start).objective
@@ -149,7 +151,7 @@ def test_stages_prove_where_combinatorial_bounds_do_not(engine: ModuleType) -> N
     assert not check(HARD, result.solution).violations
 
 
-def run(engine: ModuleType, problem: Problem, without: tuple[str, ...]) -> Run:
+def run(engine: ModuleType, problem: GroupingProblem, without: tuple[str, ...]) -> SolverRun:
     """One run of the full model of either engine, without shortcuts."""
     model, _ = engine.build(problem, without)
     return run_cpsat(model, LIMITS) if engine is cpsat else run_pulp(model, LIMITS)
@@ -193,7 +195,7 @@ def test_flip_of_a_profile_family(engine: ModuleType, family: str, lower: int, b
 @pytest.mark.parametrize("engine", [cpsat, ilp])
 def test_flip_of_the_number_of_groups(engine: ModuleType) -> None:
     # The profile alone proves that 2 x 2 slots do not hold 6 OUs; three groups of two would, at 3 each.
-    program = profile_program(TIGHT, profile.profile(TIGHT), 0)
+    program = profile_program(TIGHT, patterns.profile(TIGHT), 0)
     assert engine.ENGINE.integer(program, LIMITS).bound is None
     assert profile_bound(engine, TIGHT, ("group_count",), 0) == 9
 
@@ -216,8 +218,8 @@ def test_a_wrong_bound_makes_the_model_infeasible_and_switches_off() -> None:
     assert run_cpsat(cpsat.build(FITS, ("bound",), lower=1000)[0], LIMITS).objective == 8
 
 
-@pytest.mark.parametrize("problem", [HARD, FITS, Problem(5, 5, 4, 8, 1, 1), Problem(3, 4, 12, 5, 0, 2)])
-def test_the_hint_is_complete_and_feasible(problem: Problem) -> None:
+@pytest.mark.parametrize("problem", [HARD, FITS, GroupingProblem(5, 5, 4, 8, 1, 1), GroupingProblem(3, 4, 12, 5, 0, 2)])
+def test_the_hint_is_complete_and_feasible(problem: GroupingProblem) -> None:
     start = heuristic.solve(problem)
     assert start is not None
     model, y = cpsat.build(problem, lower=bounds.lower_bound(problem))
@@ -250,7 +252,7 @@ def test_same_seed_same_answer() -> None:
 
 
 def test_no_time_still_gives_the_heuristic_with_a_bound() -> None:
-    result = cpsat.solve(Problem(8, 8, 5, 13, 2, 3), time_limit=0.0, workers=1)
+    result = cpsat.solve(GroupingProblem(8, 8, 5, 13, 2, 3), time_limit=0.0, workers=1)
     assert result.status is Status.FEASIBLE
     assert result.objective is not None
     assert result.bound is not None
@@ -270,7 +272,7 @@ def test_no_time_still_gives_the_heuristic_with_a_bound() -> None:
     ],
 )
 def test_small_grids_are_proven(sizes: tuple[int, int, int, int, int, int], best: int) -> None:
-    result = cpsat.solve(Problem(*sizes), time_limit=60)
+    result = cpsat.solve(GroupingProblem(*sizes), time_limit=60)
     assert (result.status, result.objective) == (Status.OPTIMAL, best)
 
 
@@ -278,13 +280,13 @@ def test_small_grids_are_proven(sizes: tuple[int, int, int, int, int, int], best
 @pytest.mark.parametrize("engine", [cpsat, ilp])
 @pytest.mark.parametrize(("sizes", "best"), [((89, 32, 30, 96, 144, 16), 28_176), ((89, 64, 60, 96, 144, 16), 56_352)])
 def test_layers_are_proven(engine: ModuleType, sizes: tuple[int, int, int, int, int, int], best: int) -> None:
-    result = engine.solve(Problem(*sizes), time_limit=60, workers=2)
+    result = engine.solve(GroupingProblem(*sizes), time_limit=60, workers=2)
     assert (result.status, result.objective) == (Status.OPTIMAL, best)
 
 
 def test_the_heuristic_is_taken_where_the_hint_is_worse() -> None:
     # A hint in 16 groups of one OU each, two rows of eight: all of it touches 16 rows and 16 columns.
-    problem = Problem(rows=2, cols=8, groups=16, size=8, row_cost=1, col_cost=1)
+    problem = GroupingProblem(rows=2, cols=8, groups=16, size=8, row_cost=1, col_cost=1)
     poor = heuristic.solve(replace(problem, size=1))
     assert poor is not None
     result = cpsat.solve(problem, time_limit=5, workers=1, hint=poor)
@@ -296,8 +298,8 @@ def test_the_heuristic_is_taken_where_the_hint_is_worse() -> None:
 def test_readme_and_code_name_the_same_families(engine: ModuleType) -> None:
     rows = re.findall(r"^\| (G\d+) \| `(\w+)` \|.*\|$", README.read_text(), re.MULTILINE)
     documented = {name: label for label, name in rows}
-    families = engine.FAMILIES | (refute.FAMILIES if engine is cpsat else {})
-    only = ("row_order", "col_order", *refute.FAMILIES)
+    families = engine.FAMILIES | (case_enumeration.FAMILIES if engine is cpsat else {})
+    only = ("row_order", "col_order", *case_enumeration.FAMILIES)
     in_code = {name: re.search(r"\((G\d+)\)", add.__doc__ or "") for name, add in families.items()}
     assert {name: match and match[1] for name, match in in_code.items()} == {
         name: label for name, label in documented.items() if engine is cpsat or name not in only
@@ -320,4 +322,4 @@ def test_every_constraint_is_named_after_its_family(engine: ModuleType) -> None:
 def test_partitions_are_counted_right() -> None:
     for total in range(1, 13):
         for parts in range(1, 6):
-            assert profile.count(total, parts, 5) == len(list(profile.partitions(total, parts, 5)))
+            assert patterns.count(total, parts, 5) == len(list(patterns.partitions(total, parts, 5)))

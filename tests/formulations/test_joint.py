@@ -11,24 +11,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from formulations.joint import cpsat, price, within_reach
+from formulations.joint import cpsat
 from formulations.joint.decisions import Decisions, from_solution, ordered, read, to_solution
-from formulations.joint.problem import Problem, make
-from formulations.joint.reach import LARGEST, decisions, estimate
+from formulations.joint.problem import JointProblem, make
 from formulations.solver import Limits, run_cpsat
-from spatem_opt import bounds, pipeline
-from spatem_opt.architecture import Architecture
+from spatem_opt import front_end
+from spatem_opt.cost import bounds
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.settling import SETTLING
+from spatem_opt.exact.decoupling import LARGEST, decisions, decoupling_price, estimate, within_reach
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.result import Status
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network import load
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.plan import assemble, problem_of
-from spatem_opt.presets import load_architecture
-from spatem_opt.result import Status
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
-from spatem_opt.solution import MappingOption
 from spatem_opt.testing import TINY, random_chip, random_network, random_plan, tiny_instance
 from tests.test_widths import with_bits
 
@@ -54,7 +55,7 @@ def solved(network: Network, chip: Architecture, without: tuple[str, ...] = (), 
 # --- exactness -------------------------------------------------------------------------------------------------------
 
 
-def random_problem(seed: int) -> tuple[Problem, Decisions, int] | None:
+def random_problem(seed: int) -> tuple[JointProblem, Decisions, int] | None:
     """A random solution's decisions, a problem around them, and its queue-free latency; None if it is too large."""
     rng = np.random.default_rng(seed)
     network, chip = random_network(rng, 2), random_chip(rng)
@@ -104,7 +105,7 @@ def test_fixed_decisions_have_the_evaluators_latency_often() -> None:
     assert confirmed(range(80, 800)) >= 30
 
 
-def every_decision(problem: Problem) -> Iterator[Decisions]:
+def every_decision(problem: JointProblem) -> Iterator[Decisions]:
     """All options, copies, places and window splits of a problem; begins left at 0."""
     layers = [list(_layer_decisions(problem, layer)) for layer in problem.layers]
     for chosen in itertools.product(*layers):
@@ -114,7 +115,9 @@ def every_decision(problem: Problem) -> Iterator[Decisions]:
         yield Decisions(ways, crossbar, copy, dict.fromkeys(copy, 0))
 
 
-def _layer_decisions(problem: Problem, layer: int) -> Iterator[tuple[int, dict[tuple[int, int], int], tuple[int, ...]]]:
+def _layer_decisions(
+    problem: JointProblem, layer: int
+) -> Iterator[tuple[int, dict[tuple[int, int], int], tuple[int, ...]]]:
     for v, way in enumerate(problem.ways[layer]):
         for run in itertools.product(range(problem.copies[layer]), repeat=way.grid.windows):
             copies = max(run) + 1
@@ -125,7 +128,7 @@ def _layer_decisions(problem: Problem, layer: int) -> Iterator[tuple[int, dict[t
                 yield v, dict(zip(keys, places, strict=True)), run
 
 
-def best_by_enumeration(problem: Problem) -> int:
+def best_by_enumeration(problem: JointProblem) -> int:
     """Least latency by the evaluator: all decisions, and all orders of windows on crossbars, each as soon as possible.
 
     Windows begin one after the other in a given order of all windows, each as early as the evaluator allows: when its
@@ -141,7 +144,7 @@ def best_by_enumeration(problem: Problem) -> int:
     return best
 
 
-def _latency_in_order(problem: Problem, decisions_: Decisions, order: tuple[tuple[int, int], ...]) -> int | None:
+def _latency_in_order(problem: JointProblem, decisions_: Decisions, order: tuple[tuple[int, int], ...]) -> int | None:
     """Latency when windows are given out in this order, each beginning after those before it on its crossbars.
 
     None if the order is impossible: a window before one of its inputs, or too many OUs on a crossbar.
@@ -197,7 +200,7 @@ def test_enumeration_and_model_agree_where_layers_take_turns() -> None:
 def against_the_heuristic(seed: int, time_limit: float) -> tuple[int, int]:
     """Heuristic latency and joint objective of a tiny instance, after all that must hold between them."""
     network, chip = tiny_instance(seed)
-    decoupled = pipeline.solve(network, chip)
+    decoupled = front_end.solve(network, chip)
     found = cpsat.solve(make(network, chip), time_limit=time_limit, workers=2, hint=decoupled.solution)
     assert found.solution is not None
     assert found.objective is not None
@@ -274,7 +277,7 @@ def test_work_counts_only_matrix_rows_that_exist() -> None:
 @pytest.mark.parametrize("seed", [0, 4, 9, 14, 16, 18])
 def test_without_all_other_families_the_optimum_stays(seed: int) -> None:
     network, chip = tiny_instance(seed)
-    start = pipeline.solve(network, chip).solution
+    start = front_end.solve(network, chip).solution
     whole = cpsat.solve(make(network, chip), time_limit=60, hint=start)
     without = tuple(cpsat.REDUNDANT | cpsat.SYMMETRY)
     bare = cpsat.solve(make(network, chip), time_limit=60, hint=start, without=without)
@@ -327,7 +330,7 @@ def test_constraints_carry_the_names_of_their_families() -> None:
 @pytest.mark.parametrize("seed", [1, 3, 13])
 def test_the_hint_is_complete_and_feasible(seed: int) -> None:
     network, chip = tiny_instance(seed)
-    start = pipeline.solve(network, chip)
+    start = front_end.solve(network, chip)
     problem = make(network, chip)
     inside = from_solution(problem, start.solution)
     assert inside is not None
@@ -340,7 +343,7 @@ def test_the_hint_is_complete_and_feasible(seed: int) -> None:
 
 def test_a_hint_that_violates_the_model_is_a_model_error() -> None:
     network, chip = tiny_instance(9)
-    start = pipeline.solve(network, chip)
+    start = front_end.solve(network, chip)
     problem = make(network, chip)
     inside = from_solution(problem, start.solution)
     assert inside is not None
@@ -375,8 +378,8 @@ def test_order_of_copies_and_crossbars_is_canonical() -> None:
 
 def test_price_of_decoupling() -> None:
     network, chip = tiny_instance(4)
-    decoupled = pipeline.solve(network, chip)
-    found = price(network, chip, decoupled, 20.0)
+    decoupled = front_end.solve(network, chip)
+    found = decoupling_price(network, chip, decoupled, 20.0)
     assert found.joint is not None
     assert found.proven
     assert found.percent == pytest.approx(100 * (decoupled.value / found.joint.objective - 1))
@@ -386,8 +389,8 @@ def test_price_of_decoupling() -> None:
 
 def test_an_interrupted_price_is_a_range() -> None:
     network, chip = tiny_instance(2)
-    decoupled, false = pipeline.solve(network, chip), iter([False] * 3)
-    found = price(network, chip, decoupled, 600.0, workers=1, stop=lambda: next(false, True))
+    decoupled, false = front_end.solve(network, chip), iter([False] * 3)
+    found = decoupling_price(network, chip, decoupled, 600.0, workers=1, stop=lambda: next(false, True))
     assert found.joint is not None
     assert (found.joint.status, found.proven) == (Status.FEASIBLE, False)
     assert found.joint.objective is not None
@@ -397,7 +400,7 @@ def test_an_interrupted_price_is_a_range() -> None:
 
 def test_price_without_proof_is_a_range() -> None:
     network, chip = tiny_instance(2)
-    found = price(network, chip, pipeline.solve(network, chip), 0.5, workers=1)
+    found = decoupling_price(network, chip, front_end.solve(network, chip), 0.5, workers=1)
     assert not found.proven
     assert found.percent < found.percent_at_most
     assert " % to " in str(found)
@@ -406,14 +409,14 @@ def test_price_without_proof_is_a_range() -> None:
 def test_price_beyond_reach_says_why() -> None:
     network, chip = load("lenet5"), load_architecture("ou-isaac-2x2", {"adc_bits": 5})
     assert estimate(network, chip) > LARGEST
-    found = price(network, chip, pipeline.solve(network, chip), 1.0)
+    found = decoupling_price(network, chip, front_end.solve(network, chip), 1.0)
     assert (found.joint, found.percent) == (None, None)
     assert "beyond reach" in str(found)
 
 
 def test_price_needs_a_solution_of_least_latency() -> None:
     network, chip = tiny_instance(9)
-    found = price(network, chip, replace(pipeline.solve(network, chip), objective="communication"), 1.0)
+    found = decoupling_price(network, chip, replace(front_end.solve(network, chip), objective="communication"), 1.0)
     assert found.joint is None
     assert "least latency" in found.reason
 
@@ -459,5 +462,5 @@ def test_without_a_hint_the_model_finds_its_own_solution() -> None:
     run = run_cpsat(model, LIMITS)
     assert run.solved
     assert run.objective == cpsat.solve(make(*tiny_instance(9)), time_limit=20).objective
-    start = pipeline.solve(*tiny_instance(9)).solution
+    start = front_end.solve(*tiny_instance(9)).solution
     assert run.objective == cpsat.solve(make(*tiny_instance(9)), time_limit=20, hint=start).objective

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 
 from formulations.mapping import cpsat, ilp
-from formulations.solver import Limits, Run, run_cpsat, run_pulp
-from spatem_opt.architecture import Architecture
+from formulations.solver import Limits, SolverRun, run_cpsat, run_pulp
 from spatem_opt.mapping import bounds, heuristic
-from spatem_opt.mapping.problem import Solution, build
+from spatem_opt.mapping.problem import MappingSolution, build
 from spatem_opt.mapping.referee import check
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.result import Status
 from spatem_opt.network import load
-from spatem_opt.result import Status
 from tests.mapping.tiny import Case, cases, optimum, problem
 
 README = Path(cpsat.__file__).with_name("README.md")
@@ -48,7 +48,7 @@ def test_infeasible_names_capacity_with_numbers(engine: ModuleType) -> None:
     assert (result.shortage.family, result.shortage.demand, result.shortage.capacity) == ("capacity", 8, 7)
 
 
-def run(engine: ModuleType, case: Case, without: tuple[str, ...] = (), most: int | None = None) -> Run:
+def run(engine: ModuleType, case: Case, without: tuple[str, ...] = (), most: int | None = None) -> SolverRun:
     """One level of either engine."""
     model, _ = engine.build(problem(case), without, level=1, most_excess=most)
     return run_cpsat(model, LIMITS) if engine is cpsat else run_pulp(model, LIMITS)
@@ -119,5 +119,5 @@ def test_solution_left_to_chance_never_beats_the_optimum() -> None:
     p = problem(TWO)
     best = cpsat.solve(p, time_limit=5, workers=1)
     for choice in ((0, 1), (1, 0), (1, 1)):
-        verdict = check(p, Solution(choice))
+        verdict = check(p, MappingSolution(choice))
         assert (verdict.excess, verdict.communication) >= (best.levels[0][0], best.objective)

@@ -15,12 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formulations.replication import cpsat, ilp, master
-from formulations.replication.columns import Run
+from formulations.replication.columns import SegmentColumn
 from formulations.replication.pricing import Pricing
-from formulations.replication.runs import FAMILIES, UNIT, Menu, Problem, Solution, check, from_cuts, run_cost
+from formulations.replication.problem import (
+    FAMILIES,
+    UNIT,
+    LayerModes,
+    SegmentationProblem,
+    SegmentationSolution,
+    check,
+    from_segmentation,
+    segment_cost,
+)
 from formulations.solver import Limits, run_cpsat, run_pulp
 from spatem_opt.errors import InstanceError
-from spatem_opt.result import Status
+from spatem_opt.model.result import Status
 
 LIMITS = Limits(60, 0, 1, 20)
 
@@ -31,14 +40,14 @@ def ints(*values: int) -> np.ndarray:
 
 
 @st.composite
-def problems(draw: st.DrawFn) -> Problem:
+def problems(draw: st.DrawFn) -> SegmentationProblem:
     """At most four layers of at most three ways, tight in crossbars, routers or slots."""
     layers = draw(st.integers(1, 4))
 
-    def menu() -> Menu:
+    def menu() -> LayerModes:
         size = draw(st.integers(1, 3))
         columns = [st.integers(1, 3), st.integers(1, 6), st.integers(1, 40), st.integers(0, 90), st.integers(0, 9000)]
-        return Menu(*(np.array(draw(st.lists(c, min_size=size, max_size=size)), dtype=np.int64) for c in columns))
+        return LayerModes(*(np.array(draw(st.lists(c, min_size=size, max_size=size)), dtype=np.int64) for c in columns))
 
     made = [menu() for _ in range(draw(st.integers(1, layers)))]
     menus = tuple(made[draw(st.integers(0, len(made) - 1))] for _ in range(layers))
@@ -47,10 +56,10 @@ def problems(draw: st.DrawFn) -> Problem:
     router = draw(st.sampled_from([3.0, 6.5, 50.0]))
     few = draw(st.integers(4, 12))
     alone = few + draw(st.integers(0, 2))
-    return Problem(menus, ints(1, 2, 3), paces, lag, few, alone, router, draw(st.integers(3, 5)))
+    return SegmentationProblem(menus, ints(1, 2, 3), paces, lag, few, alone, router, draw(st.integers(3, 5)))
 
 
-def brute(problem: Problem) -> int | None:
+def brute(problem: SegmentationProblem) -> int | None:
     """Least objective over all cuts, slots, paces and ways; None if there is none."""
     best = None
     for count in range(problem.layers):
@@ -66,10 +75,10 @@ def brute(problem: Problem) -> int | None:
     return best
 
 
-def cheapest(problem: Problem, first: int, stop: int, slots: int) -> int | None:
+def cheapest(problem: SegmentationProblem, first: int, stop: int, slots: int) -> int | None:
     """Cheapest run over all paces and ways."""
     costs = [
-        run_cost(problem, first, stop, pace, np.array(way))
+        segment_cost(problem, first, stop, pace, np.array(way))
         for pace in range(len(problem.paces))
         for way in product(*(range(len(menu.serial)) for menu in problem.menus[first:stop]))
         if allowed(problem, first, slots, pace, way)
@@ -77,7 +86,7 @@ def cheapest(problem: Problem, first: int, stop: int, slots: int) -> int | None:
     return min(costs, default=None)
 
 
-def allowed(problem: Problem, first: int, slots: int, pace: int, way: tuple[int, ...]) -> bool:
+def allowed(problem: SegmentationProblem, first: int, slots: int, pace: int, way: tuple[int, ...]) -> bool:
     """Whether ways fit a run."""
     menus = problem.menus[first : first + len(way)]
     pairs = list(zip(menus, way, strict=True))
@@ -95,21 +104,21 @@ def agrees(found: object, status: Status, objective: int | None, optimum: int | 
 
 @settings(max_examples=60)
 @given(problems())
-def test_labels_are_brute_force(problem: Problem) -> None:
+def test_labels_are_brute_force(problem: SegmentationProblem) -> None:
     found = master.solve(problem, time_limit=60, workers=1, deterministic_limit=20)
     agrees(found, found.status, found.objective, brute(problem))
 
 
 @settings(max_examples=15)
 @given(problems())
-def test_labels_with_ilp_are_brute_force(problem: Problem) -> None:
+def test_labels_with_ilp_are_brute_force(problem: SegmentationProblem) -> None:
     found = master.solve(problem, time_limit=60, workers=1, engine="ilp")
     agrees(found, found.status, found.objective, brute(problem))
 
 
 @settings(max_examples=6)
 @given(problems())
-def test_masters_are_brute_force(problem: Problem) -> None:
+def test_masters_are_brute_force(problem: SegmentationProblem) -> None:
     optimum, columns = brute(problem), master.all_columns(problem, LIMITS)
     if not all(columns.covering()):
         assert optimum is None
@@ -124,7 +133,7 @@ def test_masters_are_brute_force(problem: Problem) -> None:
 
 @settings(max_examples=40)
 @given(problems())
-def test_every_run_lies_between_its_bounds(problem: Problem) -> None:
+def test_every_run_lies_between_its_bounds(problem: SegmentationProblem) -> None:
     pricing = Pricing(problem, len(problem.paces))
     for first in range(problem.layers):
         lower, upper = pricing.runs(first)
@@ -132,7 +141,7 @@ def test_every_run_lies_between_its_bounds(problem: Problem) -> None:
             stop = first + length + 1
             ways = product(*(range(len(menu.serial)) for menu in problem.menus[first:stop]))
             costs = [
-                run_cost(problem, first, stop, pace, np.array(way))
+                segment_cost(problem, first, stop, pace, np.array(way))
                 for way in ways
                 if allowed(problem, first, slots, pace, way)
             ]
@@ -141,12 +150,12 @@ def test_every_run_lies_between_its_bounds(problem: Problem) -> None:
             if np.isfinite(upper[slots, pace, length]):
                 way = pricing.allocation(first, stop, slots, pace)
                 assert way is not None
-                assert run_cost(problem, first, stop, pace, way) == upper[slots, pace, length]
+                assert segment_cost(problem, first, stop, pace, way) == upper[slots, pace, length]
 
 
 @settings(max_examples=20)
 @given(problems())
-def test_heuristic_and_hints_are_no_better(problem: Problem) -> None:
+def test_heuristic_and_hints_are_no_better(problem: SegmentationProblem) -> None:
     """A loose run gives a solution; started from it, the search ends at the same optimum."""
     first = master.solve(problem, time_limit=60, workers=1, deterministic_limit=20, gap=1.0)
     if first.solution is None or first.objective is None:
@@ -155,25 +164,25 @@ def test_heuristic_and_hints_are_no_better(problem: Problem) -> None:
     assert second.objective is not None
     assert first.bound is not None
     assert first.bound <= second.objective <= first.objective
-    again = from_cuts(problem, first.solution.cuts(problem))
+    again = from_segmentation(problem, first.solution.cuts(problem))
     assert check(problem, again).violations == ()
     assert check(problem, again).objective <= first.objective
 
 
-def example(**fields: object) -> Problem:
+def example(**fields: object) -> SegmentationProblem:
     """Two layers of one menu; ways: (serial 1, 4 crossbars), (serial 1, 2, twice the cycles), (serial 2, 2).
 
     With 6 crossbars, 3 slots, paces 10 and 20, and one bit-hop per cycle. Both layers in one run at pace 10 need ways 0
     and 2: serial 2, crossbars 6, hops 5 + 5 = 10. Cost 10 cycles, and 0.001 + 0.004.
     """
-    menu = Menu(ints(1, 1, 2), ints(4, 2, 2), ints(10, 20, 10), ints(5, 5, 5), ints(1, 2, 4))
-    problem = Problem((menu, menu), ints(1, 2), np.array([10.0, 20.0]), np.zeros(2), 6, 6, 1.0, 3)
+    menu = LayerModes(ints(1, 1, 2), ints(4, 2, 2), ints(10, 20, 10), ints(5, 5, 5), ints(1, 2, 4))
+    problem = SegmentationProblem((menu, menu), ints(1, 2), np.array([10.0, 20.0]), np.zeros(2), 6, 6, 1.0, 3)
     return replace(problem, **fields)  # type: ignore[arg-type]
 
 
-def best(problem: Problem) -> Solution:
+def best(problem: SegmentationProblem) -> SegmentationSolution:
     """The optimum of the example, by hand."""
-    return Solution(ints(0), ints(1), ints(0), ints(0, 2))
+    return SegmentationSolution(ints(0), ints(1), ints(0), ints(0, 2))
 
 
 def test_hand_example() -> None:
@@ -183,11 +192,11 @@ def test_hand_example() -> None:
     assert list(found.versions) == ["ortools"]
 
 
-def run_status(run: Run, without: Collection[str], engine: str) -> bool:
+def run_status(run: SegmentColumn, without: Collection[str], engine: str) -> bool:
     """Whether the model of a run has a solution."""
     if engine == "cpsat":
-        return run_cpsat(cpsat.build_run(run, without)[0], LIMITS).solved
-    return run_pulp(ilp.build_run(run, without)[0], LIMITS).solved
+        return run_cpsat(cpsat.build_segment(run, without)[0], LIMITS).solved
+    return run_pulp(ilp.build_segment(run, without)[0], LIMITS).solved
 
 
 @pytest.mark.parametrize("engine", ["cpsat", "ilp"])
@@ -196,14 +205,14 @@ def run_status(run: Run, without: Collection[str], engine: str) -> bool:
     [("crossbars", {"crossbars": 3}), ("router", {"router": 0.9})],
 )
 def test_run_family_flip(engine: str, family: str, fields: dict[str, object]) -> None:
-    run = Run(example(**fields), 0, 2, 1, 0)
+    run = SegmentColumn(example(**fields), 0, 2, 1, 0)
     assert not run_status(run, (), engine)
     assert run_status(run, (family,), engine)
 
 
 @pytest.mark.parametrize("engine", [cpsat, ilp])
 def test_without_ways_a_run_costs_nothing(engine: object) -> None:
-    run = Run(example(), 0, 2, 1, 0)
+    run = SegmentColumn(example(), 0, 2, 1, 0)
     model = engine.build_run(run, ("way",))[0]  # type: ignore[attr-defined]
     found = run_cpsat(model, LIMITS) if engine is cpsat else run_pulp(model, LIMITS)
     assert found.objective == 0

@@ -7,25 +7,28 @@ from functools import cache
 import pytest
 
 from formulations.replication import master
-from formulations.replication.runs import UNIT, check, from_cuts, from_runs
-from spatem_opt.bounds import communication, latency
+from formulations.replication.problem import UNIT, check, from_prices, from_segmentation
+from spatem_opt.cost.bounds import communication, latency
 from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.settling import SETTLING
-from spatem_opt.heuristic import Candidates
+from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.plan import Plan, assemble, problem_of
-from spatem_opt.presets import load_architecture
-from spatem_opt.replication import places, segments
+from spatem_opt.placement import places
+from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.plan import Plan, assemble, problem_of
+from spatem_opt.replication import segmentation
 from spatem_opt.scheduling import list_schedule
 
 
 @cache
-def priced(network: str, chip: str) -> tuple[Candidates, segments.Runs]:
+def priced(network: str, chip: str) -> tuple[Candidates, segmentation.SegmentPrices]:
     """Candidates and priced runs of a shipped network."""
     candidates = Candidates(load(network), load_architecture(chip), "latency")
     net, architecture = candidates.network, candidates.architecture
     price = 0.03 * latency(net, architecture).value / communication(net, architecture).value
-    return candidates, segments.Runs(candidates.ways(candidates.best), net, architecture, price, candidates.slots)
+    return candidates, segmentation.SegmentPrices(
+        candidates.ways(candidates.best), net, architecture, price, candidates.slots
+    )
 
 
 def gap(network: str, chip: str, target: float) -> float:
@@ -34,10 +37,12 @@ def gap(network: str, chip: str, target: float) -> float:
     Its ways, picked at a pace between two of the grid, may cost a little more at that of the grid.
     """
     _, runs = priced(network, chip)
-    fills = [(fill, cuts) for fill in (0.97, 1.0) if (cuts := segments.cut(runs, fill=fill)) is not None]
+    fills = [
+        (fill, cuts) for fill in (0.97, 1.0) if (cuts := segmentation.best_segmentation(runs, fill=fill)) is not None
+    ]
     fill, cuts = fills[0]
-    problem = from_runs(runs, fill=fill)
-    start = from_cuts(problem, cuts)
+    problem = from_prices(runs, fill=fill)
+    start = from_segmentation(problem, cuts)
     assert check(problem, start).violations == ()
     found = master.solve(problem, time_limit=120, workers=2, hint=start, gap=target)
     assert found.objective is not None
@@ -54,13 +59,13 @@ def test_small_networks_are_solved(network: str, chip: str) -> None:
 @pytest.mark.parametrize(("network", "chip"), [("cifar10", "ou-isaac-4x4"), ("squeezenet", "ou-isaac")])
 def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
     candidates, runs = priced(network, chip)
-    problem = from_runs(runs)
+    problem = from_prices(runs)
     found = master.solve(problem, time_limit=60, workers=1, gap=0.01)
     assert found.solution is not None
     assert found.objective is not None
     cuts = found.solution.cuts(problem)
     assert cuts.cost == pytest.approx(found.objective / UNIT)
-    placed = places.allocate(
+    placed = places.place_copies(
         cuts, candidates.ways(candidates.best), candidates.grids, candidates.network, candidates.architecture
     )
     assert placed is not None

@@ -11,22 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formulations.scheduling import cpsat
+from spatem_opt.cost.placed import PlacedNetwork
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.settling import SETTLING
-from spatem_opt.heuristic import Candidates
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.result import Status
 from spatem_opt.network import load
-from spatem_opt.plan import Plan, assemble, problem_of
-from spatem_opt.presets import load_architecture
-from spatem_opt.result import Status
+from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.plan import Plan, assemble, problem_of
+from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic, chunks, list_schedule
 from spatem_opt.scheduling.expansion import build, cliques, parts
-from spatem_opt.scheduling.problem import Problem
-from spatem_opt.settings import Setting
 
 
 @cache
-def placed(network: str, chip: str) -> tuple[Plan, Problem]:
+def placed(network: str, chip: str) -> tuple[Plan, PlacedNetwork]:
     """Plan and scheduling problem of a shipped network."""
     net, architecture = load(network), load_architecture(chip)
     plan = Candidates(net, architecture, "latency").segmented(Setting(0.03))
@@ -34,11 +34,11 @@ def placed(network: str, chip: str) -> tuple[Plan, Problem]:
     return plan, problem_of(plan, net, architecture)
 
 
-def replayed(plan: Plan, problem: Problem, chunk_count: int, by: str, starts: np.random.Generator | None) -> None:
+def replayed(plan: Plan, problem: PlacedNetwork, chunk_count: int, by: str, starts: np.random.Generator | None) -> None:
     """Model and evaluator agree on the queue-free makespan, of the heuristic's starts or of random feasible ones."""
     expansion = build(problem, chunk_count, by=by)  # type: ignore[arg-type]
     rank = None if starts is None else starts.permutation(expansion.problem.tasks)
-    solution = chunks.Solution(chunk_heuristic.list_schedule(expansion.problem, rank))
+    solution = chunks.ChunkSchedule(chunk_heuristic.list_schedule(expansion.problem, rank))
     verdict = chunks.check(expansion.problem, solution)
     assert verdict.violations == ()
     cut, times = expansion.timetable(solution)
@@ -70,7 +70,7 @@ def test_list_schedule_is_no_later(case: tuple[str, str]) -> None:
     _, problem = placed(*case)
     expansion = build(problem, 4)
     start = chunk_heuristic.list_schedule(expansion.problem, np.arange(expansion.problem.tasks))
-    cut, times = expansion.timetable(chunks.Solution(start))
+    cut, times = expansion.timetable(chunks.ChunkSchedule(start))
     assert list_schedule.solve(cut).latency <= times.latency
 
 

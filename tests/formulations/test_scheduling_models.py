@@ -15,9 +15,9 @@ from formulations.scheduling import cpsat, ilp
 from formulations.scheduling.steps import twins
 from formulations.solver import Limits, run_cpsat, run_pulp
 from spatem_opt.errors import InstanceError
-from spatem_opt.result import Status
+from spatem_opt.model.result import Status
 from spatem_opt.scheduling import chunk_bounds, chunk_heuristic
-from spatem_opt.scheduling.chunks import FAMILIES, Problem, Solution, check, makespan
+from spatem_opt.scheduling.chunks import FAMILIES, ChunkProblem, ChunkSchedule, check, makespan
 from tests.formulations.scheduling_cases import brute, problems
 
 LIMITS = Limits(60, 0, 1, 20)
@@ -28,20 +28,20 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
-def example(**fields: object) -> Problem:
+def example(**fields: object) -> ChunkProblem:
     """Task 1 begins 2 after task 0, task 2 shares a crossbar with task 0, tasks 1 and 2 share the routers.
 
     By hand: 0 runs 0-3, 2 runs 3-6; 1 begins at 2 or later, its traffic 2 beside 2's traffic 2 exceeds 3, so 1 runs 2-4
     and 2 runs 4-7, or 2 runs 3-6 and 1 runs 6-8, or 2 runs 0-3 (its release is 1, so 1-4). Tails are 1 longer.
     0 at 0, 1 at 2, 2 at 4: 4 + 4 = 8. With 2 first: 2 at 1, 0 at 4, 1 at 6: 6 + 3 = 9. The optimum is 8.
     """
-    problem = Problem(
+    problem = ChunkProblem(
         ints(3, 2, 3), ints(0, 0, 1), ints(4, 3, 4), ints(0), ints(1), ints(2), (ints(0, 2),), 5, ints(1, 2, 2), 3
     )
     return replace(problem, **fields)  # type: ignore[arg-type]
 
 
-def run(problem: Problem, without: tuple[str, ...] = (), upper: int = 30) -> int | None:
+def run(problem: ChunkProblem, without: tuple[str, ...] = (), upper: int = 30) -> int | None:
     """Optimum of the CP-SAT model without some families."""
     model, _ = cpsat.build(problem, without, upper=upper)
     return run_cpsat(model, LIMITS).objective
@@ -94,7 +94,7 @@ def test_without_once_nothing_needs_to_run() -> None:
 
 @settings(max_examples=60)
 @given(problems())
-def test_bound_optimum_heuristic_brute_force(problem: Problem) -> None:
+def test_bound_optimum_heuristic_brute_force(problem: ChunkProblem) -> None:
     optimum, found = brute(problem), chunk_heuristic.solve(problem)
     verdict = check(problem, found)
     assert verdict.violations == ()
@@ -104,21 +104,21 @@ def test_bound_optimum_heuristic_brute_force(problem: Problem) -> None:
 
 @settings(max_examples=25)
 @given(problems())
-def test_cpsat_is_brute_force(problem: Problem) -> None:
+def test_cpsat_is_brute_force(problem: ChunkProblem) -> None:
     found = cpsat.solve(problem, time_limit=60, workers=1, deterministic_limit=20, without=("bound",))
     assert (found.status, found.objective) == (Status.OPTIMAL, brute(problem))
 
 
 @settings(max_examples=12)
 @given(problems())
-def test_ilp_is_brute_force(problem: Problem) -> None:
+def test_ilp_is_brute_force(problem: ChunkProblem) -> None:
     found = ilp.solve(problem, time_limit=60, workers=1, without=("bound",))
     assert (found.status, found.objective) == (Status.OPTIMAL, brute(problem))
 
 
 @settings(max_examples=10)
 @given(problems())
-def test_redundant_families_change_nothing(problem: Problem) -> None:
+def test_redundant_families_change_nothing(problem: ChunkProblem) -> None:
     lower = chunk_bounds.lower_bound(problem)
     upper = makespan(problem, chunk_heuristic.solve(problem).start)
     model, _ = cpsat.build(problem, lower=lower, upper=upper)
@@ -130,7 +130,7 @@ def test_symmetry_orders_twins() -> None:
     """Two equal tasks on one crossbar: with the family, the first cannot come second."""
     one = ints(2, 2)
     none = ints()
-    problem = Problem(one, 0 * one, one, none, none, none, (ints(0, 1),))
+    problem = ChunkProblem(one, 0 * one, one, none, none, none, (ints(0, 1),))
     assert twins(problem) == [[0, 1]]
     for without, status in (((), Status.INFEASIBLE), (("symmetry",), Status.OPTIMAL)):
         model, y = cpsat.build(problem, without, upper=4)
@@ -140,7 +140,7 @@ def test_symmetry_orders_twins() -> None:
 
 @settings(max_examples=8)
 @given(problems())
-def test_hint_is_complete(problem: Problem) -> None:
+def test_hint_is_complete(problem: ChunkProblem) -> None:
     solution = chunk_heuristic.solve(problem)
     model, y = cpsat.build(problem, upper=makespan(problem, solution.start))
     cpsat.add_hint(model, y, solution)
@@ -164,15 +164,15 @@ def test_names_and_families() -> None:
     [((0, 2, 3), "router"), ((0, 1, 4), "precedence"), ((0, 2, 2), "exclusive"), ((-1, 2, 4), "horizon")],
 )
 def test_referee_names_the_family(start: tuple[int, ...], family: str) -> None:
-    good = Solution(ints(0, 2, 4))
+    good = ChunkSchedule(ints(0, 2, 4))
     assert check(example(), good, claim=8).violations == ()
-    assert family in {name for name, _ in check(example(), Solution(ints(*start))).violations}
+    assert family in {name for name, _ in check(example(), ChunkSchedule(ints(*start))).violations}
 
 
 def test_referee_doubts_claims_and_shapes() -> None:
-    assert [name for name, _ in check(example(), Solution(ints(0, 2, 4)), claim=7).violations] == ["horizon"]
-    assert [name for name, _ in check(example(), Solution(ints(0, 2))).violations] == ["shape"]
-    assert [name for name, _ in check(example(), Solution(np.array([0.0, 2, 4]))).violations] == ["shape"]
+    assert [name for name, _ in check(example(), ChunkSchedule(ints(0, 2, 4)), claim=7).violations] == ["horizon"]
+    assert [name for name, _ in check(example(), ChunkSchedule(ints(0, 2))).violations] == ["shape"]
+    assert [name for name, _ in check(example(), ChunkSchedule(np.array([0.0, 2, 4]))).violations] == ["shape"]
 
 
 @pytest.mark.parametrize(

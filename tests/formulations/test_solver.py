@@ -18,10 +18,10 @@ import pytest
 
 from formulations.grouping.linear import integer_program
 from formulations.grouping.program import Program
-from formulations.solver import HIGHS, Limits, Result, concluded, highs_accepted, pulp_status, run_cpsat, run_pulp
+from formulations.solver import HIGHS, Limits, StepResult, concluded, highs_accepted, pulp_status, run_cpsat, run_pulp
 from spatem_opt.errors import ModelError
-from spatem_opt.result import Status
-from spatem_opt.stop import catch_interrupt
+from spatem_opt.model.result import Status
+from spatem_opt.search.stop import catch_interrupt
 
 if TYPE_CHECKING:
     from ortools.sat.python import cp_model
@@ -43,7 +43,7 @@ def test_contradictory_results_are_refused(
     status: Status, solution: str | None, objective: int | None, bound: int | None
 ) -> None:
     with pytest.raises(ModelError):
-        Result(status, solution, objective, bound, 0.0, "test")
+        StepResult(status, solution, objective, bound, 0.0, "test")
 
 
 def test_status_follows_from_objective_and_bound() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.problem import GroupingProblem
 
 
-def optimum(problem: Problem) -> int | None:
+def optimum(problem: GroupingProblem) -> int | None:
     """Least communication over every partition of the OUs; None if there is none."""
     ous = [divmod(k, problem.cols) for k in range(problem.ous)]
     groups: list[list[tuple[int, int]]] = []
@@ -38,7 +38,7 @@ def optimum(problem: Problem) -> int | None:
     return best[0] if best else None
 
 
-def groupings(problem: Problem) -> Iterator[list[list[tuple[int, int]]]]:
+def groupings(problem: GroupingProblem) -> Iterator[list[list[tuple[int, int]]]]:
     """Every grouping of a tiny grid, as OUs by group."""
     ous = [divmod(k, problem.cols) for k in range(problem.ous)]
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.grouping import guillotine
-from spatem_opt.grouping.problem import Problem
+from spatem_opt.grouping.problem import GroupingProblem
 from spatem_opt.grouping.referee import objective
 from spatem_opt.grouping.widths import PRICES, WIDEST, widths
 
@@ -58,7 +58,7 @@ def test_wider_strips_go_on_as_the_table_does() -> None:
 def test_estimates_are_near_guillotine_cuts_with_slots_to_spare(cols: int, size: int) -> None:
     """Grids as high as wide or higher, with an eighth more slots than OUs: 2 % above to 3 % below the cuts."""
     rows = 64
-    problem = Problem(rows, cols, rows * cols * 9 // (8 * size), size, 144, 16)
+    problem = GroupingProblem(rows, cols, rows * cols * 9 // (8 * size), size, 144, 16)
     solution = guillotine.solve(problem)
     assert solution is not None
     assert 0.97 * objective(problem, solution) <= rows * one(cols, size)[0] <= 1.02 * objective(problem, solution)

@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.cost.grid import make_grid
 from spatem_opt.errors import InstanceError
 from spatem_opt.mapping import bounds, heuristic
-from spatem_opt.mapping.grid import make_grid
-from spatem_opt.mapping.problem import Solution, build, layer_options
+from spatem_opt.mapping.problem import MappingSolution, build, layer_options
 from spatem_opt.mapping.referee import check
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network import load
 from spatem_opt.network.layers import Node, Weights
-from spatem_opt.solution import MappingOption
 from tests.mapping.tiny import Case, cases, optimum, problem
 
 
@@ -43,8 +43,8 @@ def test_slack_loses_no_optimum(case: Case) -> None:
 def test_a_layer_trades_operations_for_communication_within_the_slack() -> None:
     # Limits: 100 -> 110. Candidate 1 is within and reads less; candidate 2 reads nothing but is beyond.
     case = Case(((100, 50, 4), (110, 30, 4), (111, 0, 4)), (3,), capacity=4, slack=10)
-    assert heuristic.solve(problem(case)) == Solution((1,))
-    assert heuristic.solve(problem(replace(case, slack=9))) == Solution((0,))
+    assert heuristic.solve(problem(case)) == MappingSolution((1,))
+    assert heuristic.solve(problem(replace(case, slack=9))) == MappingSolution((0,))
 
 
 def test_excess_bound_by_hand() -> None:
@@ -56,9 +56,9 @@ def test_excess_bound_by_hand() -> None:
 
 
 MUTANTS = {
-    "assignment": (Solution((9,)), 4),
-    "slack": (Solution((2,)), 9),
-    "capacity": (Solution((0,)), 3),
+    "assignment": (MappingSolution((9,)), 4),
+    "slack": (MappingSolution((2,)), 9),
+    "capacity": (MappingSolution((0,)), 3),
 }
 
 
@@ -71,7 +71,7 @@ def test_referee_names_what_was_corrupted(family: str) -> None:
 
 def test_referee_counts_choices() -> None:
     case = Case(((1, 1, 1),), (1,), capacity=1, slack=0)
-    assert check(problem(case), Solution(())).violations[0][0] == "assignment"
+    assert check(problem(case), MappingSolution(())).violations[0][0] == "assignment"
 
 
 def test_grid_of_a_convolution_by_hand() -> None:

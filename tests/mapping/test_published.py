@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from spatem_opt import network
-from spatem_opt.mapping.grid import Grid, make_grid, patch_size
+from spatem_opt.cost.grid import Grid, make_grid, patch_size
 from spatem_opt.mapping.problem import layer_options
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Node, Weights
-from spatem_opt.presets import load_architecture
-from spatem_opt.solution import MappingOption
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "mapping.json").read_text())
 VW = GOLDEN["vw_sdk_512"]

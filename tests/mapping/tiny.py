@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import strategies as st
 
-from spatem_opt.mapping.problem import Problem
-from spatem_opt.solution import MappingOption
+from spatem_opt.mapping.problem import MappingProblem
+from spatem_opt.model.solution import MappingOption
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,17 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(tuple(rows), tuple(counts), draw(st.integers(1, 27)), draw(st.sampled_from((0, 10, 50))))
 
 
-def problem(case: Case) -> Problem:
+def problem(case: Case) -> MappingProblem:
     """The problem of a case."""
     table = np.array(case.rows, dtype=np.int64)
     parts = np.split(table, np.cumsum(case.counts)[:-1])
     options = tuple((MappingOption(),) * len(part) for part in parts)
     columns = [tuple(part[:, k] for part in parts) for k in range(3)]
     names = tuple(f"layer{i}" for i in range(len(parts)))
-    return Problem(names, options, columns[0], columns[1], columns[2], case.capacity, case.slack)
+    return MappingProblem(names, options, columns[0], columns[1], columns[2], case.capacity, case.slack)
 
 
-def optimum(p: Problem, *, only_allowed: bool = False) -> tuple[int, int] | None:
+def optimum(p: MappingProblem, *, only_allowed: bool = False) -> tuple[int, int] | None:
     """Least (excess, communication), from the definition; None if nothing fits."""
     best: tuple[int, int] | None = None
     for choice in itertools.product(*(range(len(slots)) for slots in p.slots)):

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.instances import root
+from spatem_opt.files.shipped import root
 from spatem_opt.network import Builder, Network, chain, from_json, from_onnx, load, names, to_json
 from spatem_opt.network import receptive as r
 from spatem_opt.network.json_io import dumps

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.instances import root
+from spatem_opt.files.shipped import root
 from spatem_opt.network import describe, load, names
 from spatem_opt.network.json_io import dumps
 from spatem_opt.network.stats import summary

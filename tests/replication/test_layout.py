@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spatem_opt.architecture import Architecture
+from spatem_opt.model.architecture import Architecture
 from spatem_opt.replication.layout import (
-    LANE,
     LOST,
+    STRIPE,
     Split,
     bands,
     column_blocks,
     interleaved,
-    lane_counts,
     pack,
+    serpentine_order,
+    stripe_counts,
     unit,
-    walk,
 )
 
 SMALL = st.integers(1, 12)
@@ -105,13 +105,13 @@ CHIPS = st.builds(
 
 @given(CHIPS)
 def test_the_walk_visits_every_crossbar_once(chip: Architecture) -> None:
-    assert np.array_equal(np.sort(walk(chip)), np.arange(chip.crossbars))
+    assert np.array_equal(np.sort(serpentine_order(chip)), np.arange(chip.crossbars))
 
 
 @given(CHIPS)
 def test_the_walk_keeps_tiles_and_routers_together(chip: Architecture) -> None:
     per_router = chip.tiles_per_router * chip.crossbars_per_tile
-    by_router = walk(chip).reshape(-1, per_router)
+    by_router = serpentine_order(chip).reshape(-1, per_router)
     assert (np.diff(by_router, axis=1) == 1).all()
     assert (by_router[:, 0] % per_router == 0).all()
 
@@ -119,12 +119,12 @@ def test_the_walk_keeps_tiles_and_routers_together(chip: Architecture) -> None:
 @given(CHIPS)
 def test_neighbours_on_the_walk_are_near(chip: Architecture) -> None:
     """One router further, except from one lane to the next."""
-    router = walk(chip)[:: chip.tiles_per_router * chip.crossbars_per_tile] // (
+    router = serpentine_order(chip)[:: chip.tiles_per_router * chip.crossbars_per_tile] // (
         chip.tiles_per_router * chip.crossbars_per_tile
     )
     y, x = np.divmod(router, chip.mesh_cols)
     distance = abs(np.diff(y)) + abs(np.diff(x))
-    lanes = max(1, round(chip.mesh_cols / LANE))
+    lanes = max(1, round(chip.mesh_cols / STRIPE))
     assert (distance > 1).sum() <= lanes - 1
     assert distance.max(initial=0) <= 2 * np.ceil(chip.mesh_cols / lanes)
 
@@ -143,11 +143,13 @@ def test_packed_units_are_disjoint_and_inside(chip: Architecture, sizes: list[tu
 @given(CHIPS)
 def test_lanes_may_be_narrower_and_wider(chip: Architecture) -> None:
     routers = chip.mesh_rows * chip.mesh_cols
-    for lanes in lane_counts(chip):
-        assert np.array_equal(np.sort(walk(chip, lanes)), np.arange(chip.crossbars))
-        y, x = np.divmod(walk(chip, lanes)[:: chip.crossbars // routers] // (chip.crossbars // routers), chip.mesh_cols)
+    for lanes in stripe_counts(chip):
+        assert np.array_equal(np.sort(serpentine_order(chip, lanes)), np.arange(chip.crossbars))
+        y, x = np.divmod(
+            serpentine_order(chip, lanes)[:: chip.crossbars // routers] // (chip.crossbars // routers), chip.mesh_cols
+        )
         assert (abs(np.diff(y)) + abs(np.diff(x)) > 1).sum() <= lanes - 1
-    assert max(1, round(chip.mesh_cols / LANE)) in lane_counts(chip)
+    assert max(1, round(chip.mesh_cols / STRIPE)) in stripe_counts(chip)
 
 
 TILES = Architecture(name="chip", mesh_rows=1, mesh_cols=4, tiles_per_router=1, pes_per_tile=1, crossbars_per_pe=4)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from spatem_opt import evaluate, load_architecture, load_network
-from spatem_opt.heuristic import Candidates
-from spatem_opt.plan import assemble, problem_of
-from spatem_opt.replication import segments
+from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.plan import assemble, problem_of
+from spatem_opt.planning.settings import Setting
+from spatem_opt.replication import segmentation
 from spatem_opt.scheduling import list_schedule
-from spatem_opt.settings import Setting
 
 CASES = [
     ("lenet5", "ou-isaac-4x4", 0.0),
@@ -30,7 +30,7 @@ def test_surrogate_and_evaluation_agree_roughly(name: str, preset: str, price: f
     chip = load_architecture(preset, {"adc_bits": 5})
     made = Candidates(load_network(name), chip, "latency")
     runs = made.runs(Setting(price))
-    cuts = segments.cut(runs)
+    cuts = segmentation.best_segmentation(runs)
     assert cuts is not None
     plan = made.place(cuts, Setting(price))
     assert plan is not None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from spatem_opt import pipeline
-from spatem_opt.architecture import Architecture
+from spatem_opt import front_end
 from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.model.solution import Solution
 from spatem_opt.network import load
-from spatem_opt.presets import load_architecture
-from spatem_opt.solution import Solution
 
 
 @pytest.fixture(scope="package")
@@ -21,6 +21,6 @@ def chip() -> Architecture:
 @pytest.fixture(scope="package")
 def solved(chip: Architecture) -> tuple[Solution, Evaluation]:
     """LeNet-5 on that chip."""
-    solution = pipeline.solve(load("lenet5"), chip).solution
+    solution = front_end.solve(load("lenet5"), chip).solution
     assert solution is not None
     return solution, evaluate(solution)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.evaluator.activity import activity, overlap
-from spatem_opt.pareto import Front, Point
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import Solution
 from spatem_opt.report import figures
-from spatem_opt.solution import Solution
+from spatem_opt.study.pareto import Front, Point
 
 pytest.importorskip("matplotlib")
 Solved = tuple[Solution, Evaluation]

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from spatem_opt.evaluator import Evaluation, evaluate
+from spatem_opt.model.solution import Solution
 from spatem_opt.report.html import render, write_report
-from spatem_opt.solution import Solution
 
 pytest.importorskip("matplotlib")
 VOID = {"meta", "br"}

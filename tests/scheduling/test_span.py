@@ -6,15 +6,16 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from spatem_opt.plan import busiest, problem_of
-from spatem_opt.scheduling import list_schedule, referee
-from spatem_opt.scheduling.problem import Problem, Solution
+from spatem_opt.cost.placed import PlacedNetwork, Times
+from spatem_opt.planning.plan import busiest, problem_of
+from spatem_opt.scheduling import list_schedule
 from spatem_opt.testing import random_chip, random_network, random_plan
+from tests.oracles import scheduling_referee
 
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-def drawn(seed: int) -> Problem:
+def drawn(seed: int) -> PlacedNetwork:
     """Scheduling problem of a random plan."""
     rng = np.random.default_rng(seed)
     network, chip = random_network(rng), random_chip(rng)
@@ -24,7 +25,7 @@ def drawn(seed: int) -> Problem:
     return problem_of(plan, network, chip)
 
 
-def longest(problem: Problem, times: Solution) -> int:
+def longest(problem: PlacedNetwork, times: Times) -> int:
     """Cycles from the first start to the last end of a copy, at most."""
     copies = problem.chunks.layer * len(problem.placement.copy) + problem.chunks.copy
     spans = (times.end[copies == c].max() - times.start[copies == c].min() for c in np.unique(copies))
@@ -45,7 +46,7 @@ def test_no_copy_takes_longer_than_the_span_or_its_work(seed: int, span: int) ->
 def test_the_referee_confirms_it(seed: int, span: int) -> None:
     problem = drawn(seed).within(span)
     times = list_schedule.solve(problem)
-    verdict = referee.check(problem, times)
+    verdict = scheduling_referee.check(problem, times)
     assert verdict.violations == ()
     assert verdict.latency == times.latency
 

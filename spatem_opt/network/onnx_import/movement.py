@@ -9,7 +9,6 @@ import numpy as np
 
 from spatem_opt.limits import check_size
 from spatem_opt.network import receptive as r
-from spatem_opt.network.layers import IntArray
 from spatem_opt.network.onnx_import.context import Context, handles
 from spatem_opt.network.onnx_import.fold import (
     axes_of,
@@ -34,6 +33,7 @@ from spatem_opt.network.onnx_import.values import (
     transpose,
     unknown,
 )
+from spatem_opt.types import IntArray
 
 _PAD_MODES = ("constant", "reflect", "edge", "wrap")
 

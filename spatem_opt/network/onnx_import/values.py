@@ -19,7 +19,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.limits import check_size, table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.builder import Builder, Read, Tensor
-from spatem_opt.network.layers import IntArray
+from spatem_opt.types import IntArray
 
 Part = tuple[str, int]  # "c", "h" or "w", and its length >= 2
 Axis = tuple[Part, ...]  # row-major, the slowest part first; empty: length 1

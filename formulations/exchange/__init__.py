@@ -1,1 +1,0 @@
-"""Models of the steps as files for any solver, and solutions read back (``formulations/README.md``, Exchange)."""

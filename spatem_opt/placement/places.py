@@ -1,0 +1,201 @@
+"""Where the copies of all segments lie: along the walk over the chip, in strips of the image or woven (M4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from spatem_opt.cost.grid import Grid
+from spatem_opt.grouping.substitution import LITTLE_MORE, substitute_tiling
+from spatem_opt.grouping.tiling import Tiling
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.network.layers import Network
+from spatem_opt.placement import order
+from spatem_opt.placement.congestion import evened_out, loads, serve
+from spatem_opt.placement.interleaving import interleave
+from spatem_opt.replication.layout import Allocation, column_blocks, unit
+from spatem_opt.replication.modes import Modes, windows_in_turn
+from spatem_opt.replication.segmentation import Segmentation
+from spatem_opt.replication.side_by_side import CELLS
+from spatem_opt.types import OUTSIDE, FloatArray, IntArray
+
+LONG = 0.03
+"""Of a plan's time, a trail from which on the next segment's copies may be ordered by when tiles are free."""
+PACED = 1.1
+"""A layer is held back from the start if routers make its windows so many times longer than they compute."""
+
+
+def segment_regions(cuts: Segmentation, architecture: Architecture) -> IntArray:
+    """First and last place on the walk of every segment's crossbars, shape (segments, 2)."""
+    cells = cuts.cells if len(cuts.cells) else np.tile([0, CELLS], (int(cuts.segment.max()) + 1, 1))
+    per_router = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.asarray(np.round(cells * (architecture.crossbars // per_router) / CELLS).astype(np.int64) * per_router)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedCopies:
+    """Copies on the chip.
+
+    Parameters
+    ----------
+    grids : tuple of Grid
+    allocations : list of Allocation
+    cycles : float
+        That they are expected to take.
+    moves : int64 array, shape (segments, tiles), or None
+        New tile of what a segment has at each tile.
+    """
+
+    grids: tuple[Grid, ...]
+    allocations: list[Allocation]
+    cycles: float
+    moves: IntArray | None = None
+
+
+def place_copies(
+    plan: Segmentation,
+    options: list[Modes],
+    grids: list[tuple[Grid, ...]],
+    network: Network,
+    architecture: Architecture,
+    number: int = 0,
+    lanes: Sequence[int] = (0,),
+    woven: int = 0,
+    traffic: float = LITTLE_MORE,
+) -> PlacedCopies | None:
+    """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
+
+    The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
+    each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
+    takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
+    segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
+    Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
+    With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
+    (:func:`~spatem_opt.placement.interleaving.interleave`), with copies ordered by when tiles are free, or not.
+
+    Shapes whose groups could not be near their bound are exchanged for others like them that move up to ``traffic``
+    times as much (:func:`nearer_shape`; 0: none are), larger ones only where a segment's crossbars suffice.
+    """
+    chosen = tuple(
+        grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
+    )
+    shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
+    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
+    splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
+    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
+    reading = {feed.target for feed in order.feeds(network) if feed.source == OUTSIDE}
+    inward = {int(plan.segment[layer]) for layer in reading}
+    orders = _orders(plan) if woven else [frozenset[int]()]
+    used = np.array([int(option.crossbars[way]) for option, way in zip(options, plan.way, strict=True)])
+    narrow = set(plan.segment.tolist()) - set(plan.segment[2 * used > architecture.crossbars].tolist())
+    best: PlacedCopies | None = None
+    for number_of_lanes in lanes:
+        laid = _laid_down(
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, traffic
+        )
+        if laid is None:
+            continue
+        found = [
+            Allocation(shape, place, split, int(segment), pace, number_of_lanes)
+            for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
+        ]
+        for ordered in orders:
+            moves = interleave(found, woven, architecture, inward, ordered) if woven else None
+            cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
+            if traffic and len(plan.cycles):
+                busy = loads(network, architecture, chosen, counts, found, moves)
+                lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
+                cycles = serve(evened_out(busy) if woven else busy, lasts)
+            if best is None or cycles < best.cycles:
+                best = PlacedCopies(chosen, found, cycles, moves)
+    return best
+
+
+def _orders(plan: Segmentation) -> list[frozenset[int]]:
+    """Segments whose copies lie in the order in which tiles are free (:func:`weave`): none, or those that would
+    wait for a long trail, which moves more data."""
+    long = np.flatnonzero(plan.trail[:-1] > LONG * plan.cycles.sum()) + 1
+    return list(dict.fromkeys([frozenset[int](), frozenset(long.tolist())]))
+
+
+def overlapped(plan: Segmentation, swift: Collection[int]) -> FloatArray:
+    """How much later each segment ends than the one before, if it begins where that one's layers are done.
+
+    A segment's first layers begin a pace after those of the one before, or when its last outputs are there. If that one
+    has a long trail they also wait for it, but for ``swift`` segments: whose copies are ordered by when tiles are free,
+    or lie on less than half of the chip each layer; others have tiles that are free late in every copy.
+    """
+    long = LONG * plan.cycles.sum()
+    first = end = before = 0.0
+    ends = []
+    for s, (lasts, trail) in enumerate(zip(plan.cycles.tolist(), plan.trail.tolist(), strict=True)):
+        first = max((first if before <= long or s in swift else end) + lasts - trail, end)
+        end, before = first + trail, trail
+        ends.append(end)
+    return np.diff(ends, prepend=0.0)
+
+
+def _laid_down(
+    plan: Segmentation, grids: Sequence[Grid], shapes: Sequence[Tiling], counts: Sequence[tuple[int, int]],
+    network: Network, architecture: Architecture, number: int, lanes: int, traffic: float,
+) -> tuple[list[Tiling], list[IntArray]] | None:  # fmt: skip
+    """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
+    per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
+    pairs = list(zip(grids, shapes, strict=True))
+    nearer = [substitute_tiling(grid, own, per_tile, traffic) if traffic else own for grid, own in pairs]
+    no_larger = [
+        substitute_tiling(grid, own, per_tile, traffic, larger=False) if near.crossbars > own.crossbars else near
+        for (grid, own), near in zip(pairs, nearer, strict=True)
+    ]
+    feeds, parts = order.feeds(network), segment_regions(plan, architecture)
+    positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
+    for segment in np.unique(plan.segment):
+        layers = np.flatnonzero(plan.segment == segment)
+        free = _corner_free(layers, feeds, parts[segment], architecture)
+        for region, more in product((free, parts[segment]), (True, False)):
+            spare = int(np.diff(region)[0]) if more else 0
+            for own, shape in _wanted(layers, nearer, no_larger, counts, per_tile, spare):
+                shapes[own] = shape  # those laid down before keep the shapes they have
+            places = order.arrange_copies(layers, counts, shapes, positions, feeds, region, architecture, number, lanes)
+            if places is not None:
+                break
+        else:
+            return None
+        for layer, place in zip(layers, places, strict=True):
+            positions[layer] = place
+    return shapes, positions
+
+
+def _wanted(
+    layers: IntArray, nearer: Sequence[Tiling], no_larger: Sequence[Tiling], counts: Sequence[tuple[int, int]],
+    per_tile: int, room: int,
+) -> Iterator[tuple[int, Tiling]]:  # fmt: skip
+    """Shape of every layer of a segment: the nearer one of as many as there are crossbars for, least growth first."""
+
+    def need(shape: Tiling, layer: int) -> int:
+        own, copies = unit(shape.crossbars, per_tile), counts[layer][0] * counts[layer][1]
+        return copies // own.copies * own.room + copies % own.copies * shape.crossbars
+
+    growth = {layer: need(nearer[layer], layer) - need(no_larger[layer], layer) for layer in layers.tolist()}
+    left = room - sum(need(no_larger[layer], layer) for layer in growth)
+    for layer, more in sorted(growth.items(), key=lambda item: item[1]):
+        fits = more <= left
+        left -= more if fits else 0
+        yield layer, nearer[layer] if fits else no_larger[layer]
+
+
+def _pace(option: Modes, way: int, grid: Grid) -> int:
+    """Cycles from window to window of a copy, where routers allow no more than a way's compute time would."""
+    pace = int(option.cycles[way]) // int(windows_in_turn(grid, option.col_blocks[way], option.row_blocks[way]))
+    return pace if pace > PACED * grid.phases * int(option.serial[way]) else 0
+
+
+def _corner_free(layers: IntArray, feeds: list[order.Feed], region: IntArray, architecture: Architecture) -> IntArray:
+    """The region without the corner's router while network inputs come in there: it has enough to do with them."""
+    inside = set(layers.tolist())
+    reads = any(feed.source == OUTSIDE and feed.target in inside for feed in feeds)
+    corner = architecture.crossbars_per_tile * architecture.tiles_per_router
+    return np.maximum(region, [corner if reads else 0, 0])

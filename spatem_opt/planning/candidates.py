@@ -1,0 +1,279 @@
+"""Candidate plans of the heuristic, most promising first (``formulations/replication/README.md``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from spatem_opt.cost.durations import datum_bits
+from spatem_opt.cost.grid import Grid, make_grid
+from spatem_opt.cost.placed import PlacedNetwork
+from spatem_opt.grouping.substitution import LITTLE_MORE, MUCH_MORE
+from spatem_opt.mapping.problem import build
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.solution import MappingOption
+from spatem_opt.network.layers import Network, Node
+from spatem_opt.placement import places
+from spatem_opt.planning import one_segment, scale
+from spatem_opt.planning.plan import Plan, problem_of, rebalanced, segments_relieved
+from spatem_opt.planning.settings import FILLS, LARGE, MORE, PRICES, SHORT, STEADY_FILLS, STEADY_SHARES, Setting
+from spatem_opt.replication import segmentation
+from spatem_opt.replication.layout import stripe_counts
+from spatem_opt.replication.modes import CORNER, Modes, layer_modes
+from spatem_opt.replication.throughput import ThroughputLayers, least_period
+from spatem_opt.types import IntArray
+
+TRAFFIC = {"latency": MUCH_MORE, "throughput": LITTLE_MORE}
+"""Times the traffic that shapes may take for better groups; none where communication counts."""
+SLACK_PERCENT = 15
+"""OU operations a layer may spend beyond its best mapping to read less."""
+ALIGNED = MappingOption("channel-split")
+"""Tried where it costs operations but no more than that: it reads as much from tiles' buffers, which is all that the
+mapping step knows of, but cuts between channels send fewer inputs to two tiles."""
+SMALL_NETWORK, SMALL_WEIGHTS, SMALL_EFFORT = 5_000, 100_000, 40
+"""Windows, and OUs, up to which a network is so quick to try that this many variations belong to the first answer."""
+SMALL_SHARE = 0.2
+"""Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
+FINE = 256
+"""Numbers of slots per crossbar tried for these, at most."""
+FEW_LAYERS = 40
+"""Layers up to which all of :data:`~spatem_opt.planning.settings.MORE` belong to the first answer; of larger networks
+the most
+promising plan."""
+SHORTEST, SHORT_CYCLES = 4096, 32768
+"""Latency bounds [cycles] between which an inference is short."""
+SHORT_LAYERS = 100
+"""Layers up to which every plan of a short inference is scheduled for the first answer."""
+MANY_LAYERS = 400
+"""Layers beyond which a single setting makes the first answer, and routers are not relieved."""
+
+
+class Candidates:
+    """Plans for one network, chip and objective; what they share is computed once, on first use.
+
+    ``best`` is the setting of the best plan so far, the first one before; whoever evaluates the plans moves it.
+    """
+
+    def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
+        self.network, self.architecture, self.objective = network, architecture, objective
+        self._ways: dict[tuple[bool, float], list[Modes]] = {}
+        self._made: dict[object, Modes] = {}
+        self.best = self.settings()[0]
+
+    def settings(self) -> list[Setting]:
+        """Settings to begin with; fewer for large networks."""
+        prices = PRICES[self.objective]
+        beside = self.objective not in ("latency", "throughput")
+        if len(self.nodes) > MANY_LAYERS:
+            return [Setting(prices[0])]
+        found = [Setting(price, side_by_side=beside) for price in prices]
+        if self.objective == "latency":
+            found = [*MORE, *found] if len(self.nodes) <= FEW_LAYERS else list(LARGE)
+        elif len(self.nodes) <= FEW_LAYERS:
+            found[1:1] = self.more_settings()
+        if self.objective == "latency":
+            found += SHORT if self.short else []
+            found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+        return list(dict.fromkeys(found))
+
+    def more_settings(self) -> list[Setting]:
+        """Settings that make other segments, or lay them out another way; tried before variations.
+
+        For throughput where weights fill the chip, too: there layers take turns.
+        """
+        if self.objective != "latency" and not (self.objective == "throughput" and self.scarce):
+            return []
+        return list(MORE)
+
+    def steady_settings(self) -> list[Setting]:
+        """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
+        pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
+        return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
+
+    @property
+    def scarce(self) -> bool:
+        """Whether one copy of everything takes over half of the cells: layers then do well to share crossbars."""
+        return 2 * self.least > self.architecture.crossbars * self.architecture.ou_slots
+
+    @cached_property
+    def least(self) -> int:
+        """OUs of one copy of every layer, at least."""
+        return sum(min(grid.ous for grid in options) for options in self.grids)
+
+    @cached_property
+    def short(self) -> bool:
+        """Whether inferences are so short that estimates are the least certain, of networks that are quick to plan."""
+        return (
+            SHORTEST <= scale.cycles(self.network, self.architecture) <= SHORT_CYCLES
+            and len(self.nodes) <= SHORT_LAYERS
+        )
+
+    @property
+    def effort(self) -> int:
+        """Variations that belong to the first answer."""
+        small = sum(node.windows for node in self.nodes) <= SMALL_NETWORK and self.least <= SMALL_WEIGHTS
+        return SMALL_EFFORT if small else 0
+
+    def segmented(self, setting: Setting) -> Plan | None:
+        """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
+        runs = self.runs(setting)
+        for fill in (fill for fill in FILLS if fill <= setting.fill):
+            cuts = segmentation.best_segmentation(runs, fill=fill)
+            plan = None if cuts is None else self.place(cuts, setting)
+            if plan is not None:
+                return plan
+        return None
+
+    def steady(self, setting: Setting) -> Plan | None:
+        """All layers at once at the least pace; None if they do not fit.
+
+        Windows keep no pace for the sake of routers: these serve a period's traffic on average, which exchanges of
+        tiles see to.
+        """
+        options = self.ways(setting)
+        chosen = least_period(ThroughputLayers(options, self.architecture, setting.router_share, setting.steady))
+        if chosen is None:
+            return None
+        placed = places.place_copies(chosen, options, self.grids, self.network, self.architecture)
+        if placed is None:
+            return None
+        return Plan("steady", placed.grids, [replace(own, pace=0) for own in placed.allocations], span=0)
+
+    def runs(self, setting: Setting) -> segmentation.SegmentPrices:
+        """Prices of all runs of layers."""
+        worth = setting.price * scale.cycles(self.network, self.architecture)
+        worth /= max(1, scale.bits(self.network, self.architecture))
+        weights = setting.weights or (0.0,) * len(self.nodes)
+        made: dict[tuple[int, float], Modes] = {}
+        options = self.ways(setting)
+        for way, weight in zip(options, weights, strict=True):
+            made.setdefault((id(way), weight), self._weighted(way, weight) if weight else way)
+        priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
+        return segmentation.SegmentPrices(
+            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
+            setting.waits,
+        )  # fmt: skip
+
+    def _weighted(self, way: Modes, weight: float) -> Modes:
+        """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
+        hops = 2.0 ** (weight / 2) if self.objective == "latency" else 1.0
+        return replace(way, bits=way.bits * 2.0**weight, hop_bits=way.hop_bits * hops)
+
+    def place(self, cuts: segmentation.Segmentation, setting: Setting) -> Plan | None:
+        """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
+        fast = self.objective in ("latency", "throughput")
+        placed = places.place_copies(
+            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
+            self._lanes(setting) if fast else (0,), setting.woven, TRAFFIC.get(self.objective, 0.0),
+        )  # fmt: skip
+        if placed is None:
+            return None
+        regions = places.segment_regions(cuts, self.architecture)
+        return Plan(
+            "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
+        )
+
+    def ready(self, plan: Plan, setting: Setting) -> tuple[Plan, PlacedNetwork]:
+        """The plan as it is to be scheduled, and its problem: for latency, if segments take turns, with its routers
+        relieved and its windows dealt out.
+
+        Not with very many layers, whose segments would take longer to relieve than to plan.
+        """
+        if self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
+            return plan, problem_of(plan, self.network, self.architecture)
+        plan = segments_relieved(plan, self.network, self.architecture)
+        return rebalanced(plan, problem_of(plan, self.network, self.architecture))
+
+    def _lanes(self, setting: Setting) -> Sequence[int]:
+        """Numbers of lanes of the walk to choose from."""
+        return (setting.lanes,) if setting.lanes else stripe_counts(self.architecture)
+
+    def one_segment(self) -> Plan | None:
+        """All layers at once, the slowest as fast as the chip allows."""
+        grids = tuple(options[0] for options in self.grids)
+        allocations = one_segment.balance_segment(grids, self.architecture)
+        span = 0 if self.objective == "throughput" else None
+        return None if allocations is None else Plan("pipeline", grids, allocations, span=span)
+
+    def may_win(self, baseline: str) -> bool:
+        """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""
+        return baseline != "layer-serial" or self.objective in ("communication", "energy")
+
+    @cached_property
+    def grids(self) -> list[tuple[Grid, ...]]:
+        """Grids of every layer under its admitted mapping options, fewest OU operations first."""
+        problem = build(self.network, self.architecture, slack_percent=SLACK_PERCENT)
+        made: dict[tuple[object, MappingOption], Grid] = {}
+        found: list[tuple[Grid, ...]] = []
+        for layer, node in enumerate(self.nodes):
+            order = sorted(problem.allowed(layer).nonzero()[0], key=lambda i: int(problem.operations[layer][i]))
+            options = [*(problem.options[layer][i] for i in order), ALIGNED]
+            for option in options:
+                if (_kind(node), option) not in made:
+                    made[_kind(node), option] = make_grid(node, option, self.architecture)
+            found.append(_worth_trying(tuple(made[_kind(node), option] for option in options)))
+        return found
+
+    @cached_property
+    def slots(self) -> IntArray:
+        """Slots per crossbar that a segment may take."""
+        return segmentation.slot_menu(self.architecture, self.grids)
+
+    def ways(self, setting: Setting) -> list[Modes]:
+        """Ways to run every layer: in a segment, or on crossbars of its own with all numbers of slots or nearly."""
+        fine = bool(setting.steady)
+        if (fine, setting.corner) not in self._ways:
+            slots = self._fine_slots() if fine else self.slots
+            self._ways[fine, setting.corner] = self._make_ways(slots, setting.corner)
+        return self._ways[fine, setting.corner]
+
+    def _fine_slots(self) -> IntArray:
+        most = self.architecture.ou_slots
+        few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
+        return np.unique(few.astype(np.int64))
+
+    def _make_ways(self, slots: IntArray, corner: float) -> list[Modes]:
+        found: list[Modes] = []
+        gathered = _gathered(self.network, self.architecture)
+        for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
+            outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
+            more = (outside, gathered.get(index, 0), corner if outside else CORNER)
+            key = (_kind(node), slots.tobytes(), *more)
+            if key not in self._made:
+                self._made[key] = layer_modes(grids, node, self.architecture, slots, *more)
+            found.append(self._made[key])
+        return found
+
+    @property
+    def nodes(self) -> list[Node]:
+        """Crossbar layers."""
+        return [self.network.nodes[i] for i in self.network.layers]
+
+
+def _worth_trying(grids: tuple[Grid, ...]) -> tuple[Grid, ...]:
+    """The grids, the last of which is aligned: without it where it is no other one, too large, or used only once."""
+    least, aligned = grids[0].operations, grids[-1].operations
+    worth = least < aligned <= (100 + SLACK_PERCENT) * least // 100
+    return grids if worth and grids[0].windows > 1 else grids[:-1]
+
+
+def _gathered(network: Network, architecture: Architecture) -> dict[int, int]:
+    """Bits that digital nodes of one window bring together, by the layer that hosts them."""
+    host: list[int] = []
+    found: dict[int, int] = {}
+    for index, node in enumerate(network.nodes):
+        primary = int(node.edges[0].source[0]) if node.kind == "digital" else index
+        host.append(index if node.kind == "crossbar" else host[primary] if node.kind == "digital" else -1)
+        if node.kind == "digital" and node.windows == 1 and network.nodes[primary].windows > 1:
+            width = datum_bits(network, architecture)[primary]
+            bits = network.nodes[primary].windows * len(node.edges[0].channel) * width
+            found[host[index]] = max(found.get(host[index], 0), bits)
+    return found
+
+
+def _kind(node: Node) -> object:
+    """Layers of one kind have the same grids and ways."""
+    return node.weights, node.height, node.width, len(node.edges[0].channel)

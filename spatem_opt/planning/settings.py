@@ -1,0 +1,138 @@
+"""Settings of the segment search: how they vary, and which are tried first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spatem_opt.replication.modes import CORNER
+from spatem_opt.types import IntArray
+
+PRICES = {
+    "latency": (0.003, 0.03),
+    "throughput": (0.003, 0.03),
+    "communication": (1.0, 10.0, 100.0),
+    "energy": (0.3, 1.0, 10.0),
+    "balanced": (0.3, 0.1, 1.0, 3.0),
+}
+"""Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
+FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
+"""Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
+STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
+"""Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
+RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
+"""How often a variation changes the weight of a run of layers only; largest weight; how often that run is a segment,
+the likelier the more cycles it lost."""
+LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
+"""How often a variation changes how segments follow each other, and what it chooses from."""
+LANES = (0, 0, 0, 2, 3, 4, 5)
+"""Numbers of lanes that it chooses from; 0: what the estimate says is best."""
+WOVEN = (0, 6, 8, 12, 12, 16, 24)
+"""Numbers of strips that the walk is dealt out to, that it chooses from; 0: it is not."""
+CORNERS = (0.7, 0.85, CORNER, 1.0)
+"""Shares of the corner's router that it chooses from, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the segment search is told.
+
+    Parameters
+    ----------
+    price : float
+        Of communication, in units of (latency bound) / (communication bound).
+    router_share : float
+        Share of its routers' capacity that a segment may use.
+    side_by_side : bool
+        Whether segments may have parts of the chip to themselves.
+    weights : tuple of float
+        Per layer, the power of two by which its communication is priced higher; empty: all 0.
+    steady : float
+        If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
+    waits : float
+        Share of a segment's trail that the next one is taken to wait for.
+    strips : int
+        Strips of the image that all segments are laid out in; 0: each in as many as suit it.
+    fill : float
+        Share of the crossbars that segments may plan with; less if it does not fit.
+    corner : float
+        Share of the corner's router that network inputs may take.
+    lanes : int
+        Of the walk that copies lie along; 0: as many as keep routers least busy.
+    woven : int
+        Strips that the walk is dealt out to, alike in all segments; 0: layers lie near those that they read.
+    """
+
+    price: float
+    router_share: float = 0.6
+    side_by_side: bool = False
+    weights: tuple[float, ...] = ()
+    steady: float = 0.0
+    waits: float = 1.0
+    strips: int = 0
+    fill: float = FILLS[0]
+    corner: float = CORNER
+    lanes: int = 0
+    woven: int = 0
+
+    @property
+    def name(self) -> str:
+        """In words, for progress bars and traces."""
+        if self.steady:
+            return f"steady (router share {self.router_share:.2g}, crossbars {self.steady:.2g})"
+        more = ", side by side" if self.side_by_side else ""
+        more += f", waits {self.waits:.2g}" if self.waits < 1 else ""
+        more += f", strips {self.strips}" if self.strips else ""
+        more += f", fill {self.fill:.3g}" if self.fill < 1 else ""
+        more += f", corner {self.corner:.2g}" if self.corner != CORNER else ""
+        more += f", lanes {self.lanes}" if self.lanes else ""
+        more += f", woven {self.woven}" if self.woven else ""
+        more += ", layers weighted" if any(self.weights) else ""
+        return f"segments (price {self.price:.3g}, router share {self.router_share:.2g}{more})"
+
+    def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
+        """A setting nearby: another price and share, other segments, or another weight of a run of layers.
+
+        ``spread``: standard deviation of the logarithm of the price. ``lost``, shape (segments, 3): first and last
+        layer of every segment of the best plan, and the cycles that it lost; runs to change are then drawn from these.
+        """
+        if self.steady:
+            share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
+            return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
+        if not self.side_by_side and rng.random() < LAID_OUT:
+            waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, FILLS[:3], CORNERS))
+            strips, lanes, woven = (int(rng.choice(values)) for values in (STRIPS, LANES, WOVEN))
+            strips = 0 if woven else strips
+            return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes, woven=woven)
+        if self.price > 0 and rng.random() < RUN_FREED:
+            first, last = np.sort(rng.integers(0, layers, 2))
+            if lost is not None and rng.random() < FOCUSED:
+                first, last, _ = lost[rng.choice(len(lost), p=lost[:, 2] / lost[:, 2].sum())]
+            weights = np.array(self.weights if self.weights else (0.0,) * layers)
+            weights[first : last + 1] = np.clip(weights[first : last + 1] + rng.choice((-1, 1)), -HEAVIEST, HEAVIEST)
+            return replace(self, weights=tuple(weights.tolist()))
+        price = max(self.price, 0.003) * float(np.exp(rng.normal(0.0, spread)))
+        share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.4)), 0.1, 1.5))
+        return replace(self, price=price if self.side_by_side or rng.random() > 0.1 else 0.0, router_share=share)
+
+
+MORE = (
+    Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 1.0, woven=12),
+    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.6),
+    Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
+    Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
+    Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
+    Setting(0.003, 0.45, waits=0.5), Setting(0.003, 1.2, waits=0.3),
+)  # fmt: skip
+"""More settings for latency, and for throughput where layers take turns; what helped most networks first."""
+LARGE = (
+    Setting(0.003, 0.65, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.8),
+    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 1.0, woven=12, waits=0.8),
+)  # fmt: skip
+"""Settings for latency of networks with many layers: what suits them differs most in these."""
+SHORT = (
+    Setting(0.1), Setting(0.1, 1.0),
+    Setting(0.1, corner=0.85), Setting(0.003, corner=0.7), Setting(0.003, 0.8, waits=0.5),
+)  # fmt: skip
+"""More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""

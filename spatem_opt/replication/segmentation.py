@@ -1,0 +1,301 @@
+"""Cuts into segments that take turns on the whole chip, with copies, shapes and cells of every layer (M4).
+
+A *run* of layers i..j-1 works as a pixel pipeline on disjoint crossbars, each crossbar keeping at most M of its OUs.
+Runs take turns. A run needs, at pace T, the cheapest way of every layer to run all its windows within T; a shortest
+path over (layer, slots used) picks cuts, slots and paces (``formulations/replication/README.md``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spatem_opt.cost.grid import Grid
+from spatem_opt.grouping.tiling import slot_options, tiling_for_serial
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.network.layers import Network
+from spatem_opt.replication.modes import Modes
+from spatem_opt.replication.side_by_side import CELLS, WIDTHS, SideBySide
+from spatem_opt.types import FloatArray, IntArray
+
+IMPOSSIBLE = 1e12
+"""Crossbars of a layer that no way can run within slots and pace; sums over thousands of layers stay exact."""
+PACES, SLOW_PACES = 160, 40
+"""Paces tried: most around what the chip can do, spaced by a few per cent, the rest up to the slowest way."""
+SHARES = np.array(WIDTHS) / CELLS
+"""Shares of the chip that a run may have to itself."""
+FINER = 12
+"""Paces tried, once runs are cut, between that of a run and the one before."""
+COARSER = 3
+"""Of the paces, one in so many is tried where runs may lie side by side: there are as many tables as widths."""
+LONGEST_SEGMENT = 40
+"""Layers of a segment that the path search considers; the one-segment pipeline is a candidate of its own."""
+
+
+def slot_menu(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> IntArray:
+    """:func:`menu`, and where one copy of everything takes over half of the cells also the fewest slots of each layer.
+
+    A coarse step would waste what is scarce there.
+    """
+    capacity, total = architecture.ou_slots, architecture.crossbars
+    slots = slot_options(capacity).tolist()
+    if 2 * sum(min(grid.ous for grid in options) for options in grids) > total * capacity:
+        per_tile = architecture.crossbars_per_tile
+        for grid in {id(options[0]): options[0] for options in grids}.values():
+            shapes = ((m, tiling_for_serial(grid, m, per_tile)) for m in range(-(-grid.ous // total), capacity + 1))
+            slots.append(next((m for m, shape in shapes if shape and shape.crossbars <= total), capacity))
+    return np.unique(slots)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmentation:
+    """Cuts and the way of every layer.
+
+    Parameters
+    ----------
+    segment, way : int64 arrays, shape (layers,)
+    cost : float
+        The surrogate, at the paces of the grid.
+    cells : int64 array, shape (segments, 2)
+        First and last of the :data:`~spatem_opt.replication.side_by_side.CELLS` parts of the chip that each segment may
+        use.
+        Empty: all of them have the whole chip.
+    cycles : float array, shape (segments,)
+        How long each lasts, at paces refined, with all of its trail. Empty: not known.
+    trail : float array, shape (segments,)
+        Cycles that the last layer of each trails the first one.
+    """
+
+    segment: IntArray
+    way: IntArray
+    cost: float
+    cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
+    cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
+    trail: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+
+class SegmentPrices:
+    """Prices of all runs of layers; built once per network, chip and price of communication.
+
+    Parameters
+    ----------
+    options : list of Modes
+        One per layer.
+    network, architecture
+    price : float
+        Cycles that one bit of communication is worth.
+    slots : int64 array, optional
+        Slots per crossbar that a run may take, ascending; :func:`menu` by default.
+    router_share : float
+        Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
+    side_by_side : bool
+        Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.side_by_side`).
+    waits : float
+        Share of a run's trail that the next run waits for: it begins on crossbars of layers that are done.
+    """
+
+    def __init__(
+        self,
+        options: list[Modes],
+        network: Network,
+        architecture: Architecture,
+        price: float,
+        slots: IntArray | None = None,
+        router_share: float = 0.6,
+        side_by_side: bool = False,
+        waits: float = 1.0,
+    ) -> None:
+        self.options, self.architecture, self.price = options, architecture, price
+        self.slots = slot_options(architecture.ou_slots) if slots is None else slots
+        self.widths = range(len(WIDTHS) if side_by_side else 1)
+        routers = architecture.mesh_rows * architecture.mesh_cols
+        self.router = router_share * routers * architecture.router_bits_per_cycle
+        self.waits = waits
+        self.paces = self._paces()[:: COARSER if side_by_side else 1]
+        self.before, self.lag = pipeline_lags(network)
+        self.needs = [self._table(width) for width in self.widths]
+
+    def _table(self, width: int) -> FloatArray:
+        """Sums of :meth:`_needs` over layers 0..l-1, shape (layers + 1, 3, slots, paces)."""
+        table = np.zeros((len(self.options) + 1, 3, len(self.slots), len(self.paces)))
+        cache: dict[int, FloatArray] = {}
+        for layer, way in enumerate(self.options):
+            if id(way) not in cache:
+                cache[id(way)] = self._needs(way, width)
+            np.add(table[layer], cache[id(way)], out=table[layer + 1])
+        return table
+
+    def _paces(self) -> FloatArray:
+        fastest = max(1.0, min(float(way.cycles.min()) for way in self.options))
+        slowest = sum(float(way.cycles.max()) for way in self.options)
+        work = sum(float((way.crossbars * way.cycles).min()) for way in self.options) / self.architecture.crossbars
+        turn = min(max(20.0 * work, 2 * fastest), slowest)
+        usual = np.geomspace(max(fastest, work / 300), turn, PACES, endpoint=False)
+        return np.unique(np.concatenate([usual, np.geomspace(turn, slowest, SLOW_PACES)]))
+
+    def pick(self, way: Modes, slots: int, pace: float, width: int = 0) -> int | None:
+        """Cheapest way within slots and pace: its shares of crossbars and routers, and its communication."""
+        fits = np.flatnonzero((way.serial <= slots) & (way.cycles <= pace))
+        if not len(fits):
+            return None
+        share = way.crossbars[fits] / (SHARES[width] * self.architecture.crossbars)
+        traffic = way.hop_bits[fits] / (SHARES[width] * self.router * pace)
+        return int(fits[(share + traffic + way.bits[fits] * self.price / pace).argmin()])
+
+    def _needs(self, way: Modes, width: int) -> FloatArray:
+        """Crossbars, traffic and communication of the cheapest way; shape (3, slots, paces)."""
+        need = np.zeros((3, len(self.slots), len(self.paces)))
+        need[0] = IMPOSSIBLE
+        share = (way.crossbars / (SHARES[width] * self.architecture.crossbars))[:, None]
+        price = (way.bits * self.price)[:, None] / self.paces
+        price += (way.hop_bits / (SHARES[width] * self.router))[:, None] / self.paces
+        cost = np.where(way.cycles[:, None] <= self.paces, share + price, np.inf)
+        columns = np.stack([way.crossbars.astype(np.float64), way.hop_bits, way.bits])
+        place = np.searchsorted(self.slots, way.serial)  # fewest slots that the way fits
+        least, best = np.full(len(self.paces), np.inf), np.zeros(len(self.paces), dtype=np.int64)
+        for s in range(len(self.slots)):
+            more = np.flatnonzero(place == s)
+            if len(more):
+                new = more[cost[more].argmin(axis=0)]
+                found = cost[new, np.arange(len(self.paces))]
+                better = (found < least) | ((found == least) & (new < best))
+                least, best = np.where(better, found, least), np.where(better, new, best)
+            possible = np.isfinite(least)
+            need[:, s, possible] = columns[:, best[possible]]
+        return need
+
+    def costs(self, first: int, fill: float, width: int = 0) -> FloatArray:
+        """Least cost over all paces of runs first..j-1; shape (run lengths, slots); inf: impossible.
+
+        A longer run needs more of everything: lengths end where nothing fits any more.
+        """
+        found = []
+        for stop in range(first + 1, min(len(self.options), first + LONGEST_SEGMENT) + 1):
+            found.append(self.run_costs(first, stop, fill, width).min(axis=1))
+            if np.isinf(found[-1]).all():
+                break
+        return np.array(found)
+
+    def run_costs(self, first: int, stop: int, fill: float, width: int = 0) -> FloatArray:
+        """Cycles plus priced communication of one run; shape (slots, paces); inf: impossible."""
+        need, sent, bits = self.needs[width][stop] - self.needs[width][first]
+        room = fill if stop > first + 1 else 1.0
+        fits = need <= room * SHARES[width] * self.architecture.crossbars
+        fits &= sent <= SHARES[width] * self.router * self.paces
+        return np.where(fits, self.paces * (1 + self.trail(first, stop)) + self.price * bits, np.inf)
+
+    def trail(self, first: int, stop: int) -> float:
+        """How far the last layer of a run trails its start, in paces, as far as it counts."""
+        return self.waits * self.lags_behind(first, stop)
+
+    def lags_behind(self, first: int, stop: int) -> float:
+        """How far the last layer of a run trails its start, in paces."""
+        return max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
+
+
+def pipeline_lags(network: Network) -> tuple[FloatArray, FloatArray]:
+    """How far layers trail the start of the pipeline, in units of the pace: before and after each layer's own lag.
+
+    A layer trails its producer by the share of its output rows that need the last input row they read.
+    """
+    depth: list[float] = []
+    before: list[float] = []
+    for node in network.nodes:
+        begin = trail = 0.0
+        for edge in node.edges:
+            last = edge.rows.max(axis=1)
+            share = float((last >= last.max()).mean()) if last.max() >= 0 else 0.0
+            width = float((edge.cols.max(axis=1) >= edge.cols.max()).mean()) if edge.rows.shape[1] == 1 else 1.0
+            start = max(depth[p] for p in edge.producers)
+            begin, trail = max(begin, start), max(trail, start + share * width)
+        before.append(begin)
+        depth.append(trail)
+    index = np.array(network.layers)
+    return np.array(before)[index], np.array(depth)[index]
+
+
+def best_segmentation(runs: SegmentPrices, *, fill: float = 0.97) -> Segmentation | None:
+    """Cuts, slots and ways of least cycles plus priced communication: a shortest path over (layers done, slots used).
+
+    Parameters
+    ----------
+    runs : SegmentPrices
+    fill : float
+        Share of the crossbars that a run may plan to use; the rest is for whole tiles.
+    """
+    layers, capacity = len(runs.options), runs.architecture.ou_slots
+    shelves = _shelves(runs, fill) if len(runs.widths) > 1 else None
+    best = np.full((layers + 1, capacity + 1), np.inf)
+    best[0, 0] = 0.0
+    parent = np.zeros((layers + 1, capacity + 1), dtype=np.int64)  # first layer of the last run, and its slots
+    for first in range(layers):
+        if not np.isfinite(best[first]).any():
+            continue
+        cost = runs.costs(first, fill).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
+        for s, slots in enumerate(runs.slots):
+            total = best[first, None, : capacity + 1 - slots] + cost[s][:, None]
+            rows = slice(first + 1, first + 1 + len(total))
+            better = total < best[rows, slots:]
+            np.copyto(best[rows, slots:], total, where=better)
+            np.copyto(parent[rows, slots:], first * len(runs.slots) + s, where=better)
+    used = int(best[layers].argmin())
+    if not np.isfinite(best[layers, used]):
+        return None
+    return _trace(runs, shelves, parent, fill, used, float(best[layers, used]))
+
+
+def _shelves(runs: SegmentPrices, fill: float) -> SideBySide:
+    """Costs of runs of every width, side by side."""
+    layers = len(runs.options)
+    cost: dict[int, FloatArray] = {}
+    for width in runs.widths:
+        table = np.full((len(runs.slots), layers + 1, layers + 1), np.inf)
+        for first in range(layers):
+            found = runs.costs(first, fill, width).T
+            table[:, first, first + 1 : first + 1 + found.shape[1]] = found
+        cost[WIDTHS[width]] = table
+    return SideBySide(cost)
+
+
+def _trace(
+    runs: SegmentPrices, shelves: SideBySide | None, parent: IntArray, fill: float, used: int, cost: float
+) -> Segmentation:
+    """Walk the shortest path back from its end."""
+    stop = len(runs.options)
+    found: list[tuple[int, int, int, int, int]] = []
+    while stop:
+        first, s = divmod(int(parent[stop, used]), len(runs.slots))
+        shelf = [(first, stop, 0, CELLS)] if shelves is None else shelves.runs(s, first, stop)
+        found = [(s, *run) for run in shelf] + found
+        used, stop = used - int(runs.slots[s]), first
+    picked = [_refined(runs, s, first, stop, fill, WIDTHS.index(cells)) for s, first, stop, _, cells in found]
+    way = np.array([k for _, ways in picked for k in ways])
+    segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
+    paces = np.array([pace for pace, _ in picked])
+    trail = paces * [runs.lags_behind(run[1], run[2]) for run in found]
+    return Segmentation(
+        segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), paces + trail, trail
+    )
+
+
+def _refined(runs: SegmentPrices, s: int, first: int, stop: int, fill: float, width: int) -> tuple[float, list[int]]:
+    """Best pace of a run and its ways: that of the grid, or one of those between it and the one before."""
+    grid = runs.run_costs(first, stop, fill, width)[s]
+    best = int(grid.argmin())
+    slots, room = int(runs.slots[s]), (fill if stop > first + 1 else 1.0) * SHARES[width]
+    options = runs.options[first:stop]
+    found = float(runs.paces[best]), [runs.pick(way, slots, float(runs.paces[best]), width) or 0 for way in options]
+    least = grid[best]
+    for pace in np.linspace(runs.paces[max(best - 1, 0)], runs.paces[best], FINER, endpoint=False)[1:].tolist():
+        ways = [runs.pick(way, slots, pace, width) for way in options]
+        pairs = [(way, k) for way, k in zip(options, ways, strict=True) if k is not None]
+        need, sent, bits = (
+            sum(float(getattr(way, name)[k]) for way, k in pairs) for name in ("crossbars", "hop_bits", "bits")
+        )
+        fits = need <= room * runs.architecture.crossbars and sent <= SHARES[width] * runs.router * pace
+        cost = pace * (1 + runs.trail(first, stop)) + runs.price * bits
+        if len(pairs) == len(options) and fits and cost < least:
+            least, found = cost, (pace, [k for _, k in pairs])
+    return found

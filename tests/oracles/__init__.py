@@ -1,0 +1,1 @@
+"""Referees and problems that only tests use: plain, slow, and independent of what they judge."""

@@ -1,0 +1,57 @@
+"""In which order the search tries plans, and which ones it leaves out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spatem_opt.model.architecture import Architecture
+from spatem_opt.model.presets import load_architecture
+from spatem_opt.network import Network, load
+from spatem_opt.planning.plan import Plan
+from spatem_opt.search import engine as module
+
+Made = list[tuple[Plan, int | None]]
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> Made:
+    """Plans that are scheduled, as they come, and the latency below which they count."""
+    made: Made = []
+    finish = module.finish
+
+    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, *more: Any) -> Any:
+        made.append((plan, limit))
+        return None if fails else finish(plan, network, chip, limit, *more)
+
+    monkeypatch.setattr(module, "finish", noted)
+    return made
+
+
+def test_after_the_first_plan_others_come_in_the_order_of_their_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recorded(monkeypatch, fails=True)
+    network, chip = load("squeezenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
+    assert list(module.search(network, chip, "latency", "heuristic")) == []
+    estimates = [plan.estimate for plan, _ in made if plan.name == "segments"]
+    assert len(estimates) > 5
+    assert estimates[1:] == sorted(estimates[1:])
+
+
+def test_of_many_layers_the_first_answer_takes_few_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recorded(monkeypatch)
+    network, chip = load("googlenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
+    *_, best = module.search(network, chip, "latency", "heuristic")
+    assert 1 <= len(made) <= module.FEW + 2  # the first one before there are estimates, windows dealt out after all
+    assert best.plan.estimate == pytest.approx(best.value, rel=0.2)
+
+
+def test_with_time_left_other_plans_follow_and_must_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = recorded(monkeypatch)
+    network, chip = load("googlenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
+    found = list(module.search(network, chip, "latency", "heuristic", stop=lambda: len(made) > 3))
+    assert len(made) > 3
+    best = [min(value.value for value in found[: i + 1]) for i in range(len(found))]
+    assert best == sorted(best, reverse=True)
+    limits = [limit for _, limit in made]
+    assert limits[0] is None
+    assert all(limit is not None and (plan.estimate or 0) <= module.HOPELESS * limit for plan, limit in made[1:])
