@@ -9,7 +9,7 @@ PYTEST := $(BIN)/pytest -q -n auto --dist worksteal
 QUICK := tests/cli/test_commands.py tests/cli/test_printing.py tests/evaluator/test_grid.py tests/evaluator/test_hand.py \
   tests/evaluator/test_mutations.py tests/formulations/test_mapping.py::test_enumeration_cpsat_and_ilp_agree \
   tests/mapping/test_mapping.py tests/network tests/report/test_grid.py tests/test_boundaries.py \
-  tests/test_names.py tests/test_profile.py tests/mapping/test_shortage.py
+  tests/files/test_names.py tests/test_profile.py tests/mapping/test_shortage.py
 
 .PHONY: demo check test lint check-slow clean
 

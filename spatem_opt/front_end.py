@@ -282,13 +282,15 @@ def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, budget:
 
     None if the budget is used up before it is known.
     """
-    from spatem_opt.exact.decoupling import decoupling_price as joint_price
+    from spatem_opt.exact.decoupling import decoupling_price
 
     network, chip = best.solution.network, best.solution.architecture
     found = Result(Status.FEASIBLE, "latency", best.solution, measure(best.evaluation, "latency"))
     price = budget.spend(
         "all steps at once",
-        lambda: joint_price(network, chip, found, seconds, seed=seed, workers=workers, stop=lambda: budget.interrupted),
+        lambda: decoupling_price(
+            network, chip, found, seconds, seed=seed, workers=workers, stop=lambda: budget.interrupted
+        ),
     )
     if price is None:
         return None

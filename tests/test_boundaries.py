@@ -23,103 +23,49 @@ ROOMS: dict[str, set[str]] = {
     "errors": set(),
     "types": set(),
     "version": set(),
-    "files": {"errors"},
-    "network": {"errors", "types", "files"},
-    "model": {"errors", "types", "files", "network"},
-    "cost": {"errors", "types", "network", "model"},
-    "evaluator": {"errors", "types", "network", "model"},
+    "limits": {"errors"},
+    "files": {"errors", "limits"},
+    "network": {"errors", "types", "limits", "files"},
+    "model": {"errors", "types", "limits", "files", "network"},
+    "cost": {"errors", "types", "limits", "network", "model"},
+    "evaluator": {"errors", "types", "limits", "network", "model"},
     "grouping": {"errors", "types", "cost"},
     "mapping": {"types", "network", "model", "cost"},
     "replication": {"errors", "types", "network", "model", "cost", "grouping"},
     "placement": {"types", "network", "model", "cost", "grouping", "replication"},
     "scheduling": {"errors", "types", "network", "model", "cost", "replication"},
     "formulations": {
-        "errors",
-        "types",
-        "network",
-        "model",
-        "cost",
-        "evaluator",
-        "grouping",
-        "mapping",
-        "replication",
+        "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",
         "scheduling",
     },
     "planning": {"types", "network", "model", "cost", "grouping", "mapping", "replication", "placement", "scheduling"},
     "exchange": {
-        "errors",
-        "types",
-        "version",
-        "files",
-        "network",
-        "model",
-        "cost",
-        "grouping",
-        "mapping",
-        "replication",
-        "scheduling",
-        "formulations",
-        "planning",
+        "errors", "types", "version", "limits", "files", "network", "model", "cost", "grouping", "mapping",
+        "replication", "scheduling", "formulations", "planning",
     },
-    "search": {"errors", "types", "network", "model", "cost", "evaluator", "scheduling", "planning"},
+    "search": {"errors", "types", "limits", "network", "model", "cost", "evaluator", "scheduling", "planning"},
     "testing": {
-        "types",
-        "network",
-        "model",
-        "cost",
-        "evaluator",
-        "grouping",
-        "mapping",
-        "replication",
-        "scheduling",
+        "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication", "scheduling",
         "planning",
     },
     "exact": {
-        "errors",
-        "types",
-        "network",
-        "model",
-        "cost",
-        "evaluator",
-        "grouping",
-        "mapping",
-        "replication",
-        "scheduling",
-        "formulations",
-        "planning",
-        "search",
+        "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",
+        "scheduling", "formulations", "planning", "search",
     },
-    "front_end": {"errors", "network", "model", "cost", "mapping", "planning", "search", "exact"},
+    "front_end": {
+        "errors", "limits", "files", "network", "model", "cost", "evaluator", "mapping", "planning", "search",
+        "exact",
+    },
     "study": {
-        "errors",
-        "version",
-        "files",
-        "network",
-        "model",
-        "cost",
-        "evaluator",
-        "mapping",
-        "planning",
-        "exchange",
-        "search",
-        "front_end",
+        "errors", "version", "limits", "files", "network", "model", "cost", "evaluator", "mapping",
+        "planning", "exchange", "search", "front_end",
     },
     "report": {"errors", "types", "version", "files", "network", "model", "cost", "evaluator", "study"},
     "cli": {
-        "errors",
-        "version",
-        "files",
-        "network",
-        "model",
-        "evaluator",
-        "mapping",
-        "exchange",
-        "search",
-        "front_end",
-        "study",
-        "report",
+        "errors", "version", "files", "network", "model", "evaluator", "mapping", "exchange", "search",
+        "front_end", "study", "report",
     },
-}
+}  # fmt: skip
 """Every room, from the ground up, and the rooms that it may import; ``formulations`` is one room. An arrow that is not
 here is a decision: add it in the same commit, with the reason, and never upwards."""
 
@@ -242,7 +188,7 @@ def test_evaluator_shares_only_the_data_types() -> None:
             known = used in FILES
             assert not known or inside.startswith("evaluator") or inside in EVALUATOR_MAY, f"{name} imports {used}"
         outside = {item.split(".")[0] for item in imports(path, everywhere=True)} - set(sys.stdlib_module_names)
-        assert outside <= {"numpy", "spatem_opt"}, name
+        assert outside <= {"numpy", "numba", "spatem_opt"}, name
 
 
 def test_evaluator_takes_types_but_no_sentinels() -> None:
@@ -274,6 +220,27 @@ def test_every_room_says_what_it_is_for() -> None:
         path = PACKAGE / name / "__init__.py"
         if path.exists():
             assert (ast.get_docstring(ast.parse(path.read_text())) or "").strip(), name
+
+
+WRITERS = {"write_text", "write_bytes", "to_csv_file", "tofile", "savetxt", "savez", "dump"}
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call writes a file anew (appending a line to one is allowed)."""
+    name = ast.unparse(call.func).rpartition(".")[2]
+    texts = {ast.literal_eval(item) for item in ast.walk(call) if isinstance(item, ast.Constant)}
+    opened = name in ("open", "fdopen") and any(
+        isinstance(text, str) and set(text) <= set("rwxabt+") and set(text) & set("wx") for text in texts
+    )
+    return opened or name in WRITERS
+
+
+def test_every_output_is_written_as_a_whole_or_not_at_all() -> None:
+    """By ``files.access.write_atomically``; a file is opened for writing nowhere else."""
+    for root in (PACKAGE, PACKAGE.parent / "formulations", PACKAGE.parent / "instances"):
+        for path in sorted(root.rglob("*.py")):
+            calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+            assert path == PACKAGE / "files" / "access.py" or not any(map(writes, calls)), path
 
 
 def python(code: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.model.result import Shortage, Status, Step, gap
 from spatem_opt.model.solution import Solution

@@ -20,7 +20,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-import spatem_opt
 from spatem_opt.errors import InstanceError
 from spatem_opt.files.access import read_bytes
 from spatem_opt.model.architecture import Architecture
@@ -201,7 +200,7 @@ def _plain(value: object) -> object:
 @cache
 def code_version() -> str:
     """Release and the first digits of a hash of all code that results come from; an edited line makes another one."""
-    package = Path(spatem_opt.__file__).parent
+    package = Path(__file__).resolve().parents[1]
     found = hashlib.sha256()
     for root in (package, package.parent / "formulations"):
         for path in sorted(root.rglob("*.py")):

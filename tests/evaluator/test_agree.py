@@ -77,7 +77,7 @@ def test_parallel_windows_on_a_transposed_layer_by_hand() -> None:
 
 @pytest.mark.parametrize("late", [LONGEST_TIME, 2**53])
 def test_schedules_end_before_the_longest_time(late: int) -> None:
-    """The evaluator says so of what it is given; files are refused (``test_io.py``)."""
+    """The evaluator says so of what it is given; files are refused (``tests/exchange/test_solutions.py``)."""
     solution = replace(pipeline(), claims={})
     end = solution.schedule.end.copy()
     end[-1] = LONGEST_TIME - 1

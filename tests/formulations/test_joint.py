@@ -31,7 +31,7 @@ from spatem_opt.network.layers import Network
 from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.testing import TINY, random_chip, random_network, random_plan, tiny_instance
-from tests.test_widths import with_bits
+from tests.evaluator.test_widths import with_bits
 
 README = Path(cpsat.__file__).with_name("README.md")
 LIMITS = Limits(30.0, workers=1, deterministic_limit=30.0)

@@ -22,7 +22,7 @@ from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.testing import pixel_pipeline
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden" / "published.json").read_text())
+GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden" / "published.json").read_text())
 SMALL = ("lenet5", "cifar10")
 
 

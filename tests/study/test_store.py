@@ -81,7 +81,7 @@ for i in range(40):
 
 @pytest.mark.parametrize("locks", ["flock", "file"])
 def test_processes_that_write_at_once_lose_nothing(tmp_path: Path, locks: str) -> None:
-    code = ADD if locks == "flock" else f"import spatem_opt.store as s; s.fcntl = None\n{ADD}"
+    code = ADD if locks == "flock" else f"import spatem_opt.study.store as s; s.fcntl = None\n{ADD}"
     writers = [subprocess.Popen([sys.executable, "-c", code, tmp_path / "a.jsonl", name]) for name in "abc"]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
     assert set(Store(tmp_path / "a.jsonl").read()) == {f"{name}{i}" for name in "abc" for i in range(40)}
@@ -115,22 +115,13 @@ def test_an_edited_chip_file_is_another_chip(tmp_path: Path) -> None:
 
 
 def test_the_code_version_follows_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "spatem_opt/__init__.py",
-        "spatem_opt/planning/plan.py",
-        "spatem_opt/cli/app.py",
-        "formulations/solver.py",
-    ):
+    planning, printing = "spatem_opt/planning/plan.py", "spatem_opt/cli/app.py"
+    for name in ("spatem_opt/study/store.py", planning, printing, "formulations/solver.py"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("")
-    monkeypatch.setattr(store.spatem_opt, "__file__", str(tmp_path / "spatem_opt" / "__init__.py"))
+    monkeypatch.setattr(store, "__file__", str(tmp_path / "spatem_opt" / "study" / "store.py"))
     found = []
-    for name in (
-        "spatem_opt/__init__.py",
-        "spatem_opt/cli/app.py",
-        "spatem_opt/planning/plan.py",
-        "formulations/solver.py",
-    ):
+    for name in ("spatem_opt/study/store.py", printing, planning, "formulations/solver.py"):
         (tmp_path / name).write_text("# edited")
         found.append(code_version.__wrapped__())
     assert found[0] == found[1]  # what prints computes nothing
