@@ -22,7 +22,7 @@ WIDE = 3
 
 
 @dataclass(slots=True)
-class Layout:
+class IntervalLayout:
     """Groups placed on an axis: every piece has its place within the line, its line has no name.
 
     Parameters
@@ -64,14 +64,14 @@ class Layout:
         return found.transposed() if self.axis else found
 
 
-def layout(problem: GroupingProblem, prof: Profile, axis: int, prices: DualPrices, most: int = MOST) -> Layout:
+def layout(problem: GroupingProblem, prof: Profile, axis: int, prices: DualPrices, most: int = MOST) -> IntervalLayout:
     """The flow of an axis; groups that lose least come first if there are more than `most` placed ones.
 
     At every place as many pieces or steps back begin as end there, or more; lines begin at 0. Pieces of a group begin
     or end at the same place and share an OU, so that no two lie in one line.
     """
     side = prof.sides[axis]
-    made = Layout(axis, side.lines, side.length)
+    made = IntervalLayout(axis, side.lines, side.length)
     program = made.program
     for k in range(side.length):
         program.add_row(k, side.lines * (k == 0))

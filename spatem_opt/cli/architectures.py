@@ -9,7 +9,7 @@ import typer
 from spatem_opt.cli.common import AsJson, show, show_json, write
 from spatem_opt.errors import InstanceError
 from spatem_opt.model import presets
-from spatem_opt.report.grid import Column, Grid, Line
+from spatem_opt.report.grid import Column, Line, TextTable
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +58,7 @@ def architectures(
         ))
         for row in rows
     ]  # fmt: skip
-    show(Grid(columns, tuple(lines)))
+    show(TextTable(columns, tuple(lines)))
 
 
 def _brief(preset: presets.Preset) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _show_one(preset: presets.Preset, as_json: bool) -> None:
     notes = [f"area: {sum(chip.areas().values()):,.2f} mm2 ({parts})"]
     notes += [f"{name}: {text}" for name, text in preset.references.items()]
     notes += [f"caution: {caution}" for caution in (*preset.notes, *chip.cautions())]
-    show(Grid(columns, tuple(lines), f"{preset.name}: {preset.description}", tuple(notes)))
+    show(TextTable(columns, tuple(lines), f"{preset.name}: {preset.description}", tuple(notes)))
 
 
 def _value(entry: presets.ParameterEntry) -> str:

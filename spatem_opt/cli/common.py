@@ -17,7 +17,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.files.names import visible
 
 if TYPE_CHECKING:
-    from spatem_opt.report.grid import Grid
+    from spatem_opt.report.grid import TextTable
 
 DONE, NOTHING_FOUND, BAD_INPUT, VIOLATIONS, INFEASIBLE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 130, 143
 
@@ -64,7 +64,7 @@ def mute() -> None:
     os.close(nowhere)
 
 
-def show(*parts: Grid | str) -> None:
+def show(*parts: TextTable | str) -> None:
     """Print tables and texts on stdout; as wide as they need when it is no terminal, else fitted to its width."""
     from rich.console import Console
     from rich.text import Text

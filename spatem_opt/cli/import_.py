@@ -8,7 +8,7 @@ import typer
 
 from spatem_opt.cli.common import DONE, VIOLATIONS, AsJson, say, show, show_json
 from spatem_opt.model.result import gap
-from spatem_opt.report.grid import Column, Grid, Line
+from spatem_opt.report.grid import Column, Line, TextTable
 
 if TYPE_CHECKING:
     from spatem_opt.exchange.model_files import Import
@@ -56,7 +56,7 @@ def import_(
     raise typer.Exit(VIOLATIONS if found.violations else DONE)
 
 
-def _table(found: Import) -> Grid:
+def _table(found: Import) -> TextTable:
     share = gap(found.objective, found.bound)
     rows = (
         ("model", found.what),
@@ -64,7 +64,7 @@ def _table(found: Import) -> Grid:
         ("bound", f"{found.bound:,} {found.unit}" + ("" if share is None else f"   gap {100 * share:.1f} %")),
     )
     columns = (Column("what", right=False), Column("value", "text", right=False))
-    return Grid(columns, tuple(map(Line, rows)), f"{found.step} ({found.status})", heads=False)
+    return TextTable(columns, tuple(map(Line, rows)), f"{found.step} ({found.status})", heads=False)
 
 
 def _json(found: Import, file: str, values: str) -> dict[str, object]:

@@ -23,7 +23,7 @@ def networks(as_json: AsJson = False) -> None:
     """
     from spatem_opt import network as library
     from spatem_opt.network.stats import summary
-    from spatem_opt.report.grid import Column, Grid, Line
+    from spatem_opt.report.grid import Column, Line, TextTable
 
     rows: list[dict[str, Any]] = []
     for name in library.names():
@@ -42,4 +42,4 @@ def networks(as_json: AsJson = False) -> None:
         inputs = ", ".join("x".join(map(str, shape)) for shape in row["inputs"])
         numbers = (str(row["layers"]), f"{row['parameters']:,}", f"{row['macs']:,}")
         lines.append(Line((row["name"], inputs, *numbers, row["source"])))
-    show(Grid(columns, tuple(lines)))
+    show(TextTable(columns, tuple(lines)))

@@ -110,7 +110,7 @@ def _draw(found: Front, folder: str) -> None:
 
 
 def _print(found: Front) -> None:
-    from spatem_opt.report.grid import Column, Grid, Line
+    from spatem_opt.report.grid import Column, Line, TextTable
 
     columns = (
         Column("file", rank=1, right=False), Column("latency,\ncycles"), Column("communication,\nbits"),
@@ -122,4 +122,4 @@ def _print(found: Front) -> None:
     ]
     bounds = f"bounds: {found.latency_bound:,} cycles, {found.communication_bound:,} bits"
     note = f"{bounds}; {len(found.dominated)} dominated solutions dropped; {found.seconds:.1f} s"
-    show(Grid(columns, tuple(lines), f"{found.network} on {found.architecture}", (note,)))
+    show(TextTable(columns, tuple(lines), f"{found.network} on {found.architecture}", (note,)))

@@ -29,7 +29,7 @@ from spatem_opt.cli.evaluate import report
 from spatem_opt.cli.watch import Log, logged, progress_line
 from spatem_opt.errors import InstanceError
 from spatem_opt.files.names import find, suggestions
-from spatem_opt.report.grid import Column, Grid, Line
+from spatem_opt.report.grid import Column, Line, TextTable
 
 if TYPE_CHECKING:
     from spatem_opt.evaluator import Evaluation
@@ -283,7 +283,7 @@ def show_steps(steps: Sequence[Step]) -> None:
     """Print what is proven step by step, one line each, and what the numbers are of; nothing without steps."""
     if steps:
         notes = tuple(f"{step.step}: {step.note}" for step in steps)
-        show(Grid(STEP_COLUMNS, tuple(Line(step_cells(step)) for step in steps), "each step's own problem", notes))
+        show(TextTable(STEP_COLUMNS, tuple(Line(step_cells(step)) for step in steps), "each step's own problem", notes))
 
 
 def step_cells(step: Step) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 from spatem_opt.cost.durations import datum_bits
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network, Node
-from spatem_opt.network.reach import Read, needed, reads, volume
+from spatem_opt.network.reach import EdgeRead, needed, reads, volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Floors:
         self.nodes, self.network, self.chip = network.nodes, network, architecture
         self.bits = datum_bits(network, architecture)
         self.reads = reads(network)
-        self.readers: list[list[Read]] = [[] for _ in network.nodes]
+        self.readers: list[list[EdgeRead]] = [[] for _ in network.nodes]
         for read in (read for of_node in self.reads for read in of_node):
             self.readers[read.producer].append(read)
         self.host = self._hosts()
@@ -193,7 +193,7 @@ class Floors:
         """Whether a node is at the outside port."""
         return self.host[i] < 0
 
-    def way(self, read: Read) -> int:
+    def way(self, read: EdgeRead) -> int:
         """Least cycles of a pixel over the edge of the chip: of n channels to T tiles one gets n/T (B4)."""
         if self.outside(read.node) == self.outside(read.producer):
             return 0

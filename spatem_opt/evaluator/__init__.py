@@ -263,7 +263,7 @@ def _replayed(
     free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency if full else None
     facts = Facts(mesh, network, placed, runs, layer_runs, queued, free, port_bits(mesh, placed, layer_runs), buffers)
 
-    def tables_of(inferences: int, period: int) -> ev.Tables:
+    def tables_of(inferences: int, period: int) -> ev.ReplayTables:
         return scheduled(known, network, placed, turns, solution.schedule, inferences, period)
 
     period = shortest_period(known, tables_of, least_period(facts, known), queued.latency) if full else None

@@ -56,7 +56,7 @@ TOO_LATE = 2
 """What a replay ends with whose times exceed 64 bits."""
 
 
-class Tables(NamedTuple):
+class ReplayTables(NamedTuple):
     """What does not change: see :mod:`spatem_opt.evaluator.tables`. All int64, one or two dimensions."""
 
     par: IntArray
@@ -195,7 +195,7 @@ T0, S0 = 84, 96
 """Where the first table of each, parameters and scalars, begins."""
 
 
-def arena(tables: Tables | State) -> IntArray:
+def arena(tables: ReplayTables | State) -> IntArray:
     """All tables in one array, behind offset, length and width of each.
 
     Compiled functions get two such arrays: with dozens of arrays as arguments they take a minute to compile, not

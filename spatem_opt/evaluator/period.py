@@ -21,7 +21,7 @@ FACTORS = (1.0, 1.02, 1.05, 1.1, 1.2, 1.4, 1.7)
 none between two of them can be told from these."""
 
 
-def shortest_period(known: Fixed, tables: Callable[[int, int], ev.Tables], least: int, latency: int) -> int:
+def shortest_period(known: Fixed, tables: Callable[[int, int], ev.ReplayTables], least: int, latency: int) -> int:
     """A distance at which, of eight inferences in a row, none from the third on takes longer than the one before.
 
     Parameters
@@ -43,7 +43,7 @@ def shortest_period(known: Fixed, tables: Callable[[int, int], ev.Tables], least
     return latency
 
 
-def _steady(known: Fixed, tables: ev.Tables, number: int, distance: int) -> bool:
+def _steady(known: Fixed, tables: ev.ReplayTables, number: int, distance: int) -> bool:
     """Whether inferences in a row do not take longer and longer."""
     found = simulate(tables, known.need, int(known.at.line[-1]), number)
     if found.stuck:

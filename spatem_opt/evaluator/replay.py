@@ -55,7 +55,7 @@ class Replayed:
 
     Parameters
     ----------
-    tables : Tables
+    tables : ReplayTables
     window : int64 array, shape (inferences * windows, 8)
         Columns ``BEGIN``, ``END``, ``DONE``, ``CAUSE``, ``REF``, ``WAIT`` of :mod:`spatem_opt.evaluator.events`.
     arrival : int64 array
@@ -70,7 +70,7 @@ class Replayed:
         Activations between tiles, from outside included, and those from outside.
     """
 
-    tables: ev.Tables
+    tables: ev.ReplayTables
     window: IntArray
     arrival: IntArray
     router_bits: IntArray
@@ -115,12 +115,12 @@ def _kept() -> bool:
     return any(path.stat().st_mtime >= source for path in index)
 
 
-def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:
+def simulate(tables: ev.ReplayTables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:
     """Replay `runs` inferences; tables of packets grow until they suffice.
 
     Parameters
     ----------
-    tables : Tables
+    tables : ReplayTables
     need : int64 array, shape (windows,)
         Arrivals that every window waits for.
     lines : int
@@ -145,7 +145,7 @@ def simulate(tables: ev.Tables, need: IntArray, lines: int, runs: int = 1, *, qu
             raise MemoryError(f"more than {LARGEST} packets under way at once")
 
 
-def _counted(tables: ev.Tables, state: IntArray) -> Replayed:
+def _counted(tables: ev.ReplayTables, state: IntArray) -> Replayed:
     """What a finished replay has counted, taken out of its arena."""
     hops, items = (ev.view(state, table).tolist() for table in (ev.S_HOPS, ev.S_ITEMS))
     return Replayed(
@@ -162,7 +162,7 @@ def _counted(tables: ev.Tables, state: IntArray) -> Replayed:
     )
 
 
-def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev.State:
+def _state(t: ev.ReplayTables, need: IntArray, lines: int, runs: int, size: int) -> ev.State:
     """A state in which nothing has happened."""
 
     def zeros(*shape: int) -> IntArray:
@@ -196,7 +196,7 @@ def _state(t: ev.Tables, need: IntArray, lines: int, runs: int, size: int) -> ev
     )  # fmt: skip
 
 
-def _entries(t: ev.Tables, entries: int) -> IntArray:
+def _entries(t: ev.ReplayTables, entries: int) -> IntArray:
     """Entry of every packet that comes from outside."""
     outside = t.home[t.node[:, ev.NODE_HOME0], 0] == t.par[ev.TILES]
     end = t.node[:, ev.PIXEL0] + t.node[:, ev.HEIGHT] * t.node[:, ev.WIDTH]

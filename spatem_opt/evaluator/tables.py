@@ -24,7 +24,7 @@ CHUNK = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Layout:
+class NodeLayout:
     """Where nodes begin in the numbering of windows, pixels, copies, subscribers and rows of subscribed pixels."""
 
     window: IntArray
@@ -39,10 +39,10 @@ def _ends(sizes: list[int]) -> IntArray:
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).astype(np.int64)
 
 
-def layout_of(network: Network, wires: list[Wire]) -> Layout:
+def layout_of(network: Network, wires: list[Wire]) -> NodeLayout:
     """Number everything node after node."""
     subs = [len(wire.supply.tiles) if wire.supply else 0 for wire in wires]
-    return Layout(
+    return NodeLayout(
         _ends([len(wire.at.window_copy) for wire in wires]),
         _ends([node.windows for node in network.nodes]),
         _ends([wire.at.copies for wire in wires]),
@@ -60,8 +60,8 @@ class Fixed:
     copies.
     """
 
-    at: Layout
-    tables: ev.Tables
+    at: NodeLayout
+    tables: ev.ReplayTables
     need: IntArray
     crossbar: IntArray
     holder: IntArray
@@ -77,7 +77,7 @@ def fixed(mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed])
     pair_at, pair_sub = _pairs(network, wires, at)
     window_copy = np.concatenate([wire.at.window_copy + at.copy[i] for i, wire in enumerate(wires)])
     casts = _casts(mesh, network, wires, at, (pair_at, pair_sub, window_copy))
-    tables = ev.Tables(
+    tables = ev.ReplayTables(
         _parameters(mesh, node), node, copy, window_copy, none, none, none, none, none, none, none,
         sums, port, np.stack([_join([w.at.home_tile for w in wires]), home_set], axis=1),
         np.stack([_join([w.supply.tiles for w in wires if w.supply]), sub_set, _lines(network, wires, at)], axis=1),
@@ -89,7 +89,7 @@ def fixed(mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed])
 def scheduled(
     known: Fixed, network: Network, placed: list[Placed], turns: list[Turns], schedule: Schedule,
     runs: int = 1, period: int = 0,
-) -> ev.Tables:  # fmt: skip
+) -> ev.ReplayTables:  # fmt: skip
     """Tables of `runs` inferences, one every `period` cycles."""
     tables = _with_turns(known, network, turns, len(schedule.layer))
     par = tables.par.copy()
@@ -116,7 +116,7 @@ def _parameters(mesh: Mesh, node: IntArray) -> IntArray:
     return found
 
 
-def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: Layout) -> IntArray:
+def _nodes(mesh: Mesh, network: Network, wires: list[Wire], at: NodeLayout) -> IntArray:
     """A line per node; keys leave room for every packet that it may send."""
     found = np.zeros((len(wires), ev.NODE_HOME0 + 1), np.int64)
     readers = shared = key = rank = home_set = sub_set = 0
@@ -154,7 +154,7 @@ def _shared(network: Network, wires: list[Wire], node: IntArray) -> tuple[IntArr
     return _join(tables), _join(home), _join(sub)
 
 
-def _lines(network: Network, wires: list[Wire], at: Layout) -> IntArray:
+def _lines(network: Network, wires: list[Wire], at: NodeLayout) -> IntArray:
     """First row of pixels of every subscriber."""
     parts = [
         at.line[i] + np.arange(len(wire.supply.tiles)) * network.nodes[i].height
@@ -165,7 +165,7 @@ def _lines(network: Network, wires: list[Wire], at: Layout) -> IntArray:
 
 
 def _readers(
-    network: Network, wires: list[Wire], at: Layout, node: IntArray
+    network: Network, wires: list[Wire], at: NodeLayout, node: IntArray
 ) -> tuple[tuple[IntArray, IntArray, IntArray, IntArray, IntArray], IntArray]:
     """Who reads which pixels: lines of readers, windows by input row and column, copies by subscriber.
 
@@ -214,7 +214,7 @@ def _copies_by_tile(reader: Reader, tiles: IntArray) -> tuple[IntArray, IntArray
 
 
 def _copies(
-    mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed], at: Layout
+    mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed], at: NodeLayout
 ) -> tuple[IntArray, IntArray, IntArray]:
     """A line per copy; its partial sums and its ports."""
     found = np.zeros((at.copy[-1], ev.HOME1 + 1), np.int64)
@@ -251,7 +251,7 @@ def _copies(
     )
 
 
-def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, IntArray]:
+def _pairs(network: Network, wires: list[Wire], at: NodeLayout) -> tuple[IntArray, IntArray]:
     """Subscribers of every pixel, ascending."""
     counts, found = [np.zeros(1, np.int64)], [np.zeros(0, np.int64)]
     for i, (node, wire) in enumerate(zip(network.nodes, wires, strict=True)):
@@ -269,7 +269,7 @@ def _pairs(network: Network, wires: list[Wire], at: Layout) -> tuple[IntArray, I
 
 
 def _casts(
-    mesh: Mesh, network: Network, wires: list[Wire], at: Layout, pairs: tuple[IntArray, IntArray, IntArray]
+    mesh: Mesh, network: Network, wires: list[Wire], at: NodeLayout, pairs: tuple[IntArray, IntArray, IntArray]
 ) -> tuple[IntArray, IntArray, IntArray, IntArray]:
     """For multicast: pixels of one copy that go to the same subscribers, where their trees begin, sets of channels."""
     if not mesh.arch.multicast:
@@ -300,7 +300,7 @@ def _padded(table: NDArray[np.bool_], wide: int) -> IntArray:
     return found
 
 
-def _with_turns(known: Fixed, network: Network, turns: list[Turns], rows: int) -> ev.Tables:
+def _with_turns(known: Fixed, network: Network, turns: list[Turns], rows: int) -> ev.ReplayTables:
     """Windows of every copy in order of execution; behind the schedule's rows one for every copy of a digital node."""
     tables, at = known.tables, known.at
     size = int(tables.copy[:, ev.TURN1].max(initial=0))
@@ -327,7 +327,7 @@ def _with_turns(known: Fixed, network: Network, turns: list[Turns], rows: int) -
     return tables._replace(turn_window=window, turn_earliest=earliest, turn_row=row, row_copy=row_copy)
 
 
-def _holders(network: Network, placed: list[Placed], at: Layout) -> tuple[IntArray, IntArray]:
+def _holders(network: Network, placed: list[Placed], at: NodeLayout) -> tuple[IntArray, IntArray]:
     """Crossbars and the copies on them, crossbar by crossbar; of crossbars that hold the same copies only one."""
     base = at.copy[np.array(network.layers, np.int64)]
     crossbar = _join([layer.crossbar for layer in placed])
@@ -394,7 +394,7 @@ def _followers(
     return np.concatenate([before, row[place[meets]]]), np.concatenate([after, row[place[meets + 1]]])
 
 
-def _ranks(tables: ev.Tables, network: Network, placed: list[Placed], at: Layout) -> IntArray:
+def _ranks(tables: ev.ReplayTables, network: Network, placed: list[Placed], at: NodeLayout) -> IntArray:
     """First use of what comes from outside: the earliest time at full speed of a window on the tile that reads it."""
     outside = tables.home[tables.node[:, ev.NODE_HOME0], 0] == tables.par[ev.TILES]
     sizes = tables.pair_at[at.pixel[1:]] - tables.pair_at[at.pixel[:-1]]

@@ -29,7 +29,7 @@ LADDER = ((0.0, 0.0), (2.0, 0.0), (0.1, 0.2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tables:
+class GuillotineTables:
     """Best partition of every r x c rectangle at a surcharge; tables of shape (rows + 1, cols + 1).
 
     Parameters
@@ -72,7 +72,7 @@ class Catalogue:
         Its limit on the groups plays no part.
     leaf_groups : int64 array
         Groups of the six kinds of strips (:func:`_leaves`).
-    tables : tuple of Tables
+    tables : tuple of GuillotineTables
         One for each of :data:`LADDER`.
     cost, groups, partial : int64 arrays, shape (surcharges, rows + 1, cols + 1)
         Of the tables; 0 for rectangles without rows or columns.
@@ -80,7 +80,7 @@ class Catalogue:
 
     problem: GroupingProblem
     leaf_groups: IntArray
-    tables: tuple[Tables, ...]
+    tables: tuple[GuillotineTables, ...]
     cost: IntArray
     groups: IntArray
     partial: IntArray
@@ -126,10 +126,10 @@ def _leaves(problem: GroupingProblem) -> Leaves:
     return np.concatenate(found[0]), np.concatenate(found[1]), np.concatenate(found[2])
 
 
-def _bracket(problem: GroupingProblem, leaves: Leaves) -> tuple[Tables | None, Tables | None]:
+def _bracket(problem: GroupingProblem, leaves: Leaves) -> tuple[GuillotineTables | None, GuillotineTables | None]:
     """Tables of the highest surcharge tried that leads to too many groups, and of the lowest that does not."""
-    many: Tables | None = None
-    few: Tables | None = None
+    many: GuillotineTables | None = None
+    few: GuillotineTables | None = None
     low, high, surcharge = 0, 0, 0
     for _ in range(SURCHARGES):
         tables = _run(leaves, surcharge)
@@ -146,7 +146,7 @@ def _bracket(problem: GroupingProblem, leaves: Leaves) -> tuple[Tables | None, T
     return many, few
 
 
-def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
+def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> GuillotineTables:
     """Best partition of all rectangles, by rows; within a row of the tables column by column.
 
     Every group costs a surcharge more, and every group that is not full another one.
@@ -154,7 +154,7 @@ def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
     cost, groups, partial = leaves
     leaf = (cost + surcharge * groups + open_surcharge * partial).argmin(axis=0)
     least, number, some = (np.take_along_axis(x, leaf[None], axis=0)[0] for x in leaves)
-    tables = Tables(least, number, some, -1 - leaf)
+    tables = GuillotineTables(least, number, some, -1 - leaf)
     value = tables.cost + surcharge * tables.groups + open_surcharge * tables.partial
     rows = len(value) - 1
     for r in range(1, rows + 1):
@@ -165,7 +165,7 @@ def _run(leaves: Leaves, surcharge: int, open_surcharge: int = 0) -> Tables:
     return tables
 
 
-def _across(tables: Tables, value: IntArray, r: int) -> None:
+def _across(tables: GuillotineTables, value: IntArray, r: int) -> None:
     """Cut rectangles of r rows across columns, at every turn into up to twice as many pieces, until none is better."""
     row, rows, cols = value[r], len(value) - 1, len(value[r]) - 1
     half = cols // 2
@@ -191,7 +191,7 @@ def _across(tables: Tables, value: IntArray, r: int) -> None:
             again |= len(at) > 0
 
 
-def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:
+def _take(tables: GuillotineTables, value: IntArray, r: int, first: IntArray, found: IntArray) -> None:
     """Cut rectangles of r rows after ``1 + first`` rows where that is better."""
     cols = np.flatnonzero(found < value[r])
     first = first[cols] + 1
@@ -204,14 +204,16 @@ def _take(tables: Tables, value: IntArray, r: int, first: IntArray, found: IntAr
 class GuillotinePart:
     """A rectangle of the grid that is partitioned as `tables` say."""
 
-    tables: Tables
+    tables: GuillotineTables
     rows: int
     cols: int
     top: int = 0
     left: int = 0
 
-    def divided(self, cut: int, first: Tables, second: Tables) -> tuple[GuillotinePart, GuillotinePart]:
-        """Both sides of a cut (:class:`Tables`)."""
+    def divided(
+        self, cut: int, first: GuillotineTables, second: GuillotineTables
+    ) -> tuple[GuillotinePart, GuillotinePart]:
+        """Both sides of a cut (:class:`GuillotineTables`)."""
         rows = len(self.tables.cost) - 1
         if cut > rows:
             at = cut - rows
@@ -225,7 +227,7 @@ class GuillotinePart:
         )
 
 
-def _mixed(problem: GroupingProblem, many: Tables, few: Tables) -> list[GuillotinePart]:
+def _mixed(problem: GroupingProblem, many: GuillotineTables, few: GuillotineTables) -> list[GuillotinePart]:
     """The whole as `few` have it, or if that costs less cut once, one side as `many` have it; at most n groups."""
     rows, cols = problem.rows, problem.cols
     down, across = np.arange(1, rows), np.arange(1, cols)

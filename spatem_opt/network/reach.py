@@ -70,7 +70,7 @@ class Axis:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Read:
+class EdgeRead:
     """What all windows of one node read of one producer over one edge.
 
     Parameters
@@ -102,7 +102,7 @@ class Read:
         return np.outer(self.rows.common, self.cols.common)
 
 
-def reads(network: Network) -> list[list[Read]]:
+def reads(network: Network) -> list[list[EdgeRead]]:
     """Return the reads of every node: one per edge and producer."""
     known: dict[tuple[int, int], Axis] = {}
 
@@ -119,7 +119,7 @@ def reads(network: Network) -> list[list[Read]]:
             for p, channels in _carried(edge, network):
                 producer = network.nodes[p]
                 pixels = axis(edge.rows, producer.height), axis(edge.cols, producer.width)
-                of_node.append(Read(i, p, channels, *pixels))
+                of_node.append(EdgeRead(i, p, channels, *pixels))
         found.append(of_node)
     return found
 
@@ -134,7 +134,7 @@ def _carried(edge: Edge, network: Network) -> list[tuple[int, BoolArray]]:
     return found
 
 
-def volume(boxes: Sequence[Read]) -> int:
+def volume(boxes: Sequence[EdgeRead]) -> int:
     """Count the distinct (channel, row, column) in a union of reads of one producer.
 
     Reads of the same pixels are joined first. Then channels, rows and columns that lie in the same boxes are counted
@@ -145,7 +145,7 @@ def volume(boxes: Sequence[Read]) -> int:
     >>> import numpy as np
     >>> every, row = Axis(np.arange(4)[:, None], 4), Axis(np.zeros((1, 1), np.int64), 4)
     >>> one = np.ones(3, np.bool_)
-    >>> volume([Read(1, 0, one, row, every), Read(2, 0, one, every, row)])  # a row and a column of 4 x 4 pixels
+    >>> volume([EdgeRead(1, 0, one, row, every), EdgeRead(2, 0, one, every, row)])  # a row and a column of 4 x 4 pixels
     21
     """
     joined: dict[tuple[bytes, bytes], list[BoolArray]] = {}
@@ -166,7 +166,7 @@ def volume(boxes: Sequence[Read]) -> int:
     return total
 
 
-def needed(network: Network, found: list[list[Read]], target: int) -> IntArray:
+def needed(network: Network, found: list[list[EdgeRead]], target: int) -> IntArray:
     """Pixels of every node that must be done before any window of a node begins, shape (nodes,).
 
     The closure of what all windows of the target read in common. A window waits for all channels that it reads, and a

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from statistics import median
 
 from spatem_opt.files.names import visible
-from spatem_opt.report.grid import Column, Grid, Line
+from spatem_opt.report.grid import Column, Line, TextTable
 from spatem_opt.report.tables import joules
 from spatem_opt.study.compare import COMPARABLE, OURS, PAPER, Comparison, MethodRow, Summary
 
@@ -23,7 +23,7 @@ COLUMNS = (
 HEADS = tuple(column.short for column in COLUMNS)
 
 
-def table(comparison: Comparison) -> Grid:
+def table(comparison: Comparison) -> TextTable:
     """One line per method; the best baseline is marked; below it why a method has no solution."""
     best = comparison.best
     lines, notes = [], []
@@ -34,10 +34,10 @@ def table(comparison: Comparison) -> Grid:
         else:
             lines.append(Line((row.method, *["-"] * (len(COLUMNS) - 1)), style="dim"))
             notes.append(f"{row.method}: {row.note}")
-    return Grid(COLUMNS, tuple(lines), _title(comparison), tuple(notes))
+    return TextTable(COLUMNS, tuple(lines), _title(comparison), tuple(notes))
 
 
-def summary_table(summary: Summary) -> Grid:
+def summary_table(summary: Summary) -> TextTable:
     """Reductions against the best baseline of each network, and the geometric means.
 
     Every head says which row it is of, since any column may be left out: first of all the gaps, then what there is of
@@ -51,7 +51,7 @@ def summary_table(summary: Summary) -> Grid:
             Column(f"{method}\ngap", rank=rank + 7),
         ]  # fmt: skip
     shown = [Line(line, ends=line is lines[-1]) for line in lines] + [Line(line, style="bold") for line in means]
-    return Grid(tuple(columns), tuple(shown), "less than the best baseline")
+    return TextTable(tuple(columns), tuple(shown), "less than the best baseline")
 
 
 def remark(summary: Summary) -> str:

@@ -23,7 +23,7 @@ GAPS = (3, 2)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a :class:`Grid`.
+    """A column of a :class:`TextTable`.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row of a :class:`Grid`: its cells, whether a section ends after it, and its style."""
+    """A row of a :class:`TextTable`: its cells, whether a section ends after it, and its style."""
 
     cells: tuple[str, ...]
     ends: bool = False
@@ -59,7 +59,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextTable:
     """A table as plain text: what is in it, not how wide it is.
 
     Parameters
@@ -82,7 +82,7 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """Which columns of a grid are shown, how wide each is, and how many cells lie between two of them."""
 
     shown: tuple[int, ...]
@@ -95,48 +95,48 @@ class Layout:
         return EDGES + sum(self.widths) + self.gap * (len(self.widths) - 1)
 
 
-def layout(grid: Grid, width: int | None) -> Layout:
+def layout(grid: TextTable, width: int | None) -> TableLayout:
     """Choose columns and their widths.
 
     Parameters
     ----------
-    grid : Grid
+    grid : TextTable
     width : int or None
         Cells of the terminal; None: as many as the table needs.
 
     Returns
     -------
-    Layout
+    TableLayout
         Within `width`, unless the columns of rank 0 alone are wider: then these, as narrow as they can be.
 
     Examples
     --------
-    >>> grid = Grid((Column("name"), Column("cycles", rank=1)), (Line(("resnet50", "118,733")),))
+    >>> grid = TextTable((Column("name"), Column("cycles", rank=1)), (Line(("resnet50", "118,733")),))
     >>> layout(grid, None).width, layout(grid, 20).width, layout(grid, 18).shown
     (20, 20, (0,))
     """
     most = [_natural(grid, i) for i in range(len(grid.columns))]
     if width is None:
-        return Layout(tuple(range(len(most))), tuple(most), GAPS[0])
+        return TableLayout(tuple(range(len(most))), tuple(most), GAPS[0])
     least = [_least(grid, i, natural) for i, natural in enumerate(most)]
     choices = [_choose(grid, least, gap, width) for gap in GAPS]
     shown, gap = max(zip(choices, GAPS, strict=True), key=lambda choice: (len(choice[0]), choice[1]))
     widths = {i: least[i] for i in shown}
-    room = width - Layout(tuple(shown), tuple(widths.values()), gap).width
+    room = width - TableLayout(tuple(shown), tuple(widths.values()), gap).width
     for i in sorted(shown, key=lambda i: (grid.columns[i].rank, i)):
         more = max(0, min(room, most[i] - widths[i]))
         widths[i] += more
         room -= more
-    return Layout(tuple(shown), tuple(widths[i] for i in shown), gap)
+    return TableLayout(tuple(shown), tuple(widths[i] for i in shown), gap)
 
 
-def left_out(grid: Grid, chosen: Layout) -> str:
+def left_out(grid: TextTable, chosen: TableLayout) -> str:
     """The sentence that says which columns are missing; empty if none is."""
     missing = [column.short for i, column in enumerate(grid.columns) if i not in chosen.shown]
     return f"Left out, as the terminal is narrow: {'; '.join(missing)}." if missing else ""
 
 
-def to_rich(grid: Grid, chosen: Layout) -> Table:
+def to_rich(grid: TextTable, chosen: TableLayout) -> Table:
     """A grid as a table of rich, exactly ``chosen.width`` cells wide; nothing in it is taken for markup."""
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=chosen.gap < GAPS[0],
@@ -154,18 +154,18 @@ def to_rich(grid: Grid, chosen: Layout) -> Table:
     return table
 
 
-def _cells(grid: Grid, i: int) -> list[str]:
+def _cells(grid: TextTable, i: int) -> list[str]:
     """Everything that stands in a column, line by line."""
     heads = grid.columns[i].head.split("\n") if grid.heads else []
     return heads + [visible(line.cells[i]) for line in grid.lines]
 
 
-def _natural(grid: Grid, i: int) -> int:
+def _natural(grid: TextTable, i: int) -> int:
     """Cells that a column takes if nothing in it wraps."""
     return max(map(cell_len, _cells(grid, i)), default=0)
 
 
-def _least(grid: Grid, i: int, natural: int) -> int:
+def _least(grid: TextTable, i: int, natural: int) -> int:
     """Cells below which a column would have to break what must be whole."""
     kind = grid.columns[i].kind
     if kind == "number":
@@ -177,7 +177,7 @@ def _least(grid: Grid, i: int, natural: int) -> int:
     return max([least, *map(cell_len, words)])
 
 
-def _choose(grid: Grid, least: Sequence[int], gap: int, width: int) -> list[int]:
+def _choose(grid: TextTable, least: Sequence[int], gap: int, width: int) -> list[int]:
     """Columns in the order of their ranks, each if there is still room for it."""
     shown: list[int] = []
     used = EDGES - gap

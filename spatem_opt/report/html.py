@@ -17,7 +17,7 @@ from spatem_opt.model.result import gap
 from spatem_opt.model.solution import Solution
 from spatem_opt.network.stats import summary
 from spatem_opt.report import figures, tables
-from spatem_opt.report.grid import Grid
+from spatem_opt.report.grid import TextTable
 from spatem_opt.version import __version__
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[object]], right: Sequenc
     return _table(heads, [(list(row), False) for row in rows], right)
 
 
-def from_grid(source: Grid) -> str:
+def from_grid(source: TextTable) -> str:
     """Return a table made for the terminal as HTML."""
     right = [i for i, column in enumerate(source.columns) if column.right]
     heads = [column.short for column in source.columns] if source.heads else []

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.model.result import gap
-from spatem_opt.report.grid import Column, Grid, Line
+from spatem_opt.report.grid import Column, Line, TextTable
 
 TableRow = tuple[str, str, str]
 _UNITS = {
@@ -28,7 +28,7 @@ def overview(
     bound: float | None = None,
     claimed: float | None = None,
     seconds: float | None = None,
-) -> Grid:
+) -> TextTable:
     """Return the main table: time, bound, utilization, communication, energy and area by kind.
 
     Parameters
@@ -58,24 +58,24 @@ def overview(
         lines += [Line(row, ends=row is rows[-1]) for row in rows]
     if seconds is not None:
         lines.append(Line(("solved in", f"{seconds:.2f} s", "")))
-    return Grid(columns, tuple(lines), title, heads=False)
+    return TextTable(columns, tuple(lines), title, heads=False)
 
 
-def layers(evaluation: Evaluation) -> Grid:
+def layers(evaluation: Evaluation) -> TextTable:
     """Return a table with one line per crossbar layer; empty if the solution could not be replayed."""
     heads = {"copies": 1, "crossbars": 2, "tiles": 7, "windows": 6, "OUs/copy": 10, "compute": 8, "load": 9,
              "interval": 3, "start": 4, "end": 5}  # fmt: skip
     shown = (Column("layer", "name", right=False), *(Column(head, rank=rank) for head, rank in heads.items()))
     t = evaluation.layers
     if t is None:
-        return Grid(shown, (), "crossbar layers")
+        return TextTable(shown, (), "crossbar layers")
     columns = (
         t.copies, t.crossbars, t.tiles, t.windows, t.ous_per_copy, t.compute_cycles, t.load_cycles, t.interval_cycles,
         t.start, t.end,
     )  # fmt: skip
     rows = zip(t.name, *columns, strict=True)
     lines = tuple(Line((name, *(f"{value:,}" for value in values))) for name, *values in rows)
-    return Grid(shown, lines, "crossbar layers")
+    return TextTable(shown, lines, "crossbar layers")
 
 
 def objective_value(evaluation: Evaluation, objective: str) -> int | None:
