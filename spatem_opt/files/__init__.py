@@ -1,4 +1,4 @@
-"""Reading and writing files safely, and where shipped instances are; knows nothing of networks or chips.
+"""Reading and writing files safely, where shipped instances are, how names are found and shown.
 
-Read access (checked reading, atomic writing), then shipped.
+Knows nothing of networks or chips. Read access (checked reading, atomic writing), then shipped and names.
 """

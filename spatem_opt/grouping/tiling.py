@@ -69,7 +69,7 @@ def slot_options(capacity: int) -> IntArray:
 
 @lru_cache(maxsize=4096)
 def tilings_for_serial(grid: Grid, serial: int, per_tile: int) -> tuple[Tiling, ...]:
-    """:func:`shapes_within` a single limit."""
+    """:func:`tilings_within` a single limit."""
     return tilings_within(grid, np.array([serial]), per_tile)[0]
 
 

@@ -72,7 +72,7 @@ def relieve_period(
     Parameters
     ----------
     bits : float array
-        From tile to tile (:func:`~spatem_opt.cost.traffic.traffic.traffic`).
+        From tile to tile (:func:`~spatem_opt.cost.traffic.traffic`).
     architecture : Architecture
     enough : float
         Load [bits] at which there is nothing to gain any more.

@@ -76,8 +76,9 @@ def place_copies(
     With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
     (:func:`~spatem_opt.placement.interleaving.interleave`), with copies ordered by when tiles are free, or not.
 
-    Shapes whose groups could not be near their bound are exchanged for others like them that move up to ``traffic``
-    times as much (:func:`nearer_shape`; 0: none are), larger ones only where a segment's crossbars suffice.
+    Tilings whose groups could not be near their bound are exchanged for others like them that move up to ``traffic``
+    times as much (:func:`~spatem_opt.grouping.substitution.substitute_tiling`; 0: none are), larger ones only where a
+    segment's crossbars suffice.
     """
     chosen = tuple(
         grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
@@ -115,8 +116,10 @@ def place_copies(
 
 
 def _orders(plan: Segmentation) -> list[frozenset[int]]:
-    """Segments whose copies lie in the order in which tiles are free (:func:`weave`): none, or those that would
-    wait for a long trail, which moves more data."""
+    """Segments whose copies lie in the order in which tiles are free: none, or those that would wait for a long trail.
+
+    See :func:`~spatem_opt.placement.interleaving.interleave`; that order moves more data.
+    """
     long = np.flatnonzero(plan.trail[:-1] > LONG * plan.cycles.sum()) + 1
     return list(dict.fromkeys([frozenset[int](), frozenset(long.tolist())]))
 

@@ -26,7 +26,7 @@ def shorten(bits: FloatArray, architecture: Architecture, allowed: BoolArray) ->
     Parameters
     ----------
     bits : float array
-        From item to item (:func:`~spatem_opt.cost.traffic.traffic.traffic`).
+        From item to item (:func:`~spatem_opt.cost.traffic.traffic`).
     architecture : Architecture
     allowed : bool array, shape (segments, routers)
         Routers that each segment may use.

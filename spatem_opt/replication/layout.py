@@ -152,7 +152,7 @@ class Allocation:
         Cycles from one window of a copy to the next that routers need for its traffic; 0: they need no more than the
         windows take anyway.
     lanes : int
-        Of the walk (:func:`walk`).
+        Of the walk (:func:`serpentine_order`).
     """
 
     shape: Tiling

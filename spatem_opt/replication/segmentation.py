@@ -35,9 +35,10 @@ LONGEST_SEGMENT = 40
 
 
 def slot_menu(architecture: Architecture, grids: Sequence[tuple[Grid, ...]]) -> IntArray:
-    """:func:`menu`, and where one copy of everything takes over half of the cells also the fewest slots of each layer.
+    """Slots per crossbar that a segment may take: of all layers alike, and of each where cells are scarce.
 
-    A coarse step would waste what is scarce there.
+    Those of :func:`~spatem_opt.grouping.tiling.slot_options`, and where one copy of everything takes over half of the
+    cells also the fewest slots of each layer: a coarse step would waste what is scarce there.
     """
     capacity, total = architecture.ou_slots, architecture.crossbars
     slots = slot_options(capacity).tolist()
@@ -87,7 +88,7 @@ class SegmentPrices:
     price : float
         Cycles that one bit of communication is worth.
     slots : int64 array, optional
-        Slots per crossbar that a run may take, ascending; :func:`menu` by default.
+        Slots per crossbar that a run may take, ascending; :func:`~spatem_opt.grouping.tiling.slot_options` by default.
     router_share : float
         Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
     side_by_side : bool
