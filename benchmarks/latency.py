@@ -37,7 +37,8 @@ def row(name: str, arch: str) -> tuple[str, float, float] | None:
         return None
     best = min(rivals, key=lambda method: rivals[method].value or 0)
     theirs, ours = rivals[best].evaluation, own.evaluation
-    assert theirs is not None and theirs.communication is not None and ours.communication is not None
+    assert theirs is not None
+    assert theirs.communication is not None
     latency = (ours.latency_cycles or 0) / (theirs.latency_cycles or 1)
     moved = ours.communication.total / theirs.communication.total
     gap = 100 * (1 - (own.bound or 0) / (own.value or 1))
