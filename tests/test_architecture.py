@@ -191,7 +191,7 @@ def test_overridden_name() -> None:
         ({"cycle_ns": "nan"}, "expected a finite number > 0"),
         ({"differential": "1"}, "expected true or false"),
         ({"ou_row": "9"}, "unknown field, did you mean ou_rows?"),
-        ({"contention_cycles": "9"}, r"contention_cycles = '9', removed: routers are queues now \(M6\); delete the line"),
+        ({"contention_cycles": "9"}, r"contention_cycles = '9', removed: routers are queues now \(M6\); delete"),
         ({"buffer_bits_per_cycle": 0}, "expected >= 1"),
         ({"ou_rows": "300"}, "expected <= crossbar_rows = 128"),
     ],

@@ -294,7 +294,8 @@ def test_caution_is_one_line_on_stderr(run: Run, solver: Fake, tiny_solution: So
 # --- JSON ----------------------------------------------------------------------------------------
 
 EVALUATION = {
-    "valid", "violations", "latency_cycles", "latency_ns", "period_cycles", "images_per_second", "communication",
+    "valid", "violations", "latency_cycles", "queue_free_cycles", "latency_ns", "period_cycles", "images_per_second",
+    "communication", "critical_path", "cautions",
     "utilization", "energy", "buffers", "ports", "routers", "layers", "nodes", "arrays",
 }  # fmt: skip
 

@@ -110,8 +110,8 @@ def test_every_baseline_that_fits_has_a_schedule(network: str, baseline: str) ->
 def test_the_critical_path_of_the_fork() -> None:
     """A's first window begins when its pixel is there, at 2, and is done at 2 + 17 + 5 = 24.
 
-    C's pixel is there at 29: 1 cycle in the queue behind B's packet, 3 routers, 1 cycle of bits. A delivers one every 17
-    cycles, which is what C takes for a window: 46, 63, 80, where copy and datum tie. Done at 80 + 17 + 5 = 102.
+    C's pixel is there at 29: 1 cycle in the queue behind B's packet, 3 routers, 1 cycle of bits. A delivers one every
+    17 cycles, which is what C takes for a window: 46, 63, 80, where copy and datum tie. Done at 80 + 17 + 5 = 102.
     """
     path = evaluate(fork()).critical_path
     assert path is not None
