@@ -39,7 +39,6 @@ def row(name: str, arch: str) -> tuple[str, float, float] | None:
     theirs, ours = rivals[best].evaluation, own.evaluation
     assert theirs is not None
     assert theirs.communication is not None
-    assert ours.communication is not None
     latency = (ours.latency_cycles or 0) / (theirs.latency_cycles or 1)
     moved = ours.communication.total / theirs.communication.total
     gap = 100 * (1 - (own.bound or 0) / (own.value or 1))

@@ -15,7 +15,7 @@ from formulations.solver import Limits, SolverRun, StepResult, Stop, concluded, 
 from spatem_opt.cost import bounds
 from spatem_opt.cost.durations import datum_bits
 from spatem_opt.errors import ModelError
-from spatem_opt.evaluator import settle
+from spatem_opt.evaluator import evaluate, settle
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.result import Status
 from spatem_opt.model.solution import Solution
@@ -203,7 +203,7 @@ def accepted(solution: Solution, run: SolverRun | None = None) -> tuple[Solution
     settled, found = done
     claim = None if run is None else run.objective
     proven = run is not None and run.status is Status.OPTIMAL
-    free = found.queue_free_cycles or 0
+    free = evaluate(solution).queue_free_cycles or 0  # as the model has it: settled, rows start when queues let them
     if claim is not None and (free > claim or (proven and free != claim)):
         raise ModelError(f"joint: the model claims {claim} cycles, the evaluator finds {free} without queues")
     return settled, found.latency_cycles

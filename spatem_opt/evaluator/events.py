@@ -13,7 +13,7 @@ earliest.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numba import int64, njit
@@ -217,7 +217,9 @@ def view(arena: IntArray, table: int) -> IntArray:
 
 NUMBER, ARRAY = int64, int64[::1]
 """Types of what compiled functions get."""
-inner = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+Function = TypeVar("Function", bound=Callable[..., Any])
+_BARE: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inner: Callable[[Function], Function] = njit(**_BARE)
 """For functions that only compiled ones call: nothing of their own is cached, nor made callable from Python.
 
 Everything is compiled once for :func:`simulate`, in 29 s of CPU time instead of 40 with a cached function each.

@@ -88,7 +88,7 @@ def place_copies(
     splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
     paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
     reading = {feed.target for feed in order.feeds(network) if feed.source == OUTSIDE}
-    inward = {int(plan.segment[layer]) for layer in reading}
+    inward = {int(plan.segment[layer]) for layer in reading if architecture.input_entry == "corner"}
     orders = _orders(plan) if woven else [frozenset[int]()]
     used = np.array([int(option.crossbars[way]) for option, way in zip(options, plan.way, strict=True)])
     narrow = set(plan.segment.tolist()) - set(plan.segment[2 * used > architecture.crossbars].tolist())
@@ -201,4 +201,4 @@ def _corner_free(layers: IntArray, feeds: list[order.Feed], region: IntArray, ar
     inside = set(layers.tolist())
     reads = any(feed.source == OUTSIDE and feed.target in inside for feed in feeds)
     corner = architecture.crossbars_per_tile * architecture.tiles_per_router
-    return np.maximum(region, [corner if reads else 0, 0])
+    return np.maximum(region, [corner if reads and architecture.input_entry == "corner" else 0, 0])

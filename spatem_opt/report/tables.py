@@ -115,12 +115,15 @@ def joules(femtojoules: float) -> str:
 
 
 def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | None) -> Iterator[TableRow]:
-    if e.latency_cycles is None or e.latency_ns is None or e.period_cycles is None:
+    if e.latency_cycles is None or e.latency_ns is None:
         yield "latency", "-", "the solution cannot be replayed"
         return
     yield "latency", f"{e.latency_cycles:,} cycles", f"{e.latency_ns / 1e6:.4f} ms"
-    rate = "" if e.images_per_second is None else f"{e.images_per_second:,.1f} images/s"
-    yield "period", f"{e.period_cycles:,} cycles", rate
+    if e.queue_free_cycles is not None:
+        yield "  without queues", f"{e.queue_free_cycles:,} cycles", "if routers and ports never made anything wait"
+    if e.period_cycles is not None:
+        rate = "" if e.images_per_second is None else f"{e.images_per_second:,.1f} images/s"
+        yield "period", f"{e.period_cycles:,} cycles", rate
     relative = gap(objective_value(e, objective), bound)
     if bound is None or relative is None:
         yield f"{objective} bound", "-", "none"

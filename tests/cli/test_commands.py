@@ -297,8 +297,9 @@ def test_caution_is_one_line_on_stderr(run: Run, solver: Fake, tiny_solution: So
 # --- JSON ----------------------------------------------------------------------------------------
 
 EVALUATION = {
-    "valid", "violations", "latency_cycles", "latency_ns", "period_cycles", "images_per_second", "communication",
-    "utilization", "energy", "area_mm2", "buffers", "ports", "routers", "layers", "nodes", "bounds", "arrays",
+    "valid", "violations", "latency_cycles", "queue_free_cycles", "latency_ns", "period_cycles", "images_per_second",
+    "communication", "critical_path", "cautions", "utilization", "energy", "area_mm2", "buffers", "ports", "routers",
+    "layers", "nodes", "bounds", "arrays",
 }  # fmt: skip
 
 

@@ -304,8 +304,8 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
     found = first("lenet5", "ou-isaac-2x2")
     last = scheduling._round(scheduling.source(found), 2, LIMITS)
     assert last.result.solution is not None
-    assert scheduling.settle(last.expansion, last.count, last.result.solution, found, 1) is None
-    settled = scheduling.settle(last.expansion, last.count, last.result.solution, found)
+    assert scheduling.windows_of(last.expansion, last.count, last.result.solution, found, 1) is None
+    settled = scheduling.windows_of(last.expansion, last.count, last.result.solution, found)
     assert settled is not None
     assert settled[1].valid
 

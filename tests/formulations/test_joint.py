@@ -302,7 +302,11 @@ def test_a_latency_that_the_evaluator_does_not_find_is_a_model_error() -> None:
     model, y = cpsat.build(make(network, chip))
     run = run_cpsat(model, LIMITS)
     solution = to_solution(y.problem, read(y, run.value), {})
-    assert cpsat.accepted(solution, run) == run.objective
+    settled, latency = cpsat.accepted(solution, run)
+    assert evaluate(settled).families == ()
+    assert latency is not None
+    assert latency >= run.objective  # queues only make it later
+    assert evaluate(settled).latency_cycles == latency
     with pytest.raises(ModelError, match="claims"):
         cpsat.accepted(solution, replace(run, objective=run.objective - 1))
     with pytest.raises(ModelError, match="claims"):
