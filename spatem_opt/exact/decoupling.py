@@ -143,7 +143,7 @@ def decoupling_price(
     --------
     >>> from spatem_opt import load_architecture, load_network, solve
     >>> network, chip = load_network("lenet5"), load_architecture("ou-isaac-2x2", {"adc_bits": 5})
-    >>> print(price(network, chip, solve(network, chip), 60.0))  # doctest: +ELLIPSIS
+    >>> print(decoupling_price(network, chip, solve(network, chip), 60.0))  # doctest: +ELLIPSIS
     price of decoupling: unknown (beyond reach: at least ... decisions, the joint model is built up to 20,000)
     """
     if decoupled.solution is None or decoupled.objective != "latency":

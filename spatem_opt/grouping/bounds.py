@@ -24,7 +24,7 @@ def lower_bound(problem: GroupingProblem) -> int:
 
     Examples
     --------
-    >>> lower_bound(Problem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1))
+    >>> lower_bound(GroupingProblem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1))
     16
     """
     step = gcd(problem.row_cost, problem.col_cost) or 1

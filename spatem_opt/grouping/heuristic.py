@@ -24,7 +24,7 @@ def solve(problem: GroupingProblem, *, seed: int = 0) -> GroupingSolution | None
 
     Examples
     --------
-    >>> problem = Problem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1)
+    >>> problem = GroupingProblem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1)
     >>> solution = solve(problem)
     >>> objective(problem, solution)
     16

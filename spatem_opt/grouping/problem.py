@@ -44,7 +44,7 @@ class GroupingProblem:
 
     Examples
     --------
-    >>> Problem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1).feasible
+    >>> GroupingProblem(rows=4, cols=4, groups=4, size=4, row_cost=1, col_cost=1).feasible
     True
     """
 

@@ -52,8 +52,8 @@ class ChunkProblem:
     Examples
     --------
     >>> one = np.ones(2, dtype=np.int64)
-    >>> p = Problem(3 * one, 0 * one, 4 * one, *(np.array([v]) for v in (0, 1, 2)), (np.arange(2),))
-    >>> check(p, Solution(np.array([0, 2]))).violations
+    >>> p = ChunkProblem(3 * one, 0 * one, 4 * one, *(np.array([v]) for v in (0, 1, 2)), (np.arange(2),))
+    >>> check(p, ChunkSchedule(np.array([0, 2]))).violations
     (('exclusive', 'resource 0: task 0 runs until 3, task 1 begins at 2'),)
     """
 

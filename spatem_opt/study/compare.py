@@ -273,7 +273,10 @@ def summarize(comparisons: Iterable[Comparison]) -> Summary:
 
     Examples
     --------
-    >>> rows = Row("woho", "woho", 100, communication_bits=50), Row("heuristic", "x", 25, communication_bits=40)
+    >>> rows = (
+    ...     MethodRow("woho", "woho", 100, communication_bits=50),
+    ...     MethodRow("heuristic", "x", 25, communication_bits=40),
+    ... )
     >>> summarize([Comparison("a", "chip", rows)]).means
     (Mean(method='heuristic', networks=1, latency=0.75, communication=0.2),)
     """

@@ -52,7 +52,7 @@ def solver(monkeypatch: pytest.MonkeyPatch) -> Fake:
     def install(solve: Callable[..., Result]) -> None:
         module = types.SimpleNamespace(solve=solve, METHODS=METHODS)
         monkeypatch.setitem(sys.modules, "spatem_opt.front_end", module)
-        monkeypatch.setattr(spatem_opt, "pipeline", module, raising=False)
+        monkeypatch.setattr(spatem_opt, "front_end", module, raising=False)
 
     return install
 

@@ -18,13 +18,13 @@ Made = list[tuple[Plan, int | None]]
 def recorded(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> Made:
     """Plans that are scheduled, as they come, and the latency below which they count."""
     made: Made = []
-    finish = module.finish
+    realise = module.realise
 
-    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, *more: Any) -> Any:
+    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, *more: Any, **how: Any) -> Any:
         made.append((plan, limit))
-        return None if fails else finish(plan, network, chip, limit, *more)
+        return None if fails else realise(plan, network, chip, limit, *more, **how)
 
-    monkeypatch.setattr(module, "finish", noted)
+    monkeypatch.setattr(module, "realise", noted)
     return made
 
 
