@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from spatem_opt.architecture import Architecture
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.evaluator import Evaluation, settle
+from spatem_opt.evaluator import Evaluation, Evaluator, settle
 from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.network import Network
 from spatem_opt.plan import Plan, assemble, problem_of
@@ -44,7 +47,27 @@ def finish(
     if times.latency >= LONGEST_TIME:
         where = f"network {network.name!r} on {architecture.name!r}"
         raise InstanceError(where, "latency", int(times.latency), f"expected < {LONGEST_TIME} cycles")
-    return settle(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop, full=full)
+    solution = assemble(plan, problem, times)
+    if plan.serial:
+        solution = one_by_one(solution, Evaluator()(solution, full=False))
+    return settle(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full)
+
+
+def one_by_one(solution: Solution, found: Evaluation) -> Solution:
+    """Later starts, so that each layer begins when all before it, and what follows them, is done with queues, too.
+
+    A layer and the digital nodes behind it take as long as in the replay `found`.
+    """
+    if found.nodes is None:
+        raise ModelError("a schedule that could not be replayed cannot be taken apart")
+    first = np.array(solution.network.layers, dtype=np.int64)
+    done = np.maximum.reduceat(found.nodes.end, first)
+    table = solution.schedule
+    start = np.full(len(first), np.iinfo(np.int64).max)
+    np.minimum.at(start, table.layer, table.start)
+    begin = np.concatenate([[start[0]], start[0] + np.cumsum(np.maximum(done - start, 0))[:-1]])
+    later = np.maximum(begin - start, 0)[table.layer]
+    return replace(solution, schedule=replace(table, start=table.start + later, end=table.end + later))
 
 
 def measure(found: Evaluation, objective: str) -> int:
