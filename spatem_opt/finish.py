@@ -26,12 +26,12 @@ def finish(
     problem: Problem | None = None,
     stop: Callable[[], bool] | None = None,
     *,
-    full: bool = False,
+    full: bool = True,
 ) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan: everything as soon as possible, reserved for as long as the replay with queues says.
 
     None if a buffer is too small, if the latency is not below `limit`, or once `stop` is true. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way. `full`: with a period.
+    replaces that of the plan, where the plan's copies are placed another way. Unless `full`, its period is not known.
 
     Raises
     ------
@@ -74,6 +74,8 @@ def measure(found: Evaluation, objective: str) -> int:
     """Objective value of an evaluated solution."""
     if found.latency_cycles is None or found.communication is None or found.energy is None:
         raise ModelError("a solution without violations could not be replayed")
+    if objective == "throughput" and found.period_cycles is None:
+        raise ModelError("a solution was evaluated without its period")
     values = {
         "latency": found.latency_cycles,
         "throughput": found.period_cycles or 0,

@@ -87,7 +87,7 @@ def test_evaluator_shares_only_the_data_types() -> None:
         for used in internal(path):
             assert used.startswith("evaluator") or used in EVALUATOR_MAY or used == "", f"{name} imports {used}"
         outside = {item.split(".")[0] for item in imports(path, everywhere=True)} - set(sys.stdlib_module_names)
-        assert outside <= {"numpy", "spatem_opt"}, name
+        assert outside <= {"numba", "numpy", "spatem_opt"}, name
 
 
 @pytest.mark.parametrize("step", STEPS)
