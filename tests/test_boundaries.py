@@ -188,7 +188,7 @@ def test_evaluator_shares_only_the_data_types() -> None:
             known = used in FILES
             assert not known or inside.startswith("evaluator") or inside in EVALUATOR_MAY, f"{name} imports {used}"
         outside = {item.split(".")[0] for item in imports(path, everywhere=True)} - set(sys.stdlib_module_names)
-        assert outside <= {"numpy", "numba", "spatem_opt"}, name
+        assert outside <= {"numba", "numpy", "spatem_opt"}, name
 
 
 def test_evaluator_takes_types_but_no_sentinels() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 
 from spatem_opt.cost.placed import PlacedNetwork
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.evaluator import Evaluation, settle
+from spatem_opt.evaluator import Evaluation, Evaluator, settle
 from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import Solution
@@ -23,12 +26,12 @@ def realise(
     problem: PlacedNetwork | None = None,
     stop: Callable[[], bool] | None = None,
     *,
-    full: bool = False,
+    full: bool = True,
 ) -> tuple[Solution, Evaluation] | None:
     """Schedule a plan: everything as soon as possible, reserved for as long as the replay with queues says.
 
     None if a buffer is too small, if the latency is not below `limit`, or once `stop` is true. A ``problem``
-    replaces that of the plan, where the plan's copies are placed another way. `full`: with a period.
+    replaces that of the plan, where the plan's copies are placed another way. Unless `full`, its period is not known.
 
     Raises
     ------
@@ -44,13 +47,35 @@ def realise(
     if times.latency >= LONGEST_TIME:
         where = f"network {network.name!r} on {architecture.name!r}"
         raise InstanceError(where, "latency", int(times.latency), f"expected < {LONGEST_TIME} cycles")
-    return settle(f"{plan.name} on {network.name!r}", assemble(plan, problem, times), limit, stop, full=full)
+    solution = assemble(plan, problem, times)
+    if plan.serial:
+        solution = one_by_one(solution, Evaluator()(solution, full=False))
+    return settle(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full)
+
+
+def one_by_one(solution: Solution, found: Evaluation) -> Solution:
+    """Later starts, so that each layer begins when all before it, and what follows them, is done with queues, too.
+
+    A layer and the digital nodes behind it take as long as in the replay `found`.
+    """
+    if found.nodes is None:
+        raise ModelError("a schedule that could not be replayed cannot be taken apart")
+    first = np.array(solution.network.layers, dtype=np.int64)
+    done = np.maximum.reduceat(found.nodes.end, first)
+    table = solution.schedule
+    start = np.full(len(first), np.iinfo(np.int64).max)
+    np.minimum.at(start, table.layer, table.start)
+    begin = np.concatenate([[start[0]], start[0] + np.cumsum(np.maximum(done - start, 0))[:-1]])
+    later = np.maximum(begin - start, 0)[table.layer]
+    return replace(solution, schedule=replace(table, start=table.start + later, end=table.end + later))
 
 
 def measure(found: Evaluation, objective: str) -> int:
     """Objective value of an evaluated solution."""
     if found.latency_cycles is None or found.communication is None or found.energy is None:
         raise ModelError("a solution without violations could not be replayed")
+    if objective == "throughput" and found.period_cycles is None:
+        raise ModelError("a solution was evaluated without its period")
     values = {
         "latency": found.latency_cycles,
         "throughput": found.period_cycles or 0,

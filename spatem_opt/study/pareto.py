@@ -218,11 +218,11 @@ class _Sweep:
         if plan is None:
             return None
         problem = problem_of(plan, self._network, self._architecture)
-        made = realise(plan, self._network, self._architecture, problem=problem)
+        made = realise(plan, self._network, self._architecture, problem=problem, full=False)
         return None if made is None else (plan, problem, *made)
 
     def _moved(self, plan: Plan, problem: PlacedNetwork) -> tuple[Solution, Evaluation] | None:
-        return realise(shortened(plan, problem), self._network, self._architecture)
+        return realise(shortened(plan, problem), self._network, self._architecture, full=False)
 
     def _add(self, point: Point) -> Point:
         """Take a point, unless a run before this one had it; returns it without its solution if it is dominated."""

@@ -20,9 +20,11 @@ def recorded(monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -> Made:
     made: Made = []
     realise = module.realise
 
-    def noted(plan: Plan, network: Network, chip: Architecture, limit: int | None = None, **how: Any) -> Any:
+    def noted(
+        plan: Plan, network: Network, chip: Architecture, limit: int | None = None, *more: Any, **how: Any
+    ) -> Any:
         made.append((plan, limit))
-        return None if fails else realise(plan, network, chip, limit, **how)
+        return None if fails else realise(plan, network, chip, limit, *more, **how)
 
     monkeypatch.setattr(module, "realise", noted)
     return made
