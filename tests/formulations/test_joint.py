@@ -381,9 +381,11 @@ def test_order_of_copies_and_crossbars_is_canonical() -> None:
 
 
 def test_price_of_decoupling() -> None:
+    """With routers so fast that nothing waits the model is no relaxation, and what it proves is the optimum."""
     network, chip = tiny_instance(4)
+    chip = replace(chip, router_bits_per_cycle=10**6)
     decoupled = front_end.solve(network, chip)
-    found = decoupling_price(network, chip, decoupled, 20.0)
+    found = decoupling_price(network, chip, decoupled, 60.0)
     assert found.joint is not None
     assert found.proven
     assert found.percent == pytest.approx(100 * (decoupled.value / found.joint.objective - 1))
