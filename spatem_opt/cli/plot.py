@@ -25,7 +25,7 @@ def plot(
     """Draw a solution: what works when, and what every tile and router of the chip does.
 
     NAME-gantt: one bar per layer, darker the more of its copies compute, a colour per segment; above it how many
-    crossbars work, and the load of the fullest port or router. NAME-floorplan: heat maps of the chip. Needs matplotlib:
+    crossbars work. NAME-floorplan: heat maps of the chip. Needs matplotlib:
     pip install 'spatem-opt\\[plot]'. Exit code 3 if the solution violates constraints.
 
     \b

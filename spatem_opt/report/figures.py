@@ -102,7 +102,7 @@ def gantt(solution: Solution, evaluation: Evaluation) -> Figure:
     """Draw when every layer works: a bar per layer, darker the more of its copies compute, a colour per segment.
 
     A thin line reaches from the first begin to the last end of the layer, so that a wait shows as a line without bar.
-    Above: OU operations over all crossbars, and the load of the fullest port or router.
+    Above: OU operations over all crossbars.
     """
     require_matplotlib()
     import matplotlib as mpl
