@@ -255,7 +255,8 @@ def test_a_baseline_is_the_same_for_every_objective(objective: str) -> None:
     )
     assert one.solution is not None
     assert other.solution is not None
-    assert np.array_equal(one.solution.placement.crossbar, other.solution.placement.crossbar)
+    for column in ("layer", "copy", "row_start", "row_stop", "col_start", "col_stop"):  # laid along or across the mesh
+        assert np.array_equal(getattr(one.solution.placement, column), getattr(other.solution.placement, column))
 
 
 def test_a_latency_limit_below_the_bound_is_infeasible() -> None:

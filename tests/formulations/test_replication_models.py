@@ -213,7 +213,7 @@ def test_run_family_flip(engine: str, family: str, fields: dict[str, object]) ->
 @pytest.mark.parametrize("engine", [cpsat, ilp])
 def test_without_ways_a_run_costs_nothing(engine: object) -> None:
     run = SegmentColumn(example(), 0, 2, 1, 0)
-    model = engine.build_run(run, ("way",))[0]  # type: ignore[attr-defined]
+    model = engine.build_segment(run, ("way",))[0]  # type: ignore[attr-defined]
     found = run_cpsat(model, LIMITS) if engine is cpsat else run_pulp(model, LIMITS)
     assert found.objective == 0
 
@@ -303,5 +303,5 @@ def test_more_is_never_worse() -> None:
 def test_labels_of_equations_and_code_agree(engine: ModuleType) -> None:
     text = Path(str(cpsat.__file__)).with_name("EXACT.md").read_text()
     rows = re.findall(r"^\| (E\d+) \| `(\w+)` \|", text, re.MULTILINE)
-    families = {**engine.RUN_FAMILIES, **engine.MASTER_FAMILIES}
+    families = {**engine.SEGMENT_FAMILIES, **engine.MASTER_FAMILIES}
     assert rows == [(re.findall(r"\((E\d+)\)", str(add.__doc__))[0], name) for name, add in families.items()]
