@@ -19,8 +19,28 @@ from spatem_opt.network.layers import Network, Node
 from spatem_opt.placement import places
 from spatem_opt.planning import one_segment, scale
 from spatem_opt.planning.plan import Plan, problem_of, rebalanced, segments_relieved
-from spatem_opt.planning.settings import FILLS, LARGE, MORE, PRICES, SHORT, STEADY_FILLS, STEADY_SHARES, Setting
+from spatem_opt.planning.settings import (
+    CHAINED,
+    CHAINED_SHARES,
+    FILLS,
+    LARGE,
+    MORE,
+    PRICES,
+    SHORT,
+    STEADY_FILLS,
+    STEADY_SHARES,
+    Setting,
+)
 from spatem_opt.replication import segmentation
+from spatem_opt.replication.chains import (
+    BlockGrid,
+    BlockModes,
+    ChainPrices,
+    block_grids,
+    block_modes,
+    digital_cycles,
+    layers_outside,
+)
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.replication.modes import CORNER, Modes, layer_modes
 from spatem_opt.replication.throughput import ThroughputLayers, least_period
@@ -39,6 +59,8 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
+CHAIN_SHARE = 0.65
+"""Share of the routers that chains may use."""
 FEW_LAYERS = 40
 """Layers up to which all of :data:`~spatem_opt.planning.settings.MORE` belong to the first answer; of larger networks
 the most
@@ -71,9 +93,11 @@ class Candidates:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
         if self.objective == "latency":
-            found = [*MORE, *found] if len(self.nodes) <= FEW_LAYERS else list(LARGE)
+            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, *CHAINED]
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
+        elif self.objective != "throughput":
+            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         if self.objective == "latency":
             found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
@@ -120,8 +144,9 @@ class Candidates:
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
         runs = self.runs(setting)
+        chains = self.chains(runs) if setting.chains else []
         for fill in (fill for fill in FILLS if fill <= setting.fill):
-            cuts = segmentation.best_segmentation(runs, fill=fill)
+            cuts = segmentation.best_segmentation(runs, fill=fill, chains=chains)
             plan = None if cuts is None else self.place(cuts, setting)
             if plan is not None:
                 return plan
@@ -157,6 +182,36 @@ class Candidates:
             setting.waits,
         )  # fmt: skip
 
+    def chains(self, runs: segmentation.SegmentPrices) -> list[ChainPrices]:
+        """Prices of chains on groups of all sizes, at the price of communication of runs."""
+        chip = self.architecture
+        router = CHAIN_SHARE * chip.mesh_rows * chip.mesh_cols * chip.router_bits_per_cycle
+        return [
+            ChainPrices(blocks, modes, self.network, chip, runs.price, self.slots, router)
+            for blocks, modes in self.block_modes
+        ]
+
+    @cached_property
+    def block_modes(self) -> list[tuple[BlockGrid, list[BlockModes]]]:
+        """Modes of every layer in chains, for groups of all sizes."""
+        outside = layers_outside(self.network)
+        digital = digital_cycles(self.network, self.architecture)
+        made: dict[object, BlockModes] = {}
+        found: list[tuple[BlockGrid, list[BlockModes]]] = []
+        for blocks in block_grids(self.architecture):
+            modes = []
+            for layer, (node, grids) in enumerate(zip(self.nodes, self.grids, strict=True)):
+                reads = int(node.edges[0].rows.max()), int(node.edges[0].cols.max())
+                key = blocks, _kind(node), reads, outside[layer], digital[layer]
+                if key not in made:
+                    made[key] = block_modes(
+                        grids, node, self.architecture, self.slots, blocks,
+                        outside=outside[layer], digital=digital[layer],
+                    )  # fmt: skip
+                modes.append(made[key])
+            found.append((blocks, modes))
+        return found
+
     def _weighted(self, way: Modes, weight: float) -> Modes:
         """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
         hops = 2.0 ** (weight / 2) if self.objective == "latency" else 1.0
@@ -182,7 +237,8 @@ class Candidates:
 
         Not with very many layers, whose segments would take longer to relieve than to plan.
         """
-        if self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
+        tied = all(own.split.tied for own in plan.allocations)
+        if tied or self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
             return plan, problem_of(plan, self.network, self.architecture)
         plan = segments_relieved(plan, self.network, self.architecture)
         return rebalanced(plan, problem_of(plan, self.network, self.architecture))

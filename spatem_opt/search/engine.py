@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -285,6 +286,7 @@ class _Search:
         yield settings[0].name, partial(self._fresh, settings[0], lambda: first, attempt), settings[0]
         plans = [(settings[0], first), *((setting, plan()) for setting, plan in others)]
         plans.sort(key=lambda item: estimate(item[1]))
+        plans = _in_turn(plans)
         few = FEW if len(self.network.layers) > FEW_LAYERS else SOME
         number = len(plans) if endless or self.candidates.short else few
         yield from self._ahead(plans[:number])
@@ -380,6 +382,13 @@ class _Search:
     def _known(self, plan: Plan | None) -> bool:
         """Whether a plan was tried before, or is none."""
         return plan is None or plan.digest() in self._verdicts
+
+
+def _in_turn(plans: list[tuple[Setting, Plan | None]]) -> list[tuple[Setting, Plan | None]]:
+    """Plans with and without chains in turn, each kind in the given order: their estimates err in different ways."""
+    kinds = [[item for item in plans if item[0].chains == chains] for chains in (False, True)]
+    pairs = zip_longest(*kinds)
+    return [item for pair in pairs for item in pair if item is not None]
 
 
 def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
