@@ -222,7 +222,8 @@ class Candidates:
         fast = self.objective in ("latency", "throughput")
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            self._lanes(setting) if fast else (0,), setting.woven, TRAFFIC.get(self.objective, 0.0),
+            self._lanes(setting) if fast and not setting.chains else (0,), setting.woven,
+            TRAFFIC.get(self.objective, 0.0),
         )  # fmt: skip
         if placed is None:
             return None
