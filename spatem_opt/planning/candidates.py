@@ -93,7 +93,7 @@ class Candidates:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=beside) for price in prices]
         if self.objective == "latency":
-            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, *CHAINED]
+            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         elif self.objective != "throughput":

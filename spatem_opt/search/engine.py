@@ -386,7 +386,7 @@ class _Search:
 
 def _in_turn(plans: list[tuple[Setting, Plan | None]]) -> list[tuple[Setting, Plan | None]]:
     """Plans with and without chains in turn, each kind in the given order: their estimates err in different ways."""
-    kinds = [[item for item in plans if item[0].chains == chains] for chains in (False, True)]
+    kinds = [[item for item in plans if item[0].chains == chains] for chains in (True, False)]
     pairs = zip_longest(*kinds)
     return [item for pair in pairs for item in pair if item is not None]
 
