@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -18,6 +18,7 @@ from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.placement import places
 from spatem_opt.planning import one_segment, scale
+from spatem_opt.planning.edits import Editor
 from spatem_opt.planning.plan import Plan, problem_of, rebalanced, segments_relieved
 from spatem_opt.planning.settings import (
     CHAINED,
@@ -61,6 +62,8 @@ FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
 CHAIN_SHARE = 0.65
 """Share of the routers that chains may use."""
+KEPT = 8
+"""Settings whose segmentations are kept, for edits of them."""
 FEW_LAYERS = 40
 """Layers up to which all of :data:`~spatem_opt.planning.settings.MORE` belong to the first answer; of larger networks
 the most
@@ -83,6 +86,7 @@ class Candidates:
         self.network, self.architecture, self.objective = network, architecture, objective
         self._ways: dict[tuple[bool, float], list[Modes]] = {}
         self._made: dict[object, Modes] = {}
+        self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
         self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
@@ -143,14 +147,47 @@ class Candidates:
 
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
-        runs = self.runs(setting)
-        chains = self.chains(runs) if setting.chains else []
-        for fill in (fill for fill in FILLS if fill <= setting.fill):
-            cuts = segmentation.best_segmentation(runs, fill=fill, chains=chains)
-            plan = None if cuts is None else self.place(cuts, setting)
+        for cuts in self.segmentations(setting):
+            edited = self.editor(setting).edited(cuts, setting.edits) if setting.edits else cuts
+            plan = None if edited is None else self.place(edited, setting)
             if plan is not None:
                 return plan
+            if setting.edits:
+                return None
         return None
+
+    def segmentations(self, setting: Setting) -> Iterator[segmentation.Segmentation]:
+        """Segmentations for less and less of the crossbars, edits left out; those of the last settings are kept."""
+        base = replace(setting, edits=())
+        found = self._found.pop(base, None) or []
+        self._found[base] = found
+        while len(self._found) > KEPT:
+            del self._found[next(iter(self._found))]
+        yield from (cuts for cuts in found if cuts is not None)
+        fills = [fill for fill in FILLS if fill <= setting.fill][len(found) :]
+        runs = self.runs(base) if fills else None
+        for fill in fills:
+            assert runs is not None
+            chains = self.chains(runs) if setting.chains else []
+            cuts = segmentation.best_segmentation(runs, fill=fill, chains=chains)
+            found.append(cuts)
+            if cuts is not None:
+                yield cuts
+
+    def editor(self, setting: Setting) -> Editor:
+        """What makes, and proposes, edits of a setting's segmentation."""
+        chains = {blocks.together: modes for blocks, modes in self.block_modes} if setting.chains else {}
+        return Editor(self.ways(setting), chains, self.architecture)
+
+    def edit(self, setting: Setting, rng: np.random.Generator, lost: IntArray | None) -> Setting | None:
+        """The setting with one more edit; None if none was found."""
+        if setting.side_by_side or setting.steady:
+            return None
+        editor = self.editor(setting)
+        cuts = next(self.segmentations(setting), None)
+        edited = None if cuts is None else editor.edited(cuts, setting.edits)
+        edit = None if edited is None else editor.propose(edited, rng, lost)
+        return None if edit is None else replace(setting, edits=(*setting.edits, edit))
 
     def steady(self, setting: Setting) -> Plan | None:
         """All layers at once at the least pace; None if they do not fit.

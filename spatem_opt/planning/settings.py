@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spatem_opt.planning.edits import Edit, describe
 from spatem_opt.replication.modes import CORNER
 from spatem_opt.types import IntArray
 
@@ -66,6 +67,8 @@ class Setting:
         Strips that the walk is dealt out to, alike in all segments; 0: layers lie near those that they read.
     chains : bool
         Whether segments may be chains (:mod:`~spatem_opt.replication.chains`).
+    edits : tuple of Edit
+        What is changed in the segmentation found with all this.
     """
 
     price: float
@@ -80,6 +83,7 @@ class Setting:
     lanes: int = 0
     woven: int = 0
     chains: bool = False
+    edits: tuple[Edit, ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,6 +99,7 @@ class Setting:
         more += f", woven {self.woven}" if self.woven else ""
         more += ", chains" if self.chains else ""
         more += ", layers weighted" if any(self.weights) else ""
+        more += describe(self.edits)
         return f"segments (price {self.price:.3g}, router share {self.router_share:.2g}{more})"
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:

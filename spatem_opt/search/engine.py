@@ -41,6 +41,8 @@ FEW, SOME = 2, 5
 solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
+EDITED = 0.5
+"""How often a variation is an edit of the best plan, at least."""
 NEARBY = 10
 """Variations of the best of these that belong to the first answer."""
 SPREAD, CLOSE = 0.7, 0.2
@@ -169,6 +171,7 @@ class _Search:
         self.best: int | None = None
         self.rank: tuple[int, int] | None = None
         self.fits = self.varied = False
+        self.gains = {True: 0, False: 0}  # better plans by edits, by other variations
         self.lost: IntArray | None = None
         self._verdicts: dict[bytes, bool] = {}
         self._key = b""
@@ -195,6 +198,8 @@ class _Search:
         self.rank = rank(made.evaluation, self.objective)
         self.best = self.rank[0]
         if setting is not None:
+            if self.varied:
+                self.gains[len(setting.edits) > len(self.candidates.best.edits)] += 1
             self.candidates.best = setting
             turns = not setting.side_by_side and not setting.steady
             self.lost = lost_cycles(made.plan, made.solution) if turns else None
@@ -266,9 +271,18 @@ class _Search:
 
     def _varied(self) -> list[Setting]:
         """Variations of the best setting, of which one is scheduled."""
+        edited = self.candidates.edit(self.candidates.best, self.random, self.lost) if self._edits() else None
+        if edited is not None:
+            return [edited]
         spread, layers = SPREAD if self.latency_limit is None else CLOSE, len(self.network.layers)
         number = SCREENED if self._foreseen and not self.candidates.effort else 1
-        return [self.candidates.best.vary(self.random, layers, spread, self.lost) for _ in range(number)]
+        best = replace(self.candidates.best, edits=())
+        return [best.vary(self.random, layers, spread, self.lost) for _ in range(number)]
+
+    def _edits(self) -> bool:
+        """Whether an edit of the best plan is tried next, the likelier the more often edits made plans better."""
+        share = (1 + self.gains[True]) / (2 + self.gains[True] + self.gains[False])
+        return self.objective != "throughput" and bool(self.random.random() < max(EDITED, share))
 
     @property
     def _foreseen(self) -> bool:

@@ -36,7 +36,8 @@ def test_after_the_first_plan_others_come_in_the_order_of_their_estimates(monkey
     network, chip = load("squeezenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
     assert list(module.search(network, chip, "latency", "heuristic")) == []
     estimates = [plan.estimate for plan, _ in made if plan.name == "segments"][1:]
-    chained, others = estimates[: 2 * len(CHAINED) : 2], estimates[1 : 2 * len(CHAINED) : 2] + estimates[2 * len(CHAINED) :]
+    both = 2 * len(CHAINED)
+    chained, others = estimates[:both:2], estimates[1:both:2] + estimates[both:]
     assert len(others) > 3
     assert chained == sorted(chained)
     assert others == sorted(others)
