@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import TypeVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from spatem_opt.network import Network
 from spatem_opt.planning.baselines import BASELINES
 from spatem_opt.planning.candidates import FEW_LAYERS, Candidates
 from spatem_opt.planning.plan import Plan, period_relieved, problem_of, shortened
-from spatem_opt.planning.settings import Setting
+from spatem_opt.planning.settings import CHAINED_SHARES, Setting
 from spatem_opt.search.budget import Budget
 from spatem_opt.search.realisation import measure, rank, realise
 from spatem_opt.search.workers import Attempt, Planned, Scheduled, Workers, estimate
@@ -217,7 +217,8 @@ class _Search:
         elif self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
             pass  # a steady plan has all the cells it needs
         elif self.latency_limit is not None:
-            for setting in self._halvings():
+            chained = replace(self.candidates.settings()[0], router_share=CHAINED_SHARES[-1], chains=True)
+            for setting in chain(self._halvings(self.candidates.settings()[0]), self._halvings(chained)):
                 yield setting.name, partial(self._fresh, setting, self.crew.plan(setting)), setting
         else:
             yield from self._each(self.candidates.settings())
@@ -316,13 +317,12 @@ class _Search:
             if self.fits or self.method == name:
                 yield name, partial(self._plain, lambda: plan), None
 
-    def _halvings(self) -> Iterator[Setting]:
+    def _halvings(self, setting: Setting) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
 
         Between two prices next to each other the plan may change all of a sudden: pricing only the first layers much
         higher leads through plans in between.
         """
-        setting = self.candidates.settings()[0]
         fast = slow = None
         price = setting.price
         for _ in range(HALVINGS):
