@@ -233,17 +233,19 @@ class Candidates:
         """Modes of every layer in chains, for groups of all sizes."""
         outside = layers_outside(self.network)
         digital = digital_cycles(self.network, self.architecture)
+        gathered = _gathered(self.network, self.architecture)
         made: dict[object, BlockModes] = {}
         found: list[tuple[BlockGrid, list[BlockModes]]] = []
         for blocks in block_grids(self.architecture):
             modes = []
             for layer, (node, grids) in enumerate(zip(self.nodes, self.grids, strict=True)):
                 reads = int(node.edges[0].rows.max()), int(node.edges[0].cols.max())
-                key = blocks, _kind(node), reads, outside[layer], digital[layer]
+                gathers = gathered.get(self.network.layers[layer], 0)
+                key = blocks, _kind(node), reads, outside[layer], digital[layer], gathers
                 if key not in made:
                     made[key] = block_modes(
                         grids, node, self.architecture, self.slots, blocks,
-                        outside=outside[layer], digital=digital[layer],
+                        outside=outside[layer], digital=digital[layer], gathered=gathers,
                     )  # fmt: skip
                 modes.append(made[key])
             found.append((blocks, modes))

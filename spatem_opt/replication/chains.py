@@ -168,10 +168,12 @@ def block_modes(
     *,
     outside: bool,
     digital: float,
+    gathered: int = 0,
 ) -> BlockModes:
     """Modes of a layer in a chain, none where a copy is larger than a group.
 
     ``outside``: it reads a network input. ``digital``: cycles that digital nodes take after each of its windows.
+    ``gathered``: bits of its outputs that a digital node brings together at one of its copies (global pooling).
     """
     tables: list[FloatArray] = []
     shapes: list[Tiling] = []
@@ -179,6 +181,8 @@ def block_modes(
         found = _shapes(grid, architecture, slots, blocks)
         if found:
             table = _modes_of(grid, found, node.edges[0], architecture, blocks, outside, digital)
+            least = _gathering(grid, found, architecture, blocks, gathered)
+            table[6] = np.maximum(table[6], np.ceil(least[table[1].astype(np.int64)]))
             table[0], table[1] = option, table[1] + len(shapes)
             tables.append(table)
             shapes += [shape for shape, _ in found]
@@ -225,6 +229,21 @@ def _modes_of(
     reads = grid.windows * grid.window_input_bits * np.maximum(1.0, repeats)
     own_columns = which, k, share[which], serial[which], k * share[which], cycles
     return np.stack([np.zeros(len(which)), *own_columns, *hops[:, which], reads[which], entry[which]])
+
+
+def _gathering(
+    grid: Grid, found: list[tuple[Tiling, int]], chip: Architecture, blocks: BlockGrid, gathered: int
+) -> FloatArray:
+    """Cycles that the routers of one copy's homes need for what is brought together there; one per shape."""
+    rows, cols = blocks.blocks(grid.window_rows, grid.window_cols)
+    homes = [
+        min(blocks.together, -(-shape.bundles * shape.size // each))
+        if shape.parts == 1
+        else -(-len(grid.cols) // shape.width) * (shape.deep if shape.cut == "homes" else 1)
+        for shape, each in found
+    ]
+    routers = np.maximum(1.0, np.array(homes) / chip.tiles_per_router)
+    return np.asarray(gathered * (1 - 1 / (rows * cols)) / (routers * chip.router_bits_per_cycle))
 
 
 def _shapes(grid: Grid, chip: Architecture, slots: IntArray, blocks: BlockGrid) -> list[tuple[Tiling, int]]:
