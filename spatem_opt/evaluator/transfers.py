@@ -216,7 +216,7 @@ def datum_bits(network: Network, default: int) -> list[int]:
         bits[index] = bits[index] or default
         takes = bits[index] if node.weights is None else node.weights.activation_bits or default
         for edge in node.edges:
-            for producer in distinct(edge.source)[0].tolist():
+            for producer in edge.producers.tolist():
                 bits[producer] = max(bits[producer], takes)
     return bits
 

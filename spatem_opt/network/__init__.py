@@ -8,9 +8,10 @@ from pathlib import Path
 from spatem_opt.errors import InstanceError
 from spatem_opt.files.names import find, suggestions
 from spatem_opt.files.shipped import root
-from spatem_opt.network.builder import Builder, Tensor, chain
+from spatem_opt.network.builder import Builder, chain
 from spatem_opt.network.json_io import from_json, read, to_json
 from spatem_opt.network.layers import Edge, Network, Node, Weights
+from spatem_opt.network.maps import Tensor
 
 __all__ = [
     "Builder", "Edge", "Network", "Node", "Tensor", "Weights", "chain", "describe", "from_json", "from_onnx", "load",

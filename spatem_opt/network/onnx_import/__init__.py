@@ -13,18 +13,21 @@ from pathlib import Path
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import reading
-from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
+from spatem_opt.network.maps import Tensor
 from spatem_opt.network.onnx_import import crossbar, digital, movement
 from spatem_opt.network.onnx_import.context import HANDLERS, Context
 from spatem_opt.network.onnx_import.fold import fold
 from spatem_opt.network.onnx_import.graph import Graph, InputShape, Op, input_shapes, read_graph
+from spatem_opt.network.onnx_import.trace import layouts
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, activation
 
 __all__ = ["crossbar", "digital", "from_onnx", "movement"]
 
-_THROUGH = frozenset({"Cast", "Identity", "Add", "Sub", "Mul", "Div", "QuantizeLinear", "DequantizeLinear"})
-_LAST_AXIS = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul", "LayerNormalization"})
+_STAY = (movement.pointwise, movement.passed, digital.elementwise)
+THROUGH = frozenset(name for name, handler in HANDLERS.items() if handler in _STAY) - {"LRN", "BatchNormalization"}
+"""Operators of one computed operand that leave every element where it is."""
 
 
 def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Network:
@@ -56,10 +59,10 @@ def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Networ
 def _from_onnx(path: Path, input_shape: InputShape | None) -> Network:
     graph = read_graph(path)
     ctx = Context(Builder(graph.name, f"ONNX file {path.name}"), dict(graph.constants))
-    for name, shape in input_shapes(graph, input_shape).items():
-        kinds = _layout(graph, name, len(shape))
-        sizes = dict(zip(kinds, shape, strict=True))
-        tensor = _input(graph, ctx.builder, name, (sizes["c"], sizes.get("h", 1), sizes.get("w", 1)))
+    shapes = input_shapes(graph, input_shape)
+    for name, kinds in layouts(graph, shapes, THROUGH).items():
+        sizes = dict(zip(kinds, shapes[name], strict=True))
+        tensor = _input(graph, ctx.builder, name, (sizes.get("c", 1), sizes.get("h", 1), sizes.get("w", 1)))
         ctx.values[name] = activation(tensor, kinds)
     for op in graph.ops:
         for name, value in zip(op.outputs, _results(graph, ctx, op), strict=False):
@@ -94,19 +97,3 @@ def _input(graph: Graph, builder: Builder, name: str, shape: tuple[int, int, int
         return builder.input(*shape, name)
     except InstanceError as error:
         raise InstanceError(f"{graph.where}: input {name!r}", error.field, error.value, error.rule) from error
-
-
-def _layout(graph: Graph, name: str, rank: int) -> str:
-    """Layout of an input: channels first, unless its first real reader says that they are last."""
-    readers, seen = list(graph.users.get(name, ())), {name}
-    while readers:
-        op = readers.pop()
-        perm = op.get("perm") if op.type == "Transpose" else None
-        if rank == 4 and perm == [0, 3, 1, 2]:
-            return "bhwc"
-        if rank == 3 and (op.type in _LAST_AXIS or perm == [0, 2, 1]):
-            return "bwc"
-        if op.type in _THROUGH and not seen.issuperset(op.outputs):
-            seen.update(op.outputs)
-            readers.extend(user for o in op.outputs for user in graph.users.get(o, ()))
-    return {1: "c", 2: "bc", 3: "bcw", 4: "bchw"}[rank]

@@ -212,9 +212,6 @@ def input_shapes(graph: Graph, given: InputShape | None) -> dict[str, tuple[int,
             raise InstanceError(where, "shape", _show(shape), "expected 1 to 4 dimensions")
         if min(shape) < 1:
             raise InstanceError(where, "shape", _show(shape), "expected dimensions >= 1; --input-shape overrides them")
-        if len(shape) > 1 and shape[0] != 1:
-            rule = "expected batch 1 as the first dimension; --input-shape overrides it"
-            raise InstanceError(where, "shape", _show(shape), rule)
         shapes[name] = shape
     return shapes
 
