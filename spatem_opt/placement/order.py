@@ -10,6 +10,7 @@ import numpy as np
 from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import readings
 from spatem_opt.replication.layout import pack, serpentine_order, unit
 from spatem_opt.types import OUTSIDE, FloatArray, IntArray
 
@@ -37,9 +38,9 @@ def feeds(network: Network) -> list[Feed]:
     for index, node in enumerate(network.nodes):
         primary = int(node.edges[0].source[0]) if node.edges else OUTSIDE
         host.append(number[index] if node.kind == "crossbar" else host[primary] if node.edges else OUTSIDE)
-        for edge in node.edges:
-            for producer in edge.producers:
-                size = network.nodes[producer].windows * float((edge.source == producer).sum())
+        for reading in readings(node):
+            for producer in reading.producers:
+                size = network.nodes[producer].windows * float((reading.edge.source == producer).sum())
                 pair = (host[producer], host[index])
                 if pair[0] != pair[1]:
                     found[pair] = found.get(pair, 0.0) + size
