@@ -18,7 +18,9 @@ from spatem_opt.cli.common import (
     VIOLATIONS,
     Arch,
     AsJson,
+    Outputs,
     Set,
+    Shape,
     cautions,
     check_output,
     say,
@@ -39,7 +41,9 @@ if TYPE_CHECKING:
     from spatem_opt.search.result import Result
 
 
-WITH_FRONT = frozenset({"network", "input_shape", "arch", "settings", "time_limit", "pareto", "log", "as_json"})
+WITH_FRONT = frozenset(
+    {"network", "input_shape", "outputs", "arch", "settings", "time_limit", "pareto", "log", "as_json"}
+)
 """Parameters of ``solve`` that ``--pareto`` heeds."""
 STEP_COLUMNS = (
     Column("step", right=False), Column("engine", rank=5, right=False), Column("status", rank=1, right=False),
@@ -71,12 +75,8 @@ def solve(
             help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
         ),
     ],
-    input_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--input-shape", help="Fixes dynamic inputs of an ONNX graph: [NAME=]1x3x320x320.", metavar="SHAPE"
-        ),
-    ] = None,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     arch: Arch = "ou-isaac",
     settings: Set = None,
     objective: Annotated[
@@ -171,7 +171,7 @@ def solve(
         require_matplotlib()
     with cautions() as cautious:
         chip = load_architecture(arch, parse_overrides(settings or ()))
-    graph = load(network, input_shape)
+    graph = load(network, input_shape, outputs)
     for caution in cautious:
         say(f"warning: {caution}")
     if pareto is not None:

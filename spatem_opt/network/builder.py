@@ -77,6 +77,13 @@ class Builder:
         self._fused: list[int] = []
         self._names: dict[str, int] = {}
         self._totals = Totals()
+        self.bits: tuple[int | None, int | None] = (None, None)
+        """Bits of weights and activations of the crossbar layers that are added; None for those of the chip."""
+
+    @property
+    def layers(self) -> int:
+        """Crossbar layers so far."""
+        return sum(node.kind == "crossbar" for node in self._nodes)
 
     def _add(self, name: str, kind: NodeKind, op: str, shape: tuple[int, int, int], edges: tuple[Edge, ...] = (),
              weights: Weights | None = None, ops: int = 0) -> Tensor:  # fmt: skip
@@ -108,6 +115,7 @@ class Builder:
             (sy, dy), (sx, dx) = r.steps(edge.rows), r.steps(edge.cols)
             (ty, tx), (ey, ex) = weights.stride, weights.dilation
             weights = replace(weights, stride=(abs(sy) or ty, abs(sx) or tx), dilation=(abs(dy) or ey, abs(dx) or ex))
+        weights = replace(weights, weight_bits=self.bits[0], activation_bits=self.bits[1])
         return self._add(name, "crossbar", op, shape, (edge,), weights)
 
     def conv(self, x: Tensor, filters: int, kernel: Pair, stride: Pair = 1, pads: Pads = 0, dilation: Pair = 1,

@@ -44,7 +44,7 @@ class Context:
         """An operand that must be constant."""
         value = self.operand(op, position)
         if not isinstance(value, Constant):
-            found = "missing" if value is None else "computed from the inputs"
+            found = "missing" if value is None else COMPUTED
             raise op.error(needed, found, "expected a constant")
         return value
 
@@ -70,6 +70,8 @@ class Context:
         return arranged(self.builder, value, kinds, op.name)
 
 
+COMPUTED = "computed from the inputs"
+"""What a message says of an operand that should have been constant."""
 Handler = Callable[[Context, Op], Sequence[Value]]
 HANDLERS: dict[str, Handler] = {}
 

@@ -125,7 +125,7 @@ def matmul(ctx: Context, op: Op) -> Sequence[Value]:
     return [multiplied(ctx, op, a, b)]
 
 
-def multiplied(ctx: Context, op: Op, a: Value, b: Value) -> Value:
+def multiplied(ctx: Context, op: Op, a: Value, b: Value) -> Activation:
     """numpy's matmul of two operands, one of them computed at least; vectors are matrices of one row or column."""
     single = [len(v.shape) == 1 for v in (a, b)]
     a = _with_axis(a, 0) if single[0] else a

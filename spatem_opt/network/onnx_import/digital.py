@@ -16,7 +16,7 @@ from spatem_opt.network.onnx_import.fold import axes_of, axis_at
 from spatem_opt.network.onnx_import.graph import Op
 from spatem_opt.network.onnx_import.movement import selected
 from spatem_opt.network.onnx_import.relayout import aligned, digits, follow, taps
-from spatem_opt.network.onnx_import.values import Activation, Axis, Constant, Value, merged, reshape, select, usual
+from spatem_opt.network.onnx_import.values import Activation, Constant, Value, merged, reshape, select, usual
 from spatem_opt.types import IntArray
 
 _POOLS = {"MaxPool": "max", "AveragePool": "average", "LpPool": "lp"}
@@ -53,18 +53,24 @@ def reduce(ctx: Context, op: Op) -> Sequence[Value]:
     axes = [axis_at(op, op.get("axis", 0), rank)] if op.type.startswith("Arg") else axes_of(op, given, 1, rank)
     if not axes:
         axes = [] if op.get("noop_with_empty_axes", 0) else list(range(rank))
-    kept: list[Axis] = [() if a in axes else axis for a, axis in enumerate(value.axes)]
-    if not op.get("keepdims", 1):
-        kept = [axis for a, axis in enumerate(value.axes) if a not in axes]
+    name = op.type.replace("Reduce", "reduce_").replace("Arg", "arg").lower()
+    value = reduced_over(ctx, op, value, axes, name)
+    if op.get("keepdims", 1):
+        return [value]
+    return [replace(value, axes=tuple(axis for a, axis in enumerate(value.axes) if a not in axes))]
+
+
+def reduced_over(ctx: Context, op: Op, value: Activation, axes: Sequence[int], name: str) -> Activation:
+    """A node that sums up (or the like) whole axes, which then have length 1."""
+    kept = tuple(() if a in axes else axis for a, axis in enumerate(value.axes))
     if not any(value.axes[a] for a in axes):
-        return [Activation(tuple(kept), value.tensor)]
+        return replace(value, axes=kept)
     t, gone = value.tensor, set(axes)
     rows, cols, channels = (reduced(value, kind, gone) for kind in "hwc")
     shared = [Read(t, rows, cols)] if channels.shape[1] > 1 else []
     count = rows.shape[1] * cols.shape[1] * channels.shape[1]
-    name = op.type.replace("Reduce", "reduce_").replace("Arg", "arg").lower()
     out = ctx.builder.digital(op.name, name, [Read(t.take(channels[:, 0]), rows, cols)], count, shared)
-    return [Activation(tuple(map(merged, kept)), out)]
+    return Activation(kept, out)
 
 
 def reduced(value: Activation, kind: str, gone: set[int]) -> IntArray:
@@ -76,24 +82,28 @@ def reduced(value: Activation, kind: str, gone: set[int]) -> IntArray:
 
 
 @handles("Add", "Sub", "Mul", "Div", "Sum", "Max", "Min", "Mean", "Pow", "PRelu", "And", "Or", "Xor", "Equal",
-         "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor",
+         "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Mod", "BitShift", "BitwiseAnd", "BitwiseOr",
+         "BitwiseXor",
          "Where")  # fmt: skip
 def elementwise(ctx: Context, op: Op) -> Sequence[Value]:
     """Elementwise operator: fused if only one operand is computed, else a digital node."""
     operands = [o for o in ctx.operands(op) if o is not None]
+    return [elementwise_of(ctx, op, operands, _SPECIAL_ELEMENTWISE.get(op.type, op.type.lower()))]
+
+
+def elementwise_of(ctx: Context, op: Op, operands: Sequence[Value], name: str) -> Activation:
+    """The elementwise operator `name` on operands that are broadcast together."""
     computed = [o for o in operands if isinstance(o, Activation)]
     shape = broadcast(op, operands)
     first = replace(computed[0], axes=((),) * (len(shape) - len(computed[0].axes)) + computed[0].axes)
     for axis, n in enumerate(shape):  # a constant may be larger than all that is computed
-        if all(v.shape[axis - len(shape) :][:1] in ((), (1,)) for v in computed) and n > 1:
+        if n > 1 and all(((1,) * len(shape) + v.shape)[axis - len(shape)] == 1 for v in computed):
             first = selected(ctx, op, first, axis, np.zeros(n, dtype=np.int64))
-    computed[0] = first
-    tensors, axes = aligned(ctx.builder, computed, op.name)
-    name = _SPECIAL_ELEMENTWISE.get(op.type, op.type.lower())
+    tensors, axes = aligned(ctx.builder, [first, *computed[1:]], op.name)
     out = ctx.builder.elementwise(name, tensors, op.name)
     if 1 < len(computed) < len(operands):
         ctx.builder.fuse(out)
-    return [Activation(axes, out)]
+    return Activation(axes, out)
 
 
 def broadcast(op: Op, operands: Sequence[Value]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spatem_opt.errors import InstanceError
 from spatem_opt.limits import check_size
 from spatem_opt.network.onnx_import.graph import MAX_KNOWN, Op, integers
 from spatem_opt.network.onnx_import.values import Array, Constant, unknown
@@ -31,7 +32,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 # Same shape as the first operand, values of no interest.
 _SHAPE_OF_FIRST = frozenset({
     "QuantizeLinear", "DequantizeLinear", "Dropout", "Relu", "Clip", "Tanh", "Sigmoid", "Erf", "Sign", "CastLike",
-    "Softmax", "Sin", "Cos",
+    "Softmax", "Sin", "Cos", "Tan", "Atan", "Gelu", "HardSwish", "Mish", "Softplus", "LeakyRelu", "IsNaN", "IsInf",
 })  # fmt: skip
 _CAST = {1: np.float32, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float32, 11: np.float64}
 
@@ -76,7 +77,7 @@ def fold(op: Op, operands: Operands) -> list[Constant]:
             return [unknown(shape, given[0].array.dtype)]
         return [Constant(np.asarray(_ELEMENTWISE[op.type](*(o.array for o in given))))]
     if op.type not in FOLDS:
-        raise op.error("operator", op.type, "not supported on constants")
+        return inferred(op, operands)
     if op.type in SHAPES and (op.type in _GROWING or any(o.array.size > MAX_KNOWN for o in given)):
         shapes = SHAPES[op.type](op, [o.array if o is not None else None for o in operands])
         if any(prod(shape) > MAX_KNOWN for shape in shapes) or not known:
@@ -84,6 +85,63 @@ def fold(op: Op, operands: Operands) -> list[Constant]:
     result = FOLDS[op.type](op, [o.array if o is not None else None for o in operands])
     known = (known or op.type in ("Shape", "Size")) and op.type != "MatMul"
     return [_kept(a, known) for a in (result if isinstance(result, list) else [result])]
+
+
+_RANDOM = frozenset({
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial",
+})  # fmt: skip
+
+
+def inferred(op: Op, operands: Operands) -> list[Constant]:
+    """Results of any other operator on constants: shapes by onnx's own inference, values if they are short.
+
+    Raises
+    ------
+    InstanceError
+        If onnx does not know the operator, or the shape depends on values that are not known.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    fault = op.error("operator", op.type, "not supported on constants")
+    if op.node is None or op.domain not in ("", "ai.onnx") or any(a.HasField("g") for a in op.node.attribute):
+        raise fault
+    node = onnx.NodeProto()
+    node.CopyFrom(op.node)
+    del node.input[:]
+    node.input.extend(f"i{i}" if o is not None else "" for i, o in enumerate(operands))
+    inputs, known = [], []
+    for i, o in enumerate(operands):
+        if o is not None:
+            kind = helper.np_dtype_to_tensor_dtype(o.array.dtype)
+            inputs.append(helper.make_tensor_value_info(f"i{i}", kind, o.shape))
+            known += [numpy_helper.from_array(np.ascontiguousarray(o.array), f"i{i}")] if o.known else []
+    outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    graph = helper.make_graph([node], "constant", inputs, outputs, known)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", op.opset)])
+    try:
+        found = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph.output
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError) as error:
+        raise fault from error
+    results = {o.name: _shape_of(o, fault) for o in found}
+    small = all(prod(shape) <= MAX_KNOWN for shape, _ in results.values())
+    if small and len(known) == len(inputs) and op.type not in _RANDOM:
+        from onnx.reference import ReferenceEvaluator
+
+        feed = {f"i{i}": o.array for i, o in enumerate(operands) if o is not None}
+        values = iter(ReferenceEvaluator(model).run(None, feed))
+        return [Constant(np.asarray(next(values))) if name else unknown(()) for name in node.output]
+    return [unknown(*results[name]) if name else unknown(()) for name in node.output]
+
+
+def _shape_of(info: Any, fault: InstanceError) -> tuple[tuple[int, ...], Any]:
+    import onnx
+
+    kind = info.type.tensor_type
+    if not kind.HasField("shape") or not all(d.HasField("dim_value") for d in kind.shape.dim):
+        raise fault
+    shape = tuple(int(d.dim_value) for d in kind.shape.dim)
+    return shape, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type) if kind.elem_type else np.float32
 
 
 def _kept(array: Any, known: bool) -> Constant:

@@ -77,25 +77,24 @@ def size(ctx: Context, op: Op) -> Sequence[Value]:
     return [Constant(np.array(np.prod(ctx.data(op).shape), dtype=np.int64))]
 
 
-def _regrouped(ctx: Context, op: Op, value: Activation, wanted: Sequence[int]) -> Sequence[Value]:
+def regrouped(ctx: Context, op: Op, value: Activation, wanted: Sequence[int]) -> Activation:
+    """The value in another shape: a view, or a node of which every output depends on everything."""
     found = reshape(value, wanted)
-    if found is None:
-        found = scrambled(ctx.builder, value, wanted, op.name)
-    return [found]
+    return scrambled(ctx.builder, value, wanted, op.name) if found is None else found
 
 
 @handles("Reshape")
 def reshape_op(ctx: Context, op: Op) -> Sequence[Value]:
     """Another shape of the same elements."""
     value = ctx.data(op)
-    return _regrouped(ctx, op, value, target_shape(op, value.shape, ctx.numbers(op, 1, "shape")))
+    return [regrouped(ctx, op, value, target_shape(op, value.shape, ctx.numbers(op, 1, "shape")))]
 
 
 @handles("Flatten")
 def flatten(ctx: Context, op: Op) -> Sequence[Value]:
     """To two axes."""
     value = ctx.data(op)
-    return _regrouped(ctx, op, value, flattened(op, value.shape))
+    return [regrouped(ctx, op, value, flattened(op, value.shape))]
 
 
 @handles("Squeeze")
@@ -187,7 +186,7 @@ def gather(ctx: Context, op: Op) -> Sequence[Value]:
     found = selected(ctx, op, value, axis, wanted % length)
     if index.array.ndim != 1:
         shape = (*found.shape[:axis], *index.shape, *found.shape[axis + 1 :])
-        return _regrouped(ctx, op, found, shape)
+        return [regrouped(ctx, op, found, shape)]
     return [found]
 
 

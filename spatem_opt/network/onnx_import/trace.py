@@ -17,7 +17,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.limits import table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.onnx_import.fold import FOLDS, axis_at, fold
-from spatem_opt.network.onnx_import.graph import Graph, Op, integers
+from spatem_opt.network.onnx_import.graph import Graph, Op, integers, taken
 from spatem_opt.network.onnx_import.values import KINDS, Array, Constant
 
 MOST = 2**25
@@ -30,7 +30,10 @@ _CHANNELS_SECOND = frozenset({
     "InstanceNormalization", "GroupNormalization", "LRN", "DepthToSpace", "SpaceToDepth", "QLinearAveragePool",
     "QLinearGlobalAveragePool",
 })  # fmt: skip
-_PRODUCTS = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul"})
+_PRODUCTS = frozenset({
+    "MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "TransposeMatMul", "MatMulNBits", "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul", "Attention", "MultiHeadAttention",
+})  # fmt: skip
 _NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
 
 
@@ -66,19 +69,31 @@ def layouts(graph: Graph, shapes: dict[str, tuple[int, ...]], through: frozenset
             values[name] = _Ids(np.arange(total, total + prod(shape), dtype=np.int64).reshape(shape))
             offsets[name] = total
             total += prod(shape)
-    for op in graph.ops:
+    _follow(graph.ops, values, through, shapes, offsets, found)
+    return {name: _kinds(graph.where, name, shape, found.get(name, {})) for name, shape in shapes.items()}
+
+
+def _follow(ops: Sequence[Op], values: dict[str, Constant | _Ids], through: frozenset[str],
+            shapes: dict[str, tuple[int, ...]], offsets: dict[str, int],
+            found: dict[str, dict[int, str]]) -> None:  # fmt: skip
+    for op in ops:
         if len(found) == len(offsets):
-            break
+            return
         operands = [values.get(name) if name else None for name in op.inputs]
         _votes(op, operands, shapes, offsets, found)
         if any(o is None for o, name in zip(operands, op.inputs, strict=True) if name):
             continue
         try:
-            results = _results(op, operands, through)
-        except (InstanceError, ValueError, IndexError, TypeError, AttributeError):
+            if op.type == "If":
+                branch = taken(op, operands[0])
+                values.update(branch.constants)
+                _follow(branch.ops, values, through, shapes, offsets, found)
+                results: Sequence[Constant | _Ids] = [values[name] for name in branch.outputs]
+            else:
+                results = _results(op, operands, through)
+        except (InstanceError, ValueError, IndexError, KeyError, TypeError, AttributeError):
             continue  # the importer itself will say what is wrong
         values.update(zip(op.outputs, results, strict=False))
-    return {name: _kinds(graph.where, name, shape, found.get(name, {})) for name, shape in shapes.items()}
 
 
 def _results(op: Op, operands: Sequence[Constant | _Ids | None], through: frozenset[str]) -> Sequence[Constant | _Ids]:
@@ -117,16 +132,17 @@ def _padded(op: Op, array: Array, operands: Sequence[Constant | _Ids | None]) ->
 
 def _roles(op: Op, position: int, rank: int, constant: bool) -> str | None:
     """What an operator takes the axes of an operand for."""
-    if op.type in _CHANNELS_SECOND and position == 0 and rank in (3, 4):
+    kind = op.type.rpartition(".")[2]  # of any domain
+    if kind in _CHANNELS_SECOND and position == 0 and rank in (3, 4) and not op.get("channels_last", 0):
         return "bcw" if rank == 3 else "bchw"
-    if op.type == "Gemm" and rank == 2:
+    if kind in ("Gemm", "QGemm", "FusedGemm") and rank == 2:
         turned = op.get("transA") if position == 0 else not op.get("transB")
         return "cb" if turned else "bc"
-    if op.type in _PRODUCTS and 2 <= rank <= 4:
+    if kind in _PRODUCTS and 2 <= rank <= 4:
         pixels = {2: "b", 3: "bw", 4: "bhw"}[rank]
         left = position > 0 and constant and rank > 1
         return f"{pixels[:-1]}c{pixels[-1]}" if left and rank > 2 else f"{pixels}c"
-    if op.type in _NORMS and position == 0 and op.get("axis", -1) in (-1, rank - 1) and 2 <= rank <= 4:
+    if kind in _NORMS and position == 0 and op.get("axis", -1) in (-1, rank - 1) and 2 <= rank <= 4:
         return {2: "b", 3: "bw", 4: "bhw"}[rank] + "c"
     return None
 
