@@ -38,12 +38,15 @@ ROOMS: dict[str, set[str]] = {
         "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",
         "scheduling",
     },
-    "planning": {"types", "network", "model", "cost", "grouping", "mapping", "replication", "placement", "scheduling"},
+    "planning": {
+        "errors", "types", "files", "network", "model", "cost", "grouping", "mapping", "replication", "placement",
+        "scheduling",
+    },
     "exchange": {
         "errors", "types", "version", "limits", "files", "network", "model", "cost", "grouping", "mapping",
         "replication", "scheduling", "formulations", "planning",
     },
-    "search": {"errors", "types", "limits", "network", "model", "cost", "evaluator", "scheduling", "planning"},
+    "search": {"errors", "limits", "network", "model", "cost", "evaluator", "scheduling", "planning"},
     "testing": {
         "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication", "scheduling",
         "planning",

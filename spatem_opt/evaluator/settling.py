@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -37,13 +38,26 @@ def settle(
     ModelError
         If another constraint is broken, which no schedule could mend.
     """
+    done = settle_or_say(name, solution, limit, stop, full=full)
+    return None if isinstance(done, str) else done
+
+
+def settle_or_say(
+    name: str,
+    solution: Solution,
+    limit: int | None = None,
+    stop: Callable[[], bool] | None = None,
+    *,
+    full: bool = True,
+) -> tuple[Solution, Evaluation] | Literal["buffer", "limit", "stopped", "unsettled"]:
+    """As :func:`settle`, but a word in place of None."""
     evaluate = Evaluator()
     for number in range(ROUNDS):
         if stop is not None and stop():
-            return None
+            return "stopped"
         found = evaluate(solution, full=False)
         if limit is not None and (found.latency_cycles or 0) >= limit:
-            return None
+            return "limit"
         families = {violation.family for violation in found.violations}
         if not families:
             solution = claimed(tightened(solution, found), found)
@@ -51,10 +65,10 @@ def settle(
         if families - SETTLING or found.arrays is None:
             bad = next(v for v in found.violations if found.arrays is None or v.family not in SETTLING)
             if bad.family == "buffer":
-                return None
+                return "buffer"
             raise ModelError(f"{name}: {bad.family}: {bad.message}")
         solution = settled(evaluate, solution, found, number)
-    return None
+    return "unsettled"
 
 
 def settled(evaluate: Evaluator, solution: Solution, found: Evaluation, number: int) -> Solution:

@@ -5,28 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
 from spatem_opt.cost.durations import datum_bits
-from spatem_opt.cost.grid import Grid, make_grid
-from spatem_opt.cost.placed import PlacedNetwork
-from spatem_opt.grouping.substitution import LITTLE_MORE, MUCH_MORE
+from spatem_opt.cost.grid import Grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.placement import places
-from spatem_opt.planning import one_segment, scale
+from spatem_opt.planning import scale
 from spatem_opt.planning.edits import Editor
-from spatem_opt.planning.plan import Plan, problem_of, rebalanced, segments_relieved
+from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Task
 from spatem_opt.planning.settings import (
     CHAINED,
     CHAINED_SHARES,
     FILLS,
     LARGE,
     MORE,
-    PRICES,
     SHORT,
     STEADY_FILLS,
     STEADY_SHARES,
@@ -47,8 +46,6 @@ from spatem_opt.replication.modes import CORNER, Modes, layer_modes
 from spatem_opt.replication.throughput import ThroughputLayers, least_period
 from spatem_opt.types import IntArray
 
-TRAFFIC = {"latency": MUCH_MORE, "throughput": LITTLE_MORE}
-"""Times the traffic that shapes may take for better groups; none where communication counts."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 ALIGNED = MappingOption("channel-split")
@@ -72,39 +69,41 @@ SHORTEST, SHORT_CYCLES = 4096, 32768
 """Latency bounds [cycles] between which an inference is short."""
 SHORT_LAYERS = 100
 """Layers up to which every plan of a short inference is scheduled for the first answer."""
+HOPELESS, BESIDE = 1.2, 1.6
+"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
+too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
+be twice too high: none is dropped."""
 MANY_LAYERS = 400
-"""Layers beyond which a single setting makes the first answer, and routers are not relieved."""
+"""Layers beyond which a single setting makes the first answer, and routers are not relieved: that would take longer
+than to plan."""
 
 
 class Candidates:
-    """Plans for one network, chip and objective; what they share is computed once, on first use.
+    """Plans for one network, chip and objective; what they share is computed once, on first use."""
 
-    ``best`` is the setting of the best plan so far, the first one before; whoever evaluates the plans moves it.
-    """
-
-    def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
-        self.network, self.architecture, self.objective = network, architecture, objective
+    def __init__(
+        self, network: Network, architecture: Architecture, objective: str = "latency", task: Task | None = None
+    ) -> None:
+        self.task = Task(network, architecture, objective) if task is None else task
+        self.network, self.architecture, self.policy = network, architecture, self.task.policy
         self._ways: dict[tuple[bool, float], list[Modes]] = {}
         self._made: dict[object, Modes] = {}
         self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
-        self.best = self.settings()[0]
 
     def settings(self) -> list[Setting]:
         """Settings to begin with; fewer for large networks."""
-        prices = PRICES[self.objective]
-        beside = self.objective not in ("latency", "throughput")
+        prices = self.policy.prices
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
-        found = [Setting(price, side_by_side=beside) for price in prices]
-        if self.objective == "latency":
-            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
-        elif len(self.nodes) <= FEW_LAYERS:
-            found[1:1] = self.more_settings()
-        elif self.objective != "throughput":
+        found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
+        if not self.policy.faster and not self.policy.follows:
             found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
-        if self.objective == "latency":
+        if self.policy.faster:
+            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+        elif len(self.nodes) <= FEW_LAYERS:
+            found[1:1] = self.more_settings()
         return list(dict.fromkeys(found))
 
     def more_settings(self) -> list[Setting]:
@@ -112,14 +111,11 @@ class Candidates:
 
         For throughput where weights fill the chip, too: there layers take turns.
         """
-        if self.objective != "latency" and not (self.objective == "throughput" and self.scarce):
-            return []
-        return list(MORE)
+        return list(MORE) if self.policy.faster or (self.policy.follows and self.scarce) else []
 
     def steady_settings(self) -> list[Setting]:
-        """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
-        pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
-        return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
+        """Settings of one segment at the least pace."""
+        return [Setting(0.0, share, steady=fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
 
     @property
     def scarce(self) -> bool:
@@ -202,7 +198,8 @@ class Candidates:
         placed = places.place_copies(chosen, options, self.grids, self.network, self.architecture)
         if placed is None:
             return None
-        return Plan("steady", placed.grids, [replace(own, pace=0) for own in placed.allocations], span=0)
+        allocations = [replace(own, pace=0) for own in placed.allocations]
+        return Plan(setting.name, placed.grids, allocations, span=0, origin=setting)
 
     def runs(self, setting: Setting) -> segmentation.SegmentPrices:
         """Prices of all runs of layers."""
@@ -253,64 +250,40 @@ class Candidates:
 
     def _weighted(self, way: Modes, weight: float) -> Modes:
         """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
-        hops = 2.0 ** (weight / 2) if self.objective == "latency" else 1.0
+        hops = 2.0 ** (weight / 2) if self.policy.faster else 1.0
         return replace(way, bits=way.bits * 2.0**weight, hop_bits=way.hop_bits * hops)
 
     def place(self, cuts: segmentation.Segmentation, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
-        fast = self.objective in ("latency", "throughput")
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            self._lanes(setting) if fast and not setting.chains else (0,), setting.woven,
-            TRAFFIC.get(self.objective, 0.0),
+            (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
+            self.policy.detour,
         )  # fmt: skip
         if placed is None:
             return None
-        regions = places.segment_regions(cuts, self.architecture)
+        relieved = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        relieved &= not all(own.split.tied for own in placed.allocations)
         return Plan(
-            "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
-        )
-
-    def ready(self, plan: Plan, setting: Setting) -> tuple[Plan, PlacedNetwork]:
-        """The plan as it is to be scheduled, and its problem: for latency, if segments take turns, with its routers
-        relieved and its windows dealt out.
-
-        Not with very many layers, whose segments would take longer to relieve than to plan.
-        """
-        tied = all(own.split.tied for own in plan.allocations)
-        if tied or self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
-            return plan, problem_of(plan, self.network, self.architecture)
-        plan = segments_relieved(plan, self.network, self.architecture)
-        return rebalanced(plan, problem_of(plan, self.network, self.architecture))
+            setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
+            moves=placed.moves, estimate=placed.cycles,
+            tolerance=inf if self.effort else BESIDE if setting.side_by_side else HOPELESS,
+            exchanges=("relieve-segments",) if relieved else (), rebalance=relieved, origin=setting,
+        )  # fmt: skip
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""
         return (setting.lanes,) if setting.lanes else stripe_counts(self.architecture)
 
-    def one_segment(self) -> Plan | None:
-        """All layers at once, the slowest as fast as the chip allows."""
-        grids = tuple(options[0] for options in self.grids)
-        allocations = one_segment.balance_segment(grids, self.architecture)
-        span = 0 if self.objective == "throughput" else None
-        return None if allocations is None else Plan("pipeline", grids, allocations, span=span)
-
-    def may_win(self, baseline: str) -> bool:
-        """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""
-        return baseline != "layer-serial" or self.objective in ("communication", "energy")
-
     @cached_property
     def grids(self) -> list[tuple[Grid, ...]]:
         """Grids of every layer under its admitted mapping options, fewest OU operations first."""
         problem = build(self.network, self.architecture, slack_percent=SLACK_PERCENT)
-        made: dict[tuple[object, MappingOption], Grid] = {}
         found: list[tuple[Grid, ...]] = []
-        for layer, node in enumerate(self.nodes):
+        for layer in range(len(self.nodes)):
             order = sorted(problem.allowed(layer).nonzero()[0], key=lambda i: int(problem.operations[layer][i]))
             options = [*(problem.options[layer][i] for i in order), ALIGNED]
-            for option in options:
-                if (_kind(node), option) not in made:
-                    made[_kind(node), option] = make_grid(node, option, self.architecture)
-            found.append(_worth_trying(tuple(made[_kind(node), option] for option in options)))
+            found.append(_worth_trying(tuple(self.task.grid(layer, option) for option in options)))
         return found
 
     @cached_property
@@ -347,6 +320,11 @@ class Candidates:
     def nodes(self) -> list[Node]:
         """Crossbar layers."""
         return [self.network.nodes[i] for i in self.network.layers]
+
+
+def candidates_of(task: Task) -> Candidates:
+    """Those of a task, for :meth:`~spatem_opt.planning.protocol.Task.shared`."""
+    return Candidates(task.network, task.architecture, task.objective, task)
 
 
 def _worth_trying(grids: tuple[Grid, ...]) -> tuple[Grid, ...]:

@@ -10,14 +10,6 @@ from spatem_opt.planning.edits import Edit, describe
 from spatem_opt.replication.modes import CORNER
 from spatem_opt.types import IntArray
 
-PRICES = {
-    "latency": (0.003, 0.03),
-    "throughput": (0.003, 0.03),
-    "communication": (1.0, 10.0, 100.0),
-    "energy": (0.3, 1.0, 10.0),
-    "balanced": (0.3, 0.1, 1.0, 3.0),
-}
-"""Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)

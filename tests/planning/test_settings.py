@@ -13,10 +13,10 @@ from spatem_opt.network import load
 from spatem_opt.network.builder import chain
 from spatem_opt.planning.candidates import FEW_LAYERS, SHORT_LAYERS, Candidates
 from spatem_opt.planning.edits import Edit
+from spatem_opt.planning.segmented import lost_cycles
 from spatem_opt.planning.settings import CHAINED, LARGE, MORE, SHORT, Setting
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.replication.segmentation import best_segmentation
-from spatem_opt.search.engine import lost_cycles
 from spatem_opt.search.realisation import realise
 
 CHIP = "ou-isaac-4x4"
