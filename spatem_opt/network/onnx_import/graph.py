@@ -14,6 +14,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.files.names import suggestions
 from spatem_opt.limits import check_size
 from spatem_opt.network.onnx_import.inline import inlined
+from spatem_opt.network.onnx_import.stripped import IncompleteError, stripped
 from spatem_opt.network.onnx_import.values import Constant, unknown
 
 # Shape arithmetic works on short vectors; of longer constants (weights) only the shape is kept.
@@ -147,10 +148,10 @@ def _load(path: Path) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.ModelProto.FromString(stripped(path))
     except OSError as error:
         raise InstanceError(str(path), "", error.strerror or "unreadable", "expected a readable file") from error
-    except DecodeError as error:
+    except (DecodeError, IncompleteError) as error:
         raise InstanceError(str(path), "", "not readable as ONNX", "expected a complete ONNX file") from error
     return inlined(model, str(path))
 
