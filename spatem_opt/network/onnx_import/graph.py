@@ -101,7 +101,7 @@ def read_graph(path: Path, outputs: Sequence[str] | None = None) -> Graph:
     inputs = {i.name: _dims(i) for i in graph.input if i.name not in constants}
     ops = [_op(where, i, node, opset) for i, node in enumerate(graph.node)]
     wanted = _wanted(where, ops, [o.name for o in graph.output], outputs)
-    live = _ordered(where, ops, {*constants, *inputs}, wanted)
+    live = ordered(where, ops, {*constants, *inputs}, wanted)
     users: dict[str, list[Op]] = {}
     for op in live:
         for name in op.inputs:
@@ -139,7 +139,7 @@ def _branch(where: str, graph: Any, opset: int) -> Branch:
     inside = {*constants, *(i.name for i in graph.input), *(o for op in ops for o in op.outputs if o)}
     read = dict.fromkeys([*(n for op in ops for n in op.needs if n), *outputs])
     captured = [n for n in read if n not in inside]
-    return Branch(_ordered(where, ops, {*inside.difference(o for op in ops for o in op.outputs), *captured}, outputs),
+    return Branch(ordered(where, ops, {*inside.difference(o for op in ops for o in op.outputs), *captured}, outputs),
                   constants, outputs, captured)  # fmt: skip
 
 
@@ -200,7 +200,7 @@ def _attribute(attribute: Any) -> Any:
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
-def _ordered(where: str, ops: list[Op], given: set[str], outputs: list[str]) -> list[Op]:
+def ordered(where: str, ops: list[Op], given: set[str], outputs: list[str]) -> list[Op]:
     """Operators that the outputs need, producers first: depth first, without recursion for the sake of long graphs."""
     producer = {name: op for op in ops for name in op.outputs if name}
     done: dict[str, bool] = dict.fromkeys(given, True)  # False: on the path that is being followed
