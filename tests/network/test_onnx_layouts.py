@@ -150,7 +150,7 @@ def test_pooled_constants_stay_constants(tmp_path: Path) -> None:
         N("ReduceMax", ["p", "axes"], ["m"]), N("Mul", ["p", "m"], ["q"]), N("Conv", ["q", "v"], ["y"]),
     ]  # fmt: skip
     weights = [weight("grid", 1, 2, 6, 6), ints("axes", 1), weight("v", 3, 4, 3, 3)]
-    network = imported(tmp_path, model(nodes, initializers=weights))
+    network = imported(tmp_path, model(nodes, initializers=weights, outputs=["y", "m"]))
     assert [n.op for n in network.nodes] == ["input", "max_pool", "reduce_max", "mul", "conv"]
     # The maximum is one of constants and of the two channels; products with constants are scaled copies of it.
     assert network.nodes[4].edges[0].source.tolist() == [2, 2, 3, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +183,58 @@ def test_products_of_constants_per_group(tmp_path: Path) -> None:
     layer = product(network, "y")
     assert layer.weights is not None
     assert (layer.weights.groups, layer.weights.rows, layer.weights.out_channels, layer.windows) == (2, 3, 4, 5)
+
+
+def spelled_layer_norm(source: str, result: str, end: str) -> list[onnx.NodeProto]:
+    """As torch writes it before opset 17; the quotient, or a product with the reciprocal."""
+    last = [N("Div", ["d", "sd"], [result])]
+    if end == "reciprocal":
+        last = [N("Reciprocal", ["sd"], ["inverse"]), N("Mul", ["d", "inverse"], [result])]
+    return [
+        N("ReduceMean", [source], ["mean"], axes=[1, 3]), N("Sub", [source, "mean"], ["d"]),
+        N("Pow", ["d", "two"], ["sq"]),
+        N("ReduceMean", ["sq"], ["var"], axes=[1, 3]), N("Add", ["var", "eps"], ["ve"]), N("Sqrt", ["ve"], ["sd"]),
+        *last,
+    ]  # fmt: skip
+
+
+def spelled_softmax(source: str, result: str, end: str) -> list[onnx.NodeProto]:
+    return [
+        N("ReduceMax", [source], ["m"], axes=[-1]), N("Sub", [source, "m"], ["d"]), N("Exp", ["d"], ["e"]),
+        N("ReduceL1", ["e"], ["s"], axes=[-1]), N("Div", ["e", "s"], [result]),
+    ]  # fmt: skip
+
+
+SCALARS = [onnx.numpy_helper.from_array(np.array(v, np.float32), n) for n, v in (("two", 2), ("eps", 1e-5))]
+
+
+@pytest.mark.parametrize("end", ["quotient", "reciprocal"])
+@pytest.mark.parametrize("spelled", [spelled_layer_norm, spelled_softmax])
+def test_spelled_out_normalisations_are_one_node(
+    tmp_path: Path, spelled: Callable[..., list[onnx.NodeProto]], end: str
+) -> None:
+    nodes = [N("Conv", ["x", "w"], ["a"]), *spelled("a", "n", end), N("Conv", ["n", "u"], ["y"])]
+    proto = model(nodes, initializers=[weight("w", 3, 2, 3, 3), weight("u", 2, 3, 1, 1), *SCALARS], opset=13)
+    network = imported(tmp_path, proto)
+    assert [(n.op, n.ops_per_window, len(n.edges)) for n in network.nodes if n.kind == "digital"] == [
+        ("normalise", 9, 2)
+    ]
+    fields_agree(network, proto, (1, 2, 6, 6), (2, 3))
+
+
+def test_what_is_used_elsewhere_is_not_joined(tmp_path: Path) -> None:
+    nodes = [N("Conv", ["x", "w"], ["a"]), *spelled_layer_norm("a", "n", ""), N("Conv", ["n", "u"], ["y"])]
+    weights = [weight("w", 3, 2, 3, 3), weight("u", 2, 3, 1, 1), *SCALARS]
+    network = imported(tmp_path, model(nodes, initializers=weights, opset=13, outputs=["y", "var"]))
+    assert [n.op for n in network.nodes if n.kind == "digital"] == ["normalise", "reduce_mean", "div"]
+
+
+def test_reductions_over_other_axes_are_not_joined(tmp_path: Path) -> None:
+    nodes = [
+        N("Conv", ["x", "w"], ["a"]), N("ReduceMean", ["a"], ["m"], axes=[2]), N("ReduceMax", ["a"], ["n"], axes=[3]),
+        N("Add", ["m", "n"], ["s"]), N("Mul", ["a", "s"], ["p"]), N("Conv", ["p", "u"], ["y"]),
+    ]  # fmt: skip
+    proto = model(nodes, initializers=[weight("w", 3, 2, 3, 3), weight("u", 2, 3, 1, 1)], opset=13)
+    network = imported(tmp_path, proto)
+    assert [n.op for n in network.nodes if n.kind == "digital"] == ["reduce_mean", "reduce_max", "add", "mul"]
+    fields_agree(network, proto, (1, 2, 6, 6), (2, 3))

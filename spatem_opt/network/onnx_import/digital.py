@@ -14,6 +14,7 @@ from spatem_opt.network.maps import Read, Tensor
 from spatem_opt.network.onnx_import.context import Context, handles, pads, pair, result, span
 from spatem_opt.network.onnx_import.fold import axes_of, axis_at
 from spatem_opt.network.onnx_import.graph import Op
+from spatem_opt.network.onnx_import.joining import JOINED
 from spatem_opt.network.onnx_import.movement import selected
 from spatem_opt.network.onnx_import.relayout import aligned, digits, follow, taps
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, merged, reshape, select, usual
@@ -216,6 +217,13 @@ def layer_norm(ctx: Context, op: Op) -> Sequence[Value]:
             ctx.constant(op, position, f"operand {position}")
     axis = axis_at(op, op.get("axis", -1), len(value.axes))
     return [over_axes(ctx, op, value, range(axis, len(value.axes)))]
+
+
+@handles(JOINED)
+def spelled_out(ctx: Context, op: Op) -> Sequence[Value]:
+    """A normalisation that the file spells out (`joining`)."""
+    value = ctx.data(op)
+    return [over_axes(ctx, op, value, [axis_at(op, a, len(value.axes)) for a in op.get("axes")])]
 
 
 def over_axes(ctx: Context, op: Op, value: Activation, axes: Iterable[int]) -> Activation:

@@ -15,7 +15,7 @@ from spatem_opt.network.onnx_import.movement import regrouped
 from spatem_opt.network.onnx_import.products import contracted, product
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, transpose
 
-_FREE = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_MORE = "0123456789"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,14 @@ def einsum(ctx: Context, op: Op) -> Sequence[Value]:
 
 
 def _equation(op: Op, ranks: Sequence[int]) -> tuple[list[str], str]:
-    """Labels of the operands and of the result, with a capital letter for each axis of an ellipsis."""
+    """Labels of the operands and of the result, with a digit for each axis of an ellipsis."""
     text = "".join(str(op.get("equation", "")).split())
     left, arrow, output = text.partition("->")
     inputs = left.split(",")
-    if len(inputs) != len(ranks) or any(c.isupper() for c in text):
-        raise op.error("equation", text, f"expected small letters for {len(ranks)} operands")
+    if len(inputs) != len(ranks) or any(c in _MORE for c in text):
+        raise op.error("equation", text, f"expected letters for {len(ranks)} operands")
     wide = max((n - len(k) + 3 for n, k in zip(ranks, inputs, strict=True) if "..." in k), default=0)
-    more = _FREE[:wide]
+    more = _MORE[:wide]
     inputs = [k.replace("...", more[wide - (n - len(k) + 3) :] if "..." in k else "") for n, k in
               zip(ranks, inputs, strict=True)]  # fmt: skip
     if not arrow:

@@ -14,6 +14,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.files.names import suggestions
 from spatem_opt.limits import check_size
 from spatem_opt.network.onnx_import.inline import inlined
+from spatem_opt.network.onnx_import.stripped import IncompleteError, stripped
 from spatem_opt.network.onnx_import.values import Constant, unknown
 
 # Shape arithmetic works on short vectors; of longer constants (weights) only the shape is kept.
@@ -100,7 +101,7 @@ def read_graph(path: Path, outputs: Sequence[str] | None = None) -> Graph:
     inputs = {i.name: _dims(i) for i in graph.input if i.name not in constants}
     ops = [_op(where, i, node, opset) for i, node in enumerate(graph.node)]
     wanted = _wanted(where, ops, [o.name for o in graph.output], outputs)
-    live = _ordered(where, ops, {*constants, *inputs}, wanted)
+    live = ordered(where, ops, {*constants, *inputs}, wanted)
     users: dict[str, list[Op]] = {}
     for op in live:
         for name in op.inputs:
@@ -138,7 +139,7 @@ def _branch(where: str, graph: Any, opset: int) -> Branch:
     inside = {*constants, *(i.name for i in graph.input), *(o for op in ops for o in op.outputs if o)}
     read = dict.fromkeys([*(n for op in ops for n in op.needs if n), *outputs])
     captured = [n for n in read if n not in inside]
-    return Branch(_ordered(where, ops, {*inside.difference(o for op in ops for o in op.outputs), *captured}, outputs),
+    return Branch(ordered(where, ops, {*inside.difference(o for op in ops for o in op.outputs), *captured}, outputs),
                   constants, outputs, captured)  # fmt: skip
 
 
@@ -147,10 +148,10 @@ def _load(path: Path) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped, unused-ignore]
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.ModelProto.FromString(stripped(path))
     except OSError as error:
         raise InstanceError(str(path), "", error.strerror or "unreadable", "expected a readable file") from error
-    except DecodeError as error:
+    except (DecodeError, IncompleteError) as error:
         raise InstanceError(str(path), "", "not readable as ONNX", "expected a complete ONNX file") from error
     return inlined(model, str(path))
 
@@ -199,7 +200,7 @@ def _attribute(attribute: Any) -> Any:
     return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
-def _ordered(where: str, ops: list[Op], given: set[str], outputs: list[str]) -> list[Op]:
+def ordered(where: str, ops: list[Op], given: set[str], outputs: list[str]) -> list[Op]:
     """Operators that the outputs need, producers first: depth first, without recursion for the sake of long graphs."""
     producer = {name: op for op in ops for name in op.outputs if name}
     done: dict[str, bool] = dict.fromkeys(given, True)  # False: on the path that is being followed
