@@ -19,8 +19,8 @@ import numpy as np
 
 from spatem_opt.cost.grid import Grid, make_grid
 from spatem_opt.errors import ModelError
-from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.evaluator.settling import ROUNDS, SETTLING, settled
+from spatem_opt.evaluator import Evaluation, Evaluator, evaluate
+from spatem_opt.evaluator.settling import ROUNDS, SETTLING, settled, tightened
 from spatem_opt.grouping.tile_parts import filled_tiling
 from spatem_opt.grouping.tiling import Tiling, tiling_for_serial
 from spatem_opt.mapping.problem import layer_options
@@ -243,11 +243,12 @@ def scheduled(plan: Plan, network: Network, architecture: Architecture) -> Solut
     """
     problem = problem_of(plan, network, architecture)
     solution = assemble(plan, problem, list_schedule.solve(problem))
-    for _ in range(ROUNDS):
-        found = evaluate(solution)
+    evaluator = Evaluator()
+    for number in range(ROUNDS):
+        found = evaluator(solution, full=False)
         if SETTLING.isdisjoint(found.families):
-            break
-        solution = settled(solution, found)
+            return tightened(solution, found)
+        solution = settled(evaluator, solution, found, number)
     return solution
 
 

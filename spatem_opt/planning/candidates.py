@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from math import inf
@@ -17,10 +17,30 @@ from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.placement import places
 from spatem_opt.planning import scale
+from spatem_opt.planning.edits import Editor
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.protocol import Task
-from spatem_opt.planning.settings import FILLS, LARGE, MORE, SHORT, STEADY_FILLS, STEADY_SHARES, Setting
+from spatem_opt.planning.settings import (
+    CHAINED,
+    CHAINED_SHARES,
+    FILLS,
+    LARGE,
+    MORE,
+    SHORT,
+    STEADY_FILLS,
+    STEADY_SHARES,
+    Setting,
+)
 from spatem_opt.replication import segmentation
+from spatem_opt.replication.chains import (
+    BlockGrid,
+    BlockModes,
+    ChainPrices,
+    block_grids,
+    block_modes,
+    digital_cycles,
+    layers_outside,
+)
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.replication.modes import CORNER, Modes, layer_modes
 from spatem_opt.replication.throughput import ThroughputLayers, least_period
@@ -37,6 +57,10 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
+CHAIN_SHARE = 0.65
+"""Share of the routers that chains may use."""
+KEPT = 8
+"""Settings whose segmentations are kept, for edits of them."""
 FEW_LAYERS = 40
 """Layers up to which all of :data:`~spatem_opt.planning.settings.MORE` belong to the first answer; of larger networks
 the most
@@ -64,6 +88,7 @@ class Candidates:
         self.network, self.architecture, self.policy = network, architecture, self.task.policy
         self._ways: dict[tuple[bool, float], list[Modes]] = {}
         self._made: dict[object, Modes] = {}
+        self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
 
     def settings(self) -> list[Setting]:
         """Settings to begin with; fewer for large networks."""
@@ -72,11 +97,13 @@ class Candidates:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
         if self.policy.faster:
-            found = [*MORE, *found] if len(self.nodes) <= FEW_LAYERS else list(LARGE)
+            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
+        elif not self.policy.follows:
+            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         return list(dict.fromkeys(found))
 
     def more_settings(self) -> list[Setting]:
@@ -116,13 +143,47 @@ class Candidates:
 
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
-        runs = self.runs(setting)
-        for fill in (fill for fill in FILLS if fill <= setting.fill):
-            cuts = segmentation.best_segmentation(runs, fill=fill)
-            plan = None if cuts is None else self.place(cuts, setting)
+        for cuts in self.segmentations(setting):
+            edited = self.editor(setting).edited(cuts, setting.edits) if setting.edits else cuts
+            plan = None if edited is None else self.place(edited, setting)
             if plan is not None:
                 return plan
+            if setting.edits:
+                return None
         return None
+
+    def segmentations(self, setting: Setting) -> Iterator[segmentation.Segmentation]:
+        """Segmentations for less and less of the crossbars, edits left out; those of the last settings are kept."""
+        base = replace(setting, edits=())
+        found = self._found.pop(base, None) or []
+        self._found[base] = found
+        while len(self._found) > KEPT:
+            del self._found[next(iter(self._found))]
+        yield from (cuts for cuts in found if cuts is not None)
+        fills = [fill for fill in FILLS if fill <= setting.fill][len(found) :]
+        runs = self.runs(base) if fills else None
+        for fill in fills:
+            assert runs is not None
+            chains = self.chains(runs) if setting.chains else []
+            cuts = segmentation.best_segmentation(runs, fill=fill, chains=chains)
+            found.append(cuts)
+            if cuts is not None:
+                yield cuts
+
+    def editor(self, setting: Setting) -> Editor:
+        """What makes, and proposes, edits of a setting's segmentation."""
+        chains = {blocks.together: modes for blocks, modes in self.block_modes} if setting.chains else {}
+        return Editor(self.ways(setting), chains, self.architecture)
+
+    def edit(self, setting: Setting, rng: np.random.Generator, lost: IntArray | None) -> Setting | None:
+        """The setting with one more edit; None if none was found."""
+        if setting.side_by_side or setting.steady:
+            return None
+        editor = self.editor(setting)
+        cuts = next(self.segmentations(setting), None)
+        edited = None if cuts is None else editor.edited(cuts, setting.edits)
+        edit = None if edited is None else editor.propose(edited, rng, lost)
+        return None if edit is None else replace(setting, edits=(*setting.edits, edit))
 
     def steady(self, setting: Setting) -> Plan | None:
         """All layers at once at the least pace; None if they do not fit.
@@ -155,6 +216,38 @@ class Candidates:
             setting.waits,
         )  # fmt: skip
 
+    def chains(self, runs: segmentation.SegmentPrices) -> list[ChainPrices]:
+        """Prices of chains on groups of all sizes, at the price of communication of runs."""
+        chip = self.architecture
+        router = CHAIN_SHARE * chip.mesh_rows * chip.mesh_cols * chip.router_bits_per_cycle
+        return [
+            ChainPrices(blocks, modes, self.network, chip, runs.price, self.slots, router)
+            for blocks, modes in self.block_modes
+        ]
+
+    @cached_property
+    def block_modes(self) -> list[tuple[BlockGrid, list[BlockModes]]]:
+        """Modes of every layer in chains, for groups of all sizes."""
+        outside = layers_outside(self.network)
+        digital = digital_cycles(self.network, self.architecture)
+        gathered = _gathered(self.network, self.architecture)
+        made: dict[object, BlockModes] = {}
+        found: list[tuple[BlockGrid, list[BlockModes]]] = []
+        for blocks in block_grids(self.architecture):
+            modes = []
+            for layer, (node, grids) in enumerate(zip(self.nodes, self.grids, strict=True)):
+                reads = int(node.edges[0].rows.max()), int(node.edges[0].cols.max())
+                gathers = gathered.get(self.network.layers[layer], 0)
+                key = blocks, _kind(node), reads, outside[layer], digital[layer], gathers
+                if key not in made:
+                    made[key] = block_modes(
+                        grids, node, self.architecture, self.slots, blocks,
+                        outside=outside[layer], digital=digital[layer], gathered=gathers,
+                    )  # fmt: skip
+                modes.append(made[key])
+            found.append((blocks, modes))
+        return found
+
     def _weighted(self, way: Modes, weight: float) -> Modes:
         """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
         hops = 2.0 ** (weight / 2) if self.policy.faster else 1.0
@@ -164,11 +257,13 @@ class Candidates:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            (0,) if self.policy.side_by_side else self._lanes(setting), setting.woven, self.policy.detour,
+            (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
+            self.policy.detour,
         )  # fmt: skip
         if placed is None:
             return None
-        relieved = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        turns = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        relieved = turns and not all(own.split.tied for own in placed.allocations)
         return Plan(
             setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
             moves=placed.moves, estimate=placed.cycles,

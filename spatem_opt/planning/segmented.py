@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import zip_longest
 from math import inf
 
 import numpy as np
@@ -16,7 +17,7 @@ from spatem_opt.model.solution import Solution
 from spatem_opt.planning.candidates import FEW_LAYERS, candidates_of
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.protocol import Outcome, PlanAnswer, Reason, Task
-from spatem_opt.planning.settings import Setting
+from spatem_opt.planning.settings import CHAINED_SHARES, Setting
 from spatem_opt.types import IntArray
 
 HALVINGS, PREFIXES, STEEP = 6, 4, 4
@@ -27,6 +28,8 @@ FEW, SOME = 2, 5
 solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
+EDITED = 0.5
+"""How often a variation is an edit of the best plan, at least."""
 NEARBY = 10
 """Variations of the best of these that belong to the first answer under a latency limit."""
 SPREAD, CLOSE = 0.7, 0.2
@@ -46,7 +49,8 @@ class Segmented:
     def _forget(self) -> None:
         """Of another task nothing is left."""
         self.ahead = False
-        self._fits = False
+        self._fits = self._varying = False
+        self._gains = {True: 0, False: 0}  # better plans by edits, by other variations
         self._best: Setting | None = None
         self._lost: IntArray | None = None
 
@@ -59,10 +63,13 @@ class Segmented:
         if _foreseen(task):
             yield from self._promising(task, candidates.settings())
         elif task.latency_limit is not None:
-            yield from self._halvings(task)
+            first = candidates.settings()[0]
+            yield from self._halvings(task, first)
+            yield from self._halvings(task, replace(first, router_share=CHAINED_SHARES[-1], chains=True))
         else:
             yield from self._each(task, candidates.settings())
         yield None
+        self._varying = True
         if task.endless and task.latency_limit is None:
             yield from self._each(task, candidates.more_settings())
         yield from self._variations(task, rng)
@@ -71,6 +78,9 @@ class Segmented:
         """The setting of the best plan so far is the one to vary."""
         self._fits = outcome.solved
         if outcome.reason is Reason.ACCEPTED and isinstance(plan.origin, Setting):
+            if self._varying:
+                before = 0 if self._best is None else len(self._best.edits)
+                self._gains[len(plan.origin.edits) > before] += 1
             self._best = plan.origin
             turns = not plan.origin.side_by_side and outcome.solution is not None
             self._lost = lost_cycles(plan, outcome.solution) if turns and outcome.solution is not None else None
@@ -84,7 +94,8 @@ class Segmented:
         first = candidates.segmented(settings[0])
         others = [task.order(segmented, setting) for setting in settings[1:]]
         yield from _there(first)
-        plans = sorted((first, *(plan() for plan in others)), key=estimate)
+        made = [(settings[0], first), *zip(settings[1:], (plan() for plan in others), strict=True)]
+        plans = _in_turn(sorted(made, key=lambda pair: estimate(pair[1])))
         few = FEW if len(task.layers) > FEW_LAYERS else SOME
         number = len(plans) if task.endless or candidates.short else few
         yield from self._ahead(task, [partial(_same, plan) for plan in plans[:number]])
@@ -111,19 +122,18 @@ class Segmented:
         self.ahead = False
         yield from _there(last)
 
-    def _halvings(self, task: Task) -> Plans:
-        for setting in self._prices(task):
+    def _halvings(self, task: Task, base: Setting) -> Plans:
+        for setting in self._prices(task, base):
             plan = task.shared(candidates_of).segmented(setting)
             self._fits = False
             yield from _there(plan)
 
-    def _prices(self, task: Task) -> Iterator[Setting]:
+    def _prices(self, task: Task, setting: Setting) -> Iterator[Setting]:
         """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
 
         Between two prices next to each other the plan may change all of a sudden: pricing only the first layers much
         higher leads through plans in between.
         """
-        setting = task.shared(candidates_of).settings()[0]
         fast = slow = None
         price = setting.price
         for _ in range(HALVINGS):
@@ -160,16 +170,31 @@ class Segmented:
                 waiting.append(self._variation(task, rng))
             yield waiting.popleft()()
 
+    def _edits(self, task: Task, rng: Generator) -> bool:
+        """Whether an edit of the best plan is tried next, the likelier the more often edits made plans better."""
+        share = (1 + self._gains[True]) / (2 + self._gains[True] + self._gains[False])
+        return not task.policy.follows and bool(rng.random() < max(EDITED, share))
+
     def _variation(self, task: Task, rng: Generator) -> PlanAnswer:
         """Variations of the best setting, of which the plan of the lowest estimate counts."""
         candidates = task.shared(candidates_of)
         spread, layers = SPREAD if task.latency_limit is None else CLOSE, len(task.layers)
         number = SCREENED if _foreseen(task) and not candidates.effort else 1
         best = candidates.settings()[0] if self._best is None else self._best
+        edited = candidates.edit(best, rng, self._lost) if self._edits(task, rng) else None
+        if edited is not None:
+            return task.order(segmented, edited)
+        best = replace(best, edits=())
         settings = [best.vary(rng, layers, spread, self._lost) for _ in range(number)]
         if number == 1:
             return task.order(segmented, settings[0])
         return task.order(likeliest, settings, frozenset(task.verdicts))
+
+
+def _in_turn(made: Sequence[tuple[Setting, Plan | None]]) -> list[Plan | None]:
+    """Plans with and without chains in turn, each kind in the given order: their estimates err in different ways."""
+    kinds = [[pair for pair in made if pair[0].chains == chains] for chains in (True, False)]
+    return [item[1] for pair in zip_longest(*kinds) for item in pair if item is not None]
 
 
 def segmented(task: Task, setting: Setting) -> Plan | None:

@@ -21,7 +21,7 @@ from spatem_opt.planning.protocol import Reason, Task
 from spatem_opt.planning.ready import ready
 from spatem_opt.scheduling import bounds, list_schedule
 
-WORDS = {"buffer": Reason.BUFFER, "limit": Reason.ROUTER, "stopped": Reason.TOO_SLOW}
+WORDS = {"buffer": Reason.BUFFER, "limit": Reason.ROUTER, "stopped": Reason.TOO_SLOW, "unsettled": Reason.ROUTER}
 """Why nothing came of a plan that was fast enough without queues."""
 
 
