@@ -143,6 +143,14 @@ def solve(
     return job.run(record)
 
 
+def usual_planners(names: Sequence[Planner | str], objective: str) -> list[Planner | str]:
+    """Planners with ``"usual"`` replaced by the usual set for an objective."""
+    found: list[Planner | str] = []
+    for name in names:
+        found += registry.usual(policy_of(objective)) if name == "usual" else [name]
+    return found
+
+
 def _planners(task: Task, method: str, planners: Sequence[Planner | str] | None) -> tuple[Planner, ...]:
     """Those that are asked for, or the usual ones of a method."""
     if planners is None:

@@ -96,12 +96,13 @@ class Candidates:
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
-        if not self.policy.faster and not self.policy.follows:
-            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         if self.policy.faster:
             found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+            return list(dict.fromkeys(found))
+        if not self.policy.follows:
+            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
         return list(dict.fromkeys(found))
@@ -262,8 +263,8 @@ class Candidates:
         )  # fmt: skip
         if placed is None:
             return None
-        relieved = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
-        relieved &= not all(own.split.tied for own in placed.allocations)
+        turns = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        relieved = turns and not all(own.split.tied for own in placed.allocations)
         return Plan(
             setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
             moves=placed.moves, estimate=placed.cycles,

@@ -59,8 +59,8 @@ class RelieveSegments:
             lasts[segment[layer]] = max(lasts[segment[layer]], int(placed.interval.max()) * own.split.most)
         near = [held[(segment == s) | (segment == s - 1)] for s in range(shape[0])]
         kinds = [np.unique(own, axis=1, return_inverse=True)[1].ravel() for own in near]
-        for layer, allocation in enumerate(plan.allocations):
-            if allocation.split.tied:  # lies where its neighbours in the image are near
+        for layer, own in enumerate(plan.allocations):
+            if own.split.tied:  # lies where its neighbours in the image are near
                 kinds[segment[layer]] = np.arange(chip.tiles)
         return relieve_segments(flows(problem, segment, by_tile=True), np.array(kinds), lasts, chip, plan.moves)
 

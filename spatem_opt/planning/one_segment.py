@@ -27,10 +27,18 @@ class Pipeline:
         """The plan; where only faster ones count, it is seldom one, and has its turn after others."""
         if task.policy.faster and task.best is not None:
             yield None
-        grids = tuple(options[0] for options in task.shared(candidates_of).grids)
-        allocations = balance_segment(grids, task.architecture)
-        if allocations is not None:
-            yield Plan(self.name, grids, allocations, span=0 if task.policy.follows else None)
+        plan = task.shared(pipeline)
+        if plan is not None:
+            yield plan
+
+
+def pipeline(task: Task) -> Plan | None:
+    """The plan of :class:`Pipeline`; None if one copy of every layer does not fit."""
+    grids = tuple(options[0] for options in task.shared(candidates_of).grids)
+    allocations = balance_segment(grids, task.architecture)
+    return None if allocations is None else Plan(
+        Pipeline.name, grids, allocations, span=0 if task.policy.follows else None
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

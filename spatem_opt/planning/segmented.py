@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from math import inf
 
 import numpy as np
@@ -28,10 +28,10 @@ FEW, SOME = 2, 5
 solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
-NEARBY = 10
-"""Variations of the best of these that belong to the first answer under a latency limit."""
 EDITED = 0.5
 """How often a variation is an edit of the best plan, at least."""
+NEARBY = 10
+"""Variations of the best of these that belong to the first answer under a latency limit."""
 SPREAD, CLOSE = 0.7, 0.2
 """How far prices are varied, and where they are bounded by a latency limit."""
 
@@ -49,10 +49,10 @@ class Segmented:
     def _forget(self) -> None:
         """Of another task nothing is left."""
         self.ahead = False
-        self._fits = False
+        self._fits = self._varying = False
+        self._gains = {True: 0, False: 0}  # better plans by edits, by other variations
         self._best: Setting | None = None
         self._lost: IntArray | None = None
-        self._gains = {True: 0, False: 0}  # better plans by edits, by other settings
 
     def plans(self, task: Task, rng: Generator) -> Plans:
         """First answers, then, after the others' turn, variations."""
@@ -63,10 +63,13 @@ class Segmented:
         if _foreseen(task):
             yield from self._promising(task, candidates.settings())
         elif task.latency_limit is not None:
-            yield from self._halvings(task)
+            first = candidates.settings()[0]
+            yield from self._halvings(task, first)
+            yield from self._halvings(task, replace(first, router_share=CHAINED_SHARES[-1], chains=True))
         else:
             yield from self._each(task, candidates.settings())
         yield None
+        self._varying = True
         if task.endless and task.latency_limit is None:
             yield from self._each(task, candidates.more_settings())
         yield from self._variations(task, rng)
@@ -75,16 +78,12 @@ class Segmented:
         """The setting of the best plan so far is the one to vary."""
         self._fits = outcome.solved
         if outcome.reason is Reason.ACCEPTED and isinstance(plan.origin, Setting):
-            if self._best is not None:
-                self._gains[len(plan.origin.edits) > len(self._best.edits)] += 1
+            if self._varying:
+                before = 0 if self._best is None else len(self._best.edits)
+                self._gains[len(plan.origin.edits) > before] += 1
             self._best = plan.origin
             turns = not plan.origin.side_by_side and outcome.solution is not None
             self._lost = lost_cycles(plan, outcome.solution) if turns and outcome.solution is not None else None
-
-    def _edits(self, task: Task, rng: Generator) -> bool:
-        """Whether an edit of the best plan is tried next, the likelier the more often edits made plans better."""
-        share = (1 + self._gains[True]) / (2 + self._gains[True] + self._gains[False])
-        return not task.policy.follows and bool(rng.random() < max(EDITED, share))
 
     def _promising(self, task: Task, settings: list[Setting]) -> Plans:
         """The first plan at once, then the others in the order of their estimates.
@@ -95,7 +94,8 @@ class Segmented:
         first = candidates.segmented(settings[0])
         others = [task.order(segmented, setting) for setting in settings[1:]]
         yield from _there(first)
-        plans = _in_turn(sorted((first, *(plan() for plan in others)), key=estimate))
+        made = [(settings[0], first), *zip(settings[1:], (plan() for plan in others), strict=True)]
+        plans = _in_turn(sorted(made, key=lambda pair: estimate(pair[1])))
         few = FEW if len(task.layers) > FEW_LAYERS else SOME
         number = len(plans) if task.endless or candidates.short else few
         yield from self._ahead(task, [partial(_same, plan) for plan in plans[:number]])
@@ -122,10 +122,8 @@ class Segmented:
         self.ahead = False
         yield from _there(last)
 
-    def _halvings(self, task: Task) -> Plans:
-        first = task.shared(candidates_of).settings()[0]
-        chained = replace(first, router_share=CHAINED_SHARES[-1], chains=True)
-        for setting in chain(self._prices(task, first), self._prices(task, chained)):
+    def _halvings(self, task: Task, base: Setting) -> Plans:
+        for setting in self._prices(task, base):
             plan = task.shared(candidates_of).segmented(setting)
             self._fits = False
             yield from _there(plan)
@@ -172,15 +170,20 @@ class Segmented:
                 waiting.append(self._variation(task, rng))
             yield waiting.popleft()()
 
+    def _edits(self, task: Task, rng: Generator) -> bool:
+        """Whether an edit of the best plan is tried next, the likelier the more often edits made plans better."""
+        share = (1 + self._gains[True]) / (2 + self._gains[True] + self._gains[False])
+        return not task.policy.follows and bool(rng.random() < max(EDITED, share))
+
     def _variation(self, task: Task, rng: Generator) -> PlanAnswer:
-        """An edit of the best setting, or variations of it, of which the plan of the lowest estimate counts."""
+        """Variations of the best setting, of which the plan of the lowest estimate counts."""
         candidates = task.shared(candidates_of)
+        spread, layers = SPREAD if task.latency_limit is None else CLOSE, len(task.layers)
+        number = SCREENED if _foreseen(task) and not candidates.effort else 1
         best = candidates.settings()[0] if self._best is None else self._best
         edited = candidates.edit(best, rng, self._lost) if self._edits(task, rng) else None
         if edited is not None:
             return task.order(segmented, edited)
-        spread, layers = SPREAD if task.latency_limit is None else CLOSE, len(task.layers)
-        number = SCREENED if _foreseen(task) and not candidates.effort else 1
         best = replace(best, edits=())
         settings = [best.vary(rng, layers, spread, self._lost) for _ in range(number)]
         if number == 1:
@@ -188,15 +191,10 @@ class Segmented:
         return task.order(likeliest, settings, frozenset(task.verdicts))
 
 
-def _in_turn(plans: Sequence[Plan | None]) -> list[Plan | None]:
+def _in_turn(made: Sequence[tuple[Setting, Plan | None]]) -> list[Plan | None]:
     """Plans with and without chains in turn, each kind in the given order: their estimates err in different ways."""
-    chained: list[Plan | None] = []
-    others: list[Plan | None] = []
-    for plan in plans:
-        origin = None if plan is None else plan.origin
-        (chained if isinstance(origin, Setting) and origin.chains else others).append(plan)
-    pairs = zip_longest(chained, others)
-    return [plan for pair in pairs for plan in pair if plan is not None]
+    kinds = [[pair for pair in made if pair[0].chains == chains] for chains in (True, False)]
+    return [item[1] for pair in zip_longest(*kinds) for item in pair if item is not None]
 
 
 def segmented(task: Task, setting: Setting) -> Plan | None:

@@ -25,6 +25,7 @@ from spatem_opt.model.solution import Solution
 from spatem_opt.network import Network
 from spatem_opt.planning import registry
 from spatem_opt.planning.exchanges import exchanged
+from spatem_opt.planning.fit import misfit
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.protocol import Outcome, Planner, Reason, Task, TileExchange, learn
 from spatem_opt.planning.settings import Setting
@@ -193,7 +194,7 @@ class _Seat:
             self.idle, self.rests, self.pause = 0, self.pause, min(2 * self.pause, RESTED)
 
 
-Pulled = tuple[_Seat, Plan, Attempt]
+Pulled = tuple[_Seat, Plan, Attempt | Outcome]
 
 
 class _Run:
@@ -276,14 +277,19 @@ class _Run:
             if waiting:
                 yield waiting.popleft()
 
-    def _attempt(self, seat: _Seat, plan: Plan) -> Attempt:
+    def _attempt(self, seat: _Seat, plan: Plan) -> Attempt | Outcome:
         """Have a plan scheduled, by a helper if there is one and it does not have to be known at once."""
-        if self.crew.helpers and seat.ahead and not self._late(plan) and not self.task.known(plan):
+        wrong = None if seat.ours else misfit(plan, self.task)
+        if wrong is not None:
+            return Outcome(Reason.NO_FIT, detail=wrong)
+        if self.crew.helpers and seat.ahead and seat.ours and not self._late(plan) and not self.task.known(plan):
             return self.crew.attempt(plan, self.task.limit)
         return lambda: attempt(plan, self.task, self.task.limit)
 
-    def _tried(self, seat: _Seat, plan: Plan, make: Attempt) -> Scheduled | Outcome:
+    def _tried(self, seat: _Seat, plan: Plan, make: Attempt | Outcome) -> Scheduled | Outcome:
         """What comes of a plan; nothing if it was tried before, or can hardly be fast enough."""
+        if isinstance(make, Outcome):
+            return make
         known = self.task.verdicts.get(plan.digest())
         if known is not None:
             return Outcome(Reason.NOT_BETTER if known is Reason.ACCEPTED else known, known=True)
@@ -304,14 +310,15 @@ class _Run:
     def _late(self, plan: Plan) -> bool:
         """Whether a plan can hardly be fast enough."""
         goal = self.task.goal
-        if goal is None:
+        if goal is None or not plan.allocations:
             return False
         return plan.busiest >= goal if plan.estimate is None else plan.estimate > plan.tolerance * goal
 
     def _judged(self, plan: Plan, made: Scheduled | Outcome) -> Outcome:
         """What to tell the planner; what is better counts from now on."""
         outcome = made if isinstance(made, Outcome) else self._outcome(made)
-        self.task.verdicts.setdefault(plan.digest(), outcome.reason)
+        if outcome.reason is not Reason.NO_FIT:
+            self.task.verdicts.setdefault(plan.digest(), outcome.reason)
         return outcome
 
     def _outcome(self, made: Scheduled) -> Outcome:

@@ -19,7 +19,7 @@ from spatem_opt.evaluator import Evaluation, prepare
 from spatem_opt.model.solution import MappingOption, Schedule, Solution
 from spatem_opt.planning.plan import Plan, problem_of
 from spatem_opt.planning.protocol import PlanAnswer, Reason, Task
-from spatem_opt.search.processes import begin_helper
+from spatem_opt.search.processes import begin_helper, interrupt_held
 from spatem_opt.search.realisation import Scheduled, attempt
 
 POLL = 0.1
@@ -137,7 +137,7 @@ class Workers:
             before = {process.pid for process in multiprocessing.active_children()}
             context = multiprocessing.get_context("fork")
             self._pool = ProcessPoolExecutor(self.helpers, context, _begin, (self.task, os.getpid()))
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), interrupt_held():  # or a fork not yet ready ends as its parent would
                 warnings.simplefilter("ignore", DeprecationWarning)  # numpy's threads take forks well
                 self._pool.submit(int)  # all are forked with the first order
             self._processes = [p for p in multiprocessing.active_children() if p.pid not in before]
