@@ -17,6 +17,7 @@ from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.files.names import find
 from spatem_opt.limits import LONGEST_TIME
+from spatem_opt.mapping.rows import row_shortage
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.arguments import check_listener, check_run, whole
@@ -114,9 +115,14 @@ def solve(
     check_listener("solve", "on_solution", on_solution)
     method = _check(objective, method, latency_limit)
     begun = time.monotonic()
-    missing = shortage(network, architecture) or _too_slow(network, architecture, latency_limit)
+    missing = (
+        shortage(network, architecture)
+        or row_shortage(network, architecture)
+        or _too_slow(network, architecture, latency_limit)
+    )
     if missing is not None:
-        proof = _infeasible(network, architecture, time_limit, seed, workers) if method == "exact" else ()
+        modelled = method == "exact" and missing.family != "buffer"
+        proof = _infeasible(network, architecture, time_limit, seed, workers) if modelled else ()
         return Result(
             Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
         )  # fmt: skip
