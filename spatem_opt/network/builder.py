@@ -347,7 +347,9 @@ def _dealt(read: Read, primary: Read) -> list[Edge]:
         index = index[~np.isin(every, own)]
     index = index[~read.tensor.constant[index]]
     check_size("node", "edges", -(-len(index) // width), "edges of a node")
-    return [read.edge(np.resize(index[i : i + width], width)) for i in range(0, len(index), width)]
+    whole = read.edge()  # all with the same taps, as arrays too
+    parts = (np.resize(index[i : i + width], width) for i in range(0, len(index), width))
+    return [replace(whole, source=whole.source[part], channel=whole.channel[part]) for part in parts]
 
 
 def _primary_rank(read: Read, pixels: int) -> tuple[bool, int, int]:

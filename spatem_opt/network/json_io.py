@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from spatem_opt.errors import InstanceError
@@ -132,11 +134,14 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
     c, h, w = (integer(where, f"shape[{i}]", n, 1) for i, n in enumerate(shape))
     if not isinstance(edges, list):
         raise InstanceError(where, "edges", edges, "expected a list")
-    reads = tuple(_read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges))
+    reads: list[Edge] = []
+    for i, edge in enumerate(edges):
+        read = _read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels)
+        reads.append(_shared(read, reads[-1]) if reads else read)
     weights = _read_weights(f"{where}: weights", item["weights"]) if "weights" in item else None
     ops, fused = (integer(where, field, item.get(field, 0), 0, LARGEST_INTEGER) for field in _COUNTS)
     try:
-        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, tuple(reads), weights, ops, fused)
     except InstanceError as error:
         raise InstanceError(where, error.field, error.value, error.rule) from error
 
@@ -149,6 +154,15 @@ def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node]
     row_taps = read_taps(f"{where}: rows", rows, size[0], min(n.height for n in producers))
     col_taps = read_taps(f"{where}: cols", item.get("cols", rows), size[1], min(n.width for n in producers))
     return Edge(source, channel, row_taps, col_taps)
+
+
+def _shared(edge: Edge, before: Edge) -> Edge:
+    """An edge with the taps of the one before, where they are equal: channels dealt out share them in memory."""
+    if edge.rows is before.rows and edge.cols is before.cols:
+        return edge
+    pairs = ((edge.rows, before.rows), (edge.cols, before.cols))
+    rows, cols = (old if np.array_equal(new, old) else new for new, old in pairs)
+    return replace(edge, rows=rows, cols=cols)
 
 
 def _read_weights(where: str, value: Any) -> Weights:
