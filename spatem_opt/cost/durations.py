@@ -14,11 +14,29 @@ from spatem_opt.cost.arrays import any_by_group, distinct, starts_of
 from spatem_opt.cost.grid import Grid
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import readings
 from spatem_opt.types import OUTSIDE, BoolArray, IntArray
 
 
 def hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
     """Routers passed between tiles, elementwise with broadcasting (M1); either may be :data:`OUTSIDE`."""
+    if architecture.tiles <= TABLED:
+        return _hop_table(architecture)[source, target]
+    return _hops(architecture, source, target)
+
+
+TABLED = 2048
+"""Tiles up to which distances are looked up: many times faster than computing them."""
+
+
+@lru_cache(maxsize=8)
+def _hop_table(architecture: Architecture) -> IntArray:
+    """Hops between all tiles; the last row and column are :data:`OUTSIDE`."""
+    tile = np.append(np.arange(architecture.tiles), OUTSIDE)
+    return _hops(architecture, tile[:, None], tile)
+
+
+def _hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
     ys, xs = _position(architecture, source)
     yd, xd = _position(architecture, target)
     across = abs(xs - xd)
@@ -52,8 +70,8 @@ def datum_bits(network: Network, architecture: Architecture) -> tuple[int, ...]:
         node = nodes[index]
         found[index] = found[index] or chip
         takes = found[index] if node.weights is None else node.weights.activation_bits or chip
-        for edge in node.edges:
-            for producer in edge.producers.tolist():
+        for reading in readings(node):
+            for producer in reading.producers:
                 found[producer] = max(found[producer], takes)
     return tuple(found)
 
