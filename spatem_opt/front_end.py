@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from spatem_opt.cost import bounds
@@ -34,6 +35,7 @@ from spatem_opt.search.progress import Listener, Teller
 from spatem_opt.search.realisation import measure, rank
 from spatem_opt.search.result import Result
 from spatem_opt.search.stop import StoppingCriterion, catch_interrupt
+from spatem_opt.tuning import Tuning, load_tuning
 
 OBJECTIVES = tuple(POLICIES)
 METHODS = ("auto", "exact", "heuristic", *BASELINES)
@@ -54,6 +56,7 @@ def solve(
     method: str = "auto",
     planners: Sequence[Planner | str] | None = None,
     exchanges: Sequence[TileExchange | str] | None = None,
+    tuning: Tuning | str | Path | None = None,
     latency_limit: int | None = None,
     time_limit: float | None = None,
     stop: StoppingCriterion | None = None,
@@ -80,6 +83,8 @@ def solve(
         ``path/file.py:Class``. See :mod:`spatem_opt.planning.protocol` for what a planner is.
     exchanges : sequence of TileExchange or str, optional
         Tried on every better solution; by default those of the objective.
+    tuning : Tuning or path of a TOML file, optional
+        Constants that planners and estimates use (:mod:`spatem_opt.tuning`); their hash is in the claims.
     latency_limit : int, optional
         Cycles; slower solutions do not count. The exact steps do not know it and are left out.
     time_limit : float, optional
@@ -130,9 +135,8 @@ def solve(
     check_listener("solve", "on_solution", on_solution)
     check_listener("solve", "stop", stop)
     method = _check(objective, method, latency_limit)
-    task = Task(network, architecture, objective, latency_limit, stop is not None or (
-        time_limit is not None and method != "exact"
-    ))  # fmt: skip
+    endless = stop is not None or (time_limit is not None and method != "exact")
+    task = Task(network, architecture, objective, latency_limit, endless, _tuning(tuning))
     job = _Job(task, method, _planners(task, method, planners), _exchanges(task, method, exchanges), time_limit, seed,
                workers, stop, None if start is None else _incumbent(task, start))  # fmt: skip
     impossible = job.impossible()
@@ -141,6 +145,14 @@ def solve(
     bound = bounds.MAKERS[objective](network, architecture)
     record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, job.how)
     return job.run(record)
+
+
+def _tuning(tuning: Tuning | str | Path | None) -> Tuning:
+    if isinstance(tuning, str | Path):
+        return load_tuning(tuning)
+    if tuning is not None:
+        check_type("solve", "tuning", tuning, Tuning)
+    return Tuning() if tuning is None else tuning
 
 
 def usual_planners(names: Sequence[Planner | str], objective: str) -> list[Planner | str]:
@@ -170,7 +182,7 @@ def _exchanges(
         return () if method in BASELINES else usual_exchanges(task)
     if isinstance(exchanges, str) or not isinstance(exchanges, Sequence):
         raise InstanceError("solve", "exchanges", exchanges, "expected a list of tile exchanges")
-    return tuple(registry.exchange(exchange) for exchange in exchanges)
+    return tuple(registry.exchange(exchange, task.tuning) for exchange in exchanges)
 
 
 def _incumbent(task: Task, start: Solution) -> Evaluated:
@@ -205,7 +217,8 @@ class _Job:
         """What the claims say of it."""
         names = [planner.name for planner in self.planners]
         usual = self.method in BASELINES or names == [planner.name for planner in registry.usual(self.task.policy)]
-        return {"method": self.method, "seed": self.seed, **({} if usual else {"planners": names})}
+        own = {"method": self.method, "seed": self.seed, "tuning": self.task.tuning.digest}
+        return {**own, **({} if usual else {"planners": names})}
 
     def impossible(self) -> Result | None:
         """The answer if there is no solution, or a lone planner can find none; else None."""

@@ -20,7 +20,7 @@ from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.result import Status, Step
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.ready import ready
-from spatem_opt.planning.settings import FILLS, Setting
+from spatem_opt.planning.settings import Setting
 from spatem_opt.replication import segmentation
 from spatem_opt.search.engine import Evaluated
 from spatem_opt.search.realisation import measure, realise
@@ -77,7 +77,7 @@ def _record(
 def prepare(candidates: Candidates, setting: Setting) -> Start:
     """The problem of a setting, with the first share of crossbars for which the heuristic's cuts can be placed."""
     runs = candidates.runs(setting)
-    for fill in FILLS:
+    for fill in candidates.tuning.plans.fills:
         cuts = segmentation.best_segmentation(runs, fill=fill)
         if cuts is not None and candidates.place(cuts, setting) is not None:
             problem = from_prices(runs, fill=fill)

@@ -139,7 +139,7 @@ def search(
 
 def usual_exchanges(task: Task) -> tuple[TileExchange, ...]:
     """Those of the objective."""
-    return tuple(registry.exchange(name) for name in task.policy.exchanges)
+    return tuple(registry.exchange(name, task.tuning) for name in task.policy.exchanges)
 
 
 @dataclass(slots=True, eq=False)
