@@ -27,8 +27,9 @@ from spatem_opt.mapping.problem import layer_options
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption, Solution
-from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.maps import Tensor
 from spatem_opt.planning.baselines import layer_serial
 from spatem_opt.planning.fit import misfit
 from spatem_opt.planning.plan import Plan, assemble, problem_of

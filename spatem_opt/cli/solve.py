@@ -19,7 +19,9 @@ from spatem_opt.cli.common import (
     VIOLATIONS,
     Arch,
     AsJson,
+    Outputs,
     Set,
+    Shape,
     cautions,
     check_output,
     say,
@@ -64,10 +66,6 @@ NetworkName = Annotated[
     typer.Argument(
         help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
     ),
-]
-InputShape = Annotated[
-    str | None,
-    typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph: [NAME=]1x3x320x320.", metavar="SHAPE"),
 ]
 Minimised = Annotated[
     Objective,
@@ -141,7 +139,8 @@ def register(app: typer.Typer) -> None:
 def solve(
     context: typer.Context,
     network: NetworkName,
-    input_shape: InputShape = None,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     arch: Arch = "ou-isaac",
     settings: Set = None,
     objective: Minimised = Objective.LATENCY,
@@ -192,6 +191,7 @@ class SolveOptions:
 
     network: str
     input_shape: str | None
+    outputs: str | None
     arch: str
     settings: list[str] | None
     objective: Objective
@@ -216,7 +216,7 @@ class SolveOptions:
 
         with cautions() as cautious:
             chip = load_architecture(self.arch, parse_overrides(self.settings or ()))
-        graph = load(self.network, self.input_shape)
+        graph = load(self.network, self.input_shape, self.outputs)
         for caution in cautious:
             say(f"warning: {caution}")
         return graph, chip

@@ -14,6 +14,7 @@ from spatem_opt.cost.arrays import any_by_group, distinct, starts_of
 from spatem_opt.cost.grid import Grid
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import readings
 from spatem_opt.types import OUTSIDE, BoolArray, IntArray
 
 
@@ -69,8 +70,8 @@ def datum_bits(network: Network, architecture: Architecture) -> tuple[int, ...]:
         node = nodes[index]
         found[index] = found[index] or chip
         takes = found[index] if node.weights is None else node.weights.activation_bits or chip
-        for edge in node.edges:
-            for producer in edge.producers.tolist():
+        for reading in readings(node):
+            for producer in reading.producers:
                 found[producer] = max(found[producer], takes)
     return tuple(found)
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from spatem_opt.cost.durations import datum_bits
 from spatem_opt.cost.placed import PlacedNetwork
-from spatem_opt.cost.transport import Site, homes, readers, sites, target_tiles
+from spatem_opt.cost.transport import Site, homes, read_of, readers, sites, target_tiles
 from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.readings import Reading, readings
 from spatem_opt.types import OUTSIDE, BoolArray, FloatArray, IntArray
 
 
@@ -83,12 +84,11 @@ def flows(problem: PlacedNetwork, segment: IntArray, *, by_tile: bool = False) -
     for node, site in zip(problem.network.nodes, where, strict=True):
         if site.host < 0:
             continue
-        for edge in node.edges:
-            tile, channels = readers(problem, site, node, edge)
-            windows, kind = _windows(problem, node, site, tile)
-            for producer in edge.producers:
-                made = problem.network.nodes[producer]
-                bits, source = _sent(problem, where[producer], made, edge, producer, channels, windows, kind)
+        tile, channels = readers(problem, site, node)
+        windows, kind = _windows(problem, node, site, tile)
+        for reading in readings(node):
+            for producer in reading.producers:
+                bits, source = _sent(problem, where[producer], reading, producer, channels, windows, kind)
                 away = source[:, None] != tile
                 host = where[producer].host
                 found.add(items(host, source[:, None]), items(site.host, tile), np.where(away, bits, 0.0))
@@ -113,22 +113,19 @@ def _windows(problem: PlacedNetwork, node: Node, site: Site, tile: IntArray) -> 
 
 
 def _sent(
-    problem: PlacedNetwork, site: Site, made: Node, edge: Edge, producer: int,
+    problem: PlacedNetwork, site: Site, reading: Reading, producer: int,
     channels: BoolArray, windows: BoolArray, kind: IntArray,
 ) -> tuple[FloatArray, IntArray]:  # fmt: skip
     """Bits from the homes of a producer to the tiles that read it, and the homes' tiles; (homes, tiles), (homes,)."""
-    pixels = _read(windows, edge, made.height, made.width).reshape(len(windows), -1)
+    made = problem.network.nodes[producer]
+    pixels = _read(windows, reading.edge, made.height, made.width).reshape(len(windows), -1)
     by_class = np.zeros((len(windows), len(site.home)))
     owner = site.class_of[site.copy]
     order = np.argsort(owner, kind="stable")
     present, first = np.unique(owner[order], return_index=True)
     by_class[:, present] = np.add.reduceat(pixels[:, order], first, axis=1, dtype=np.int64)
     cls, source, holds = homes(site, problem.architecture.tiles)
-    reads = np.zeros((len(channels), made.channels), dtype=np.float32)
-    mine = np.flatnonzero(edge.source == producer)
-    mine = mine[np.argsort(edge.channel[mine], kind="stable")]
-    channel, start = np.unique(edge.channel[mine], return_index=True)
-    reads[:, channel] = np.logical_or.reduceat(channels[:, mine], start, axis=1)
+    reads = read_of(reading, producer, channels, made.channels).astype(np.float32)
     volume = (holds @ reads.T) * datum_bits(problem.network, problem.architecture)[producer]
     return np.asarray(volume * by_class[kind][:, cls].T, dtype=np.float64), source
 

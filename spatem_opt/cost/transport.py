@@ -11,6 +11,7 @@ from spatem_opt.cost.arrays import any_by_group, distinct
 from spatem_opt.cost.durations import PlacedLayer, datum_bits, transfer_cycles
 from spatem_opt.cost.placed import PlacedNetwork, rows_by_layer
 from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.readings import Reading, readings
 from spatem_opt.types import OUTSIDE, BoolArray, IntArray
 
 FloatArray = NDArray[np.float32]
@@ -58,8 +59,7 @@ def sites(problem: PlacedNetwork) -> list[Site]:
             producer = int(primary.source[0])
             before = found[producer]
             last = last_pixel(primary, problem.network.nodes[producer].width)
-            carried = primary.channel[channel_map(len(primary.channel), node.channels)]
-            found.append(Site(before.host, before.copy[last], before.class_of, before.home[:, carried]))
+            found.append(Site(before.host, before.copy[last], before.class_of, before.home[:, primary.channel]))
     return found
 
 
@@ -97,11 +97,6 @@ def last_pixel(edge: Edge, width: int) -> IntArray:
     return np.asarray(last.ravel())
 
 
-def channel_map(carried: int, channels: int) -> IntArray:
-    """Channel of the edge that each output channel of a digital node stands for."""
-    return np.arange(channels) * carried // channels
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TileSubscription:
     """Which channels of a node each tile reads: ``tile`` ascending, ``channels`` bool of shape (tiles, channels)."""
@@ -115,13 +110,12 @@ def subscriptions(problem: PlacedNetwork, where: list[Site]) -> list[TileSubscri
     nodes = problem.network.nodes
     parts: list[list[tuple[IntArray, BoolArray]]] = [[] for _ in nodes]
     for index, node in enumerate(nodes):
-        for edge in node.edges:
-            tile, reads = readers(problem, where[index], node, edge)
-            for producer in edge.producers:
-                mine = edge.source == producer
-                channels = np.zeros((len(tile), nodes[producer].channels), dtype=np.bool_)
-                channels[:, edge.channel[mine]] = reads[:, mine]
-                parts[producer].append((tile, channels))
+        if not node.edges:
+            continue
+        tile, reads = readers(problem, where[index], node)
+        for reading in readings(node):
+            for producer in reading.producers:
+                parts[producer].append((tile, read_of(reading, producer, reads, nodes[producer].channels)))
     return [_union(part, node) for part, node in zip(parts, nodes, strict=True)]
 
 
@@ -157,12 +151,27 @@ def routes(problem: PlacedNetwork) -> Routes:
     return Routes(where, subscriptions(problem, where))
 
 
-def readers(problem: PlacedNetwork, site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolArray]:
-    """Tiles that a node runs on, ascending, and which channels of an edge they read; (tiles,), (tiles, channels)."""
+def readers(problem: PlacedNetwork, site: Site, node: Node) -> tuple[IntArray, BoolArray]:
+    """Tiles that a node runs on, ascending, and what they read; (tiles,), (tiles, channels).
+
+    Channels are those that the edge of a crossbar layer carries, or a digital node's outputs: every edge of one has a
+    channel for each.
+    """
     if node.kind != "crossbar":
-        return _digital_reads(site, node, edge)
+        return _digital_reads(site)
     placed = problem.placed[site.host]
     return _by_tile(placed.pair_tile, placed.channels_read())
+
+
+def read_of(reading: Reading, producer: int, reads: BoolArray, channels: int) -> BoolArray:
+    """Which of a producer's channels are read, shape (tiles, channels), given what :func:`readers` found."""
+    mine = np.flatnonzero(reading.edge.source == producer)
+    channel, output = reading.edge.channel[mine], reading.output[mine]
+    if len(distinct(channel)[0]) < len(channel):  # channels that mix are read for many an output
+        return any_by_group(reads.T[output], channel, channels).T
+    found = np.zeros((len(reads), channels), dtype=np.bool_)
+    found[:, channel] = reads[:, output]
+    return found
 
 
 def _union(parts: list[tuple[IntArray, BoolArray]], node: Node) -> TileSubscription:
@@ -178,14 +187,11 @@ def _by_tile(tile: IntArray, reads: BoolArray) -> tuple[IntArray, BoolArray]:
     return unique, any_by_group(reads, number, len(unique))
 
 
-def _digital_reads(site: Site, node: Node, edge: Edge) -> tuple[IntArray, BoolArray]:
+def _digital_reads(site: Site) -> tuple[IntArray, BoolArray]:
     home = site.home[np.unique(site.class_of[site.copy])]
     tiles, which = distinct(home.ravel())
-    reads = np.zeros((len(tiles), len(edge.channel)), dtype=np.bool_)
-    carried = np.broadcast_to(channel_map(len(edge.channel), node.channels), home.shape)
-    reads[which.reshape(home.shape), carried] = True
-    if len(edge.channel) > node.channels:
-        reads[:] = True
+    reads = np.zeros((len(tiles), home.shape[1]), dtype=np.bool_)
+    reads[which.reshape(home.shape), np.broadcast_to(np.arange(home.shape[1]), home.shape)] = True
     return tiles, reads
 
 

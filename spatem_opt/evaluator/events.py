@@ -195,17 +195,28 @@ T0, S0 = 84, 96
 """Where the first table of each, parameters and scalars, begins."""
 
 
-def arena(tables: ReplayTables | State) -> IntArray:
+def arena(tables: ReplayTables) -> IntArray:
     """All tables in one array, behind offset, length and width of each.
 
     Compiled functions get two such arrays: with dozens of arrays as arguments they take a minute to compile, not
     seconds, and twice as long to run.
     """
-    head, at = [], 3 * len(tables)
-    for table in tables:
-        head += [at, len(table), table.shape[1] if table.ndim == 2 else 1]
-        at += table.size
-    return np.concatenate([np.array(head, np.int64), *(table.ravel() for table in tables)], dtype=np.int64)
+    found = zeros([table.shape for table in tables])
+    for number, table in enumerate(tables):
+        at = found[3 * number]
+        found[at : at + table.size] = table.ravel()
+    return found
+
+
+def zeros(shapes: list[tuple[int, ...]]) -> IntArray:
+    """An arena of tables of zeros: memory is taken only where something is written."""
+    head, at = [], 3 * len(shapes)
+    for length, *width in shapes:
+        head += [at, length, width[0] if width else 1]
+        at += length * head[-1]
+    found = np.zeros(at, np.int64)
+    found[: len(head)] = head
+    return found
 
 
 def view(arena: IntArray, table: int) -> IntArray:

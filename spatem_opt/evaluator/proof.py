@@ -11,7 +11,7 @@ from itertools import accumulate
 import numpy as np
 
 from spatem_opt.evaluator.arrays import distinct
-from spatem_opt.evaluator.taps import read_pixels, readers
+from spatem_opt.evaluator.taps import of_equal_taps, read_pixels, readers
 from spatem_opt.evaluator.transfers import datum_bits
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network, Node, Weights
@@ -111,10 +111,11 @@ def _measure(network: Network, arch: Architecture) -> _Base:
 def _links(network: Network, arch: Architecture, away: list[bool], bits: list[int], reader: int) -> list[_Link]:
     """Links of a node. Taps that all outputs share in memory are kept once: one output tells what all read."""
     found = []
-    for edge in network.nodes[reader].edges:
-        rows, cols = (taps[:1] if taps.strides[0] == 0 else taps for taps in (edge.rows, edge.cols))
-        for producer in edge.producers.tolist():
-            channels = distinct(edge.channel[edge.source == producer])[0]
+    for edges in of_equal_taps(network.nodes[reader]):
+        rows, cols = (taps[:1] if taps.strides[0] == 0 else taps for taps in (edges[0].rows, edges[0].cols))
+        source, every = (np.concatenate([getattr(edge, part) for edge in edges]) for part in ("source", "channel"))
+        for producer in distinct(source)[0].tolist():
+            channels = distinct(every[source == producer])[0]
             delay = 0
             if away[reader] != away[producer]:
                 widest = _up(len(channels), arch.tiles)

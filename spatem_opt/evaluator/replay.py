@@ -133,7 +133,7 @@ def simulate(tables: ev.ReplayTables, need: IntArray, lines: int, runs: int = 1,
     size = 2 * runs * (len(tables.copy) + inputs) + (1 << 15)
     packed = ev.arena(tables)
     while True:
-        state = ev.arena(_state(tables, need, lines, runs, size))
+        state = _state(tables, need, lines, runs, size)
         ended = ev.simulate(packed, state, runs)
         if ended == ev.TOO_LATE:
             latest = ev.NEVER // int(par[ev.RATE])
@@ -162,38 +162,37 @@ def _counted(tables: ev.ReplayTables, state: IntArray) -> Replayed:
     )
 
 
-def _state(t: ev.ReplayTables, need: IntArray, lines: int, runs: int, size: int) -> ev.State:
-    """A state in which nothing has happened."""
-
-    def zeros(*shape: int) -> IntArray:
-        return np.zeros(shape, np.int64)
-
-    win = np.full((runs * len(need), ev.SUMS + 1), -1, np.int64)
-    win[:, ev.NEED] = np.tile(need, runs)
-    packet = zeros(size, ev.TREE + 1)
-    packet[:, ev.NEXT] = np.append(np.arange(1, size), -1)
-    copy = zeros(runs * len(t.copy), ev.TIMER + 1)
-    copy[:, ev.NEXT_TURN] = np.tile(t.copy[:, ev.TURN0], runs)
-    action = zeros(size, 3)
-    action[:, ev.NEXT] = np.append(np.arange(1, size), -1)
+def _state(t: ev.ReplayTables, need: IntArray, lines: int, runs: int, size: int) -> IntArray:
+    """Arena of a state (:class:`~spatem_opt.evaluator.events.State`) in which nothing has happened."""
     cols, routers = int(t.par[ev.MESH_COLS]), int(t.par[ev.TILES] // t.par[ev.PER_ROUTER])
     servers = routers * (5 + int(t.par[ev.PER_ROUTER])) if t.par[ev.LINKS] else routers
     entries = cols if t.par[ev.COLUMNS] else 1
     sent = np.bincount(_entries(t, entries), minlength=entries) * runs
-    cast = bool(t.par[ev.MULTICAST])
-    tree_of = np.full((int(t.cast_tree[-1]) if cast else 0, 2), -2, np.int64)
-    union = np.zeros((servers, t.home_channels.shape[1]) if cast else (0, 2), np.int64)
-    return ev.State(
-        zeros(ev.LOCALS + 1), win, copy, t.row_need.copy(),
-        zeros(runs * len(t.pair_sub)), packet, action, np.full((3, ev.RING), -1, np.int64),
-        zeros(size, 3), zeros(size, 3), zeros(size, 4), zeros(runs * len(t.copy) + 1), zeros(len(t.copy)),
-        zeros(servers), zeros(int(t.par[ev.TILES]) + 1),
-        np.concatenate([[0], np.cumsum(sent)]), zeros(entries), zeros(int(sent.sum()), 3), zeros(entries),
-        np.full(lines, NEVER), zeros(routers), zeros(routers), zeros(routers),
-        zeros(len(t.node)), zeros(len(t.node)), zeros(2), zeros(3),
-        zeros(size if cast else 0, ev.TREE_LOCAL + 1), zeros(size if cast else 0, 2), tree_of,
-        np.full(servers, -1, np.int64), union,
-    )  # fmt: skip
+    cast, copies, nodes = bool(t.par[ev.MULTICAST]), runs * len(t.copy), len(t.node)
+    shapes: dict[str, tuple[int, ...]] = {
+        "scalar": (ev.LOCALS + 1,), "win": (runs * len(need), ev.SUMS + 1), "copy": (copies, ev.TIMER + 1),
+        "row_need": t.row_need.shape, "left": (runs * len(t.pair_sub),), "packet": (size, ev.TREE + 1),
+        "action": (size, 3), "ring": (3, ev.RING), "later": (size, 3), "heap": (size, 3), "stack": (size, 4),
+        "begun": (copies + 1,), "mark": (len(t.copy),),
+        "free": (servers,), "port_free": (int(t.par[ev.TILES]) + 1,),
+        "entry_at": (entries + 1,), "entry_size": (entries,), "entry_heap": (int(sent.sum()), 3),
+        "entry_active": (entries,), "arrival": (lines,),
+        "router_bits": (routers,), "router_queue": (routers,), "router_wait": (routers,),
+        "node_wait": (nodes,), "port_wait": (nodes,), "hops": (2,), "items": (3,),
+        "tree": (size if cast else 0, ev.TREE_LOCAL + 1), "local": (size if cast else 0, 2),
+        "tree_of": (int(t.cast_tree[-1]) if cast else 0, 2), "server_tree": (servers,),
+        "union": (servers, t.home_channels.shape[1]) if cast else (0, 2),
+    }  # fmt: skip
+    arena = ev.zeros([shapes[name] for name in ev.State._fields])
+    state = ev.State(*(ev.view(arena, 3 * number) for number in range(len(shapes))))
+    state.win[:] = -1
+    state.win[:, ev.NEED] = np.tile(need, runs)
+    state.copy[:, ev.NEXT_TURN] = np.tile(t.copy[:, ev.TURN0], runs)
+    for unused in (state.packet, state.action):
+        unused[:, ev.NEXT] = np.append(np.arange(1, size), -1)
+    state.row_need[:], state.entry_at[1:] = t.row_need, np.cumsum(sent)
+    state.ring[:], state.arrival[:], state.tree_of[:], state.server_tree[:] = -1, NEVER, -2, -1
+    return arena
 
 
 def _entries(t: ev.ReplayTables, entries: int) -> IntArray:

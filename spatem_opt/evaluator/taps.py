@@ -5,7 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from spatem_opt.evaluator.arrays import distinct, expand
+from spatem_opt.network.layers import Edge, Node
 from spatem_opt.types import BoolArray, IntArray
+
+
+def of_equal_taps(node: Node) -> list[list[Edge]]:
+    """The primary edge, then the others, joined where they read the same pixels.
+
+    Channels that mix are dealt out over edges, up to one for each of them; these share their taps in memory. Whoever
+    reads such edges subscribes to all of their channels at once.
+    """
+    found: dict[tuple[int, int, bool], list[Edge]] = {}
+    for number, edge in enumerate(node.edges):
+        found.setdefault((id(edge.rows), id(edge.cols), number == 0), []).append(edge)
+    return list(found.values())
 
 
 def patch_taps(taps: IntArray, patch: int) -> IntArray:

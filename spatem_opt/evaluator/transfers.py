@@ -97,16 +97,17 @@ class Reader:
         return int(self.pair_copy[-1]) + 1
 
 
-def carry(edge: Edge, producer: int, channels: int, read: BoolArray) -> BoolArray:
-    """Channels of ``producer`` among the edge's channels that each pair reads, shape (pairs, channels)."""
-    carried = np.flatnonzero(edge.source == producer)
-    channel = edge.channel[carried]
-    if len(carried) == read.shape[1] and np.array_equal(channel, np.arange(channels)):
+def carry(channel: IntArray, line: IntArray, channels: int, read: BoolArray) -> BoolArray:
+    """Channels of a producer that each pair reads, shape (pairs, channels).
+
+    ``channel``: those that are carried, each for whoever reads the column ``line`` of ``read``.
+    """
+    if len(channel) == read.shape[1] == channels and (channel == np.arange(channels)).all() and (line == channel).all():
         return read  # the usual case: the whole producer as it is
-    if len(distinct(channel)[0]) < len(channel):  # an edge may carry a channel twice
-        return any_by_group(read[:, carried].T, channel, channels).T
+    if len(distinct(channel)[0]) < len(channel):  # a channel may be carried twice
+        return any_by_group(read.T[line], channel, channels).T
     found = np.zeros((len(read), channels), np.bool_)
-    found[:, channel] = read[:, carried]
+    found[:, channel] = read[:, line]
     return found
 
 
@@ -215,9 +216,8 @@ def datum_bits(network: Network, default: int) -> list[int]:
         node = network.nodes[index]
         bits[index] = bits[index] or default
         takes = bits[index] if node.weights is None else node.weights.activation_bits or default
-        for edge in node.edges:
-            for producer in distinct(edge.source)[0].tolist():
-                bits[producer] = max(bits[producer], takes)
+        for producer in np.unique(np.concatenate([edge.producers for edge in node.edges])) if node.edges else ():
+            bits[producer] = max(bits[producer], takes)
     return bits
 
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spatem_opt.evaluator.arrays import distinct
 from spatem_opt.evaluator.durations import Placed
 from spatem_opt.evaluator.mesh import Mesh
 from spatem_opt.evaluator.reservations import Turns
-from spatem_opt.evaluator.taps import patch_taps
+from spatem_opt.evaluator.taps import of_equal_taps, patch_taps
 from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, datum_bits, digital_copy, host, supply
 from spatem_opt.model.solution import MappingOption
-from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.layers import CONSTANT, Network, Node
 from spatem_opt.types import IntArray
 
 
@@ -80,8 +81,12 @@ def _enter(
     else:
         used = np.isin(at.home_copy, at.window_copy)
         copy, tile, read = at.home_copy[used], at.home_tile[used], at.home_channels[used]
-    for edge in node.edges:
-        rows, cols = patch_taps(edge.rows, patch[0]), patch_taps(edge.cols, patch[1])
-        for source in edge.producers.tolist():
-            channels = carry(edge, source, network.nodes[source].channels, read)
-            readers[source].append(Reader(index, copy, tile, channels, rows, cols, at.window_copy))
+    for edges in of_equal_taps(node):
+        rows, cols = patch_taps(edges[0].rows, patch[0]), patch_taps(edges[0].cols, patch[1])
+        lines = np.concatenate([np.arange(len(edge.source)) for edge in edges])
+        source = np.concatenate([edge.source for edge in edges])
+        channel = np.concatenate([edge.channel for edge in edges])
+        for producer in distinct(source[source != CONSTANT])[0].tolist():
+            mine = source == producer
+            channels = carry(channel[mine], lines[mine], network.nodes[producer].channels, read)
+            readers[producer].append(Reader(index, copy, tile, channels, rows, cols, at.window_copy))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.files.access import read_json
 from spatem_opt.limits import LARGEST_INTEGER, Totals, reading
 from spatem_opt.network.check import check, tally
-from spatem_opt.network.layers import Edge, Network, Node, Weights
+from spatem_opt.network.layers import CONSTANT, Edge, Network, Node, Weights
 from spatem_opt.network.taps_io import integer, keys, read_channels, read_taps, write_channels, write_taps
 
 FORMAT, VERSION = "spatem-network", 1
@@ -63,7 +65,7 @@ def _write_weights(w: Weights) -> dict[str, Any]:
 
 def _write_edge(edge: Edge, weights: Weights | None, sizes: list[tuple[int, int]]) -> dict[str, Any]:
     runs = write_channels(edge.source, edge.channel)
-    producers = {run[0] for run in runs}
+    producers = {run[0] for run in runs} - {CONSTANT}
     hints = ((weights.stride[a], weights.dilation[a]) if weights and weights.transposed else None for a in (0, 1))
     taps = zip((edge.rows, edge.cols), hints, strict=True)
     rows, cols = (write_taps(t, min(sizes[p][a] for p in producers), h) for a, (t, h) in enumerate(taps))
@@ -132,11 +134,14 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
     c, h, w = (integer(where, f"shape[{i}]", n, 1) for i, n in enumerate(shape))
     if not isinstance(edges, list):
         raise InstanceError(where, "edges", edges, "expected a list")
-    reads = tuple(_read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels) for i, edge in enumerate(edges))
+    reads: list[Edge] = []
+    for i, edge in enumerate(edges):
+        read = _read_edge(f"{where}: edges[{i}]", edge, (h, w), before, channels)
+        reads.append(_shared(read, reads[-1]) if reads else read)
     weights = _read_weights(f"{where}: weights", item["weights"]) if "weights" in item else None
     ops, fused = (integer(where, field, item.get(field, 0), 0, LARGEST_INTEGER) for field in _COUNTS)
     try:
-        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, reads, weights, ops, fused)
+        return Node(name, kind, _text(where, "op", item["op"]), c, h, w, tuple(reads), weights, ops, fused)
     except InstanceError as error:
         raise InstanceError(where, error.field, error.value, error.rule) from error
 
@@ -144,11 +149,20 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
 def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node], channels: list[int]) -> Edge:
     item = keys(where, value, {"from"}, {"rows", "cols"})
     source, channel = read_channels(where, item["from"], len(before), channels)
-    producers = [before[run[0]] for run in item["from"]]
+    producers = [before[run[0]] for run in item["from"] if run[0] != CONSTANT]
     rows = item.get("rows", {})
     row_taps = read_taps(f"{where}: rows", rows, size[0], min(n.height for n in producers))
     col_taps = read_taps(f"{where}: cols", item.get("cols", rows), size[1], min(n.width for n in producers))
     return Edge(source, channel, row_taps, col_taps)
+
+
+def _shared(edge: Edge, before: Edge) -> Edge:
+    """An edge with the taps of the one before, where they are equal: channels dealt out share them in memory."""
+    if edge.rows is before.rows and edge.cols is before.cols:
+        return edge
+    pairs = ((edge.rows, before.rows), (edge.cols, before.cols))
+    rows, cols = (old if np.array_equal(new, old) else new for new, old in pairs)
+    return replace(edge, rows=rows, cols=cols)
 
 
 def _read_weights(where: str, value: Any) -> Weights:

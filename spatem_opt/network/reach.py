@@ -12,7 +12,8 @@ from functools import cached_property
 
 import numpy as np
 
-from spatem_opt.network.layers import Edge, Network
+from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import Reading, readings
 from spatem_opt.types import BoolArray, IntArray
 
 
@@ -115,8 +116,9 @@ def reads(network: Network) -> list[list[EdgeRead]]:
     found = []
     for i, node in enumerate(network.nodes):
         of_node = []
-        for edge in node.edges:
-            for p, channels in _carried(edge, network):
+        for reading in readings(node):
+            edge = reading.edge
+            for p, channels in _carried(reading, network):
                 producer = network.nodes[p]
                 pixels = axis(edge.rows, producer.height), axis(edge.cols, producer.width)
                 of_node.append(EdgeRead(i, p, channels, *pixels))
@@ -124,12 +126,12 @@ def reads(network: Network) -> list[list[EdgeRead]]:
     return found
 
 
-def _carried(edge: Edge, network: Network) -> list[tuple[int, BoolArray]]:
-    """Producers of an edge, and the channels of each that it carries."""
+def _carried(reading: Reading, network: Network) -> list[tuple[int, BoolArray]]:
+    """Producers of a reading, and the channels of each that it carries."""
     found = []
-    for p in edge.producers.tolist():
+    for p in reading.producers:
         channels = np.zeros(network.nodes[p].channels, np.bool_)
-        channels[edge.channel[edge.source == p]] = True
+        channels[reading.edge.channel[reading.edge.source == p]] = True
         found.append((p, channels))
     return found
 

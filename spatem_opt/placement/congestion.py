@@ -15,6 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from spatem_opt.cost.arrays import distinct, starts_of
 from spatem_opt.cost.durations import column_ous, datum_bits, home_rank, place
 from spatem_opt.cost.grid import Grid
 from spatem_opt.cost.mesh import RouterMesh
@@ -22,6 +23,7 @@ from spatem_opt.grouping.tile_parts import outlines
 from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Edge, Network, Node
+from spatem_opt.network.readings import readings
 from spatem_opt.replication.layout import Allocation, serpentine_order
 from spatem_opt.tuning import PlacingTuning
 from spatem_opt.types import FloatArray, IntArray
@@ -160,9 +162,9 @@ class _Traffic:
                 made[:, 0] = 1.0
             self._host.append(host)
             self._made.append(made)
-            for number, edge in enumerate(node.edges if host >= 0 else ()):
-                for producer in edge.producers:
-                    self._edge(index, node, edge, producer, needed, own=node.kind == "digital" and number == 0)
+            for number, reading in enumerate(readings(node) if host >= 0 else ()):
+                for producer in reading.producers:
+                    self._edge(index, node, reading.edge, producer, needed, own=node.kind == "digital" and number == 0)
 
     def _copies(self, layer: int, node: Node, allocation: Allocation, order: IntArray) -> tuple[FloatArray, FloatArray]:
         """Share of every column made at each router, and of every block's inputs needed there; adds partial sums."""
@@ -214,15 +216,16 @@ class _Traffic:
             block = block[((np.arange(node.width) + 0.5) / node.width * len(block)).astype(np.int64)]
             needed = np.zeros((blocks, self.routers))
             needed[block] = rows * self._made[index]
-        reads = np.zeros((blocks, made.width + 1))
-        reads[block[:, None], edge.cols] = (np.unique(edge.rows[::rows]) >= 0).sum() / made.height
-        if own and node.width == made.width:
-            reads[block, np.arange(made.width)] -= 1 / rows
-        elif own and node.windows > 1:
+        own_columns = own and node.width == made.width
+        if own and not own_columns and node.windows > 1:
             return
+        share = (np.unique(edge.rows[::rows]) >= 0).sum() / made.height
+        fetched = share * _read_by(block, edge.cols, made.width, needed)
+        if own_columns:
+            fetched -= needed[block] / rows
         width = datum_bits(self.network, self.architecture)[producer]
         bits = made.height * float((edge.source == producer).sum()) * width
-        sent = self._made[producer].T @ (bits * (reads[:, :-1].T @ needed))
+        sent = self._made[producer].T @ (bits * fetched)
         if self._host[producer] >= 0:
             np.fill_diagonal(sent, sent.diagonal() * (1 - 1 / self.architecture.tiles_per_router))
         if self._host[producer] < 0 and self.architecture.input_entry == "columns":
@@ -231,6 +234,43 @@ class _Traffic:
             sent[router % self.architecture.mesh_cols, router] = entering
         sender = self._host[producer] if self._host[producer] >= 0 else host
         self.bits[self.segment[sender]] += sent
+
+
+SPARSE = 8
+"""Blocks read so many times fewer columns than there are if they are summed up one by one."""
+
+
+def _read_by(block: IntArray, cols: IntArray, width: int, needed: FloatArray) -> FloatArray:
+    """What blocks of copies need, summed up for every column that they read.
+
+    Parameters
+    ----------
+    block : int64 array, shape (outputs,)
+        Of every output column.
+    cols : int64 array, shape (outputs, taps)
+        Columns that it reads, -1 for padding.
+    width : int
+        Columns there are.
+    needed : float array, shape (blocks, routers)
+
+    Returns
+    -------
+    float array, shape (width, routers)
+    """
+    if not cols.strides[0]:  # all outputs read alike
+        block, cols = np.unique(block), cols[:1]
+        cols = np.broadcast_to(cols, (len(block), cols.shape[1]))
+    keep = cols >= 0
+    column, by = np.divmod(distinct((cols * len(needed) + block[:, None])[keep])[0], len(needed))
+    if SPARSE * len(column) > width * len(needed):
+        reads = np.zeros((width, len(needed)))
+        reads[column, by] = 1.0
+        return np.asarray(reads @ needed)
+    found = np.zeros((width, needed.shape[1]))
+    if len(column):
+        first = starts_of(column)
+        found[column[first]] = np.add.reduceat(needed[by], first, axis=0)
+    return found
 
 
 def _blocks(grid: Grid, columns: int, blocks: int) -> IntArray:

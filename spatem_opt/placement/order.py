@@ -10,6 +10,7 @@ import numpy as np
 from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import readings
 from spatem_opt.replication.layout import pack, serpentine_order, unit
 from spatem_opt.types import OUTSIDE, FloatArray, IntArray
 
@@ -37,9 +38,9 @@ def feeds(network: Network) -> list[Feed]:
     for index, node in enumerate(network.nodes):
         primary = int(node.edges[0].source[0]) if node.edges else OUTSIDE
         host.append(number[index] if node.kind == "crossbar" else host[primary] if node.edges else OUTSIDE)
-        for edge in node.edges:
-            for producer in edge.producers:
-                size = network.nodes[producer].windows * float((edge.source == producer).sum())
+        for reading in readings(node):
+            for producer in reading.producers:
+                size = network.nodes[producer].windows * float((reading.edge.source == producer).sum())
                 pair = (host[producer], host[index])
                 if pair[0] != pair[1]:
                     found[pair] = found.get(pair, 0.0) + size
@@ -152,4 +153,18 @@ def _distance(source: FloatArray, target: FloatArray, from_count: tuple[int, int
     column = (np.arange(columns) + 0.5) / columns
     a = source.reshape(2, *from_count)[:, (column * from_count[0]).astype(np.int64)]
     b = target.reshape(2, *to_count)[:, (column * to_count[0]).astype(np.int64)]
-    return float(abs(a[:, :, :, None] - b[:, :, None, :]).sum(axis=0).mean())
+    return float(_apart(a, b).sum() / (columns * a.shape[2] * b.shape[2]))
+
+
+def _apart(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Sum of all distances between numbers of `a` and of `b` along the last axis; the other axes are equal.
+
+    Between two neighbours on the line pass all ways from what lies left of them to what lies right: no table of pairs.
+    """
+    line = np.concatenate([a, b], axis=-1)
+    order = line.argsort(axis=-1)
+    left = (order < a.shape[-1]).cumsum(axis=-1)[..., :-1]  # of a
+    other = np.arange(1, line.shape[-1]) - left  # of b
+    gap = np.diff(np.take_along_axis(line, order, axis=-1), axis=-1)
+    ways = left * (b.shape[-1] - other) + (a.shape[-1] - left) * other
+    return np.asarray((gap * ways).sum(axis=-1))

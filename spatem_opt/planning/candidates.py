@@ -90,10 +90,11 @@ class Candidates:
             found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
             found += [Setting(0.0, self.tuning.plans.small_share)] if self.effort else []
+            return list(dict.fromkeys(found))
+        if not self.policy.follows:
+            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         elif len(self.nodes) <= FEW_LAYERS:
             found[1:1] = self.more_settings()
-        elif not self.policy.follows:
-            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
         return list(dict.fromkeys(found))
 
     def more_settings(self) -> list[Setting]:

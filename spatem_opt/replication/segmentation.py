@@ -16,6 +16,7 @@ from spatem_opt.cost.grid import Grid
 from spatem_opt.grouping.tiling import slot_options, tiling_for_serial
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
+from spatem_opt.network.readings import readings
 from spatem_opt.replication.chains import ChainMode, ChainPrices, origin
 from spatem_opt.replication.modes import Modes
 from spatem_opt.replication.side_by_side import CELLS, WIDTHS, SideBySide
@@ -214,11 +215,12 @@ def pipeline_lags(network: Network) -> tuple[FloatArray, FloatArray]:
     before: list[float] = []
     for node in network.nodes:
         begin = trail = 0.0
-        for edge in node.edges:
+        for reading in readings(node):
+            edge = reading.edge
             last = edge.rows.max(axis=1)
             share = float((last >= last.max()).mean()) if last.max() >= 0 else 0.0
             width = float((edge.cols.max(axis=1) >= edge.cols.max()).mean()) if edge.rows.shape[1] == 1 else 1.0
-            start = max(depth[p] for p in edge.producers)
+            start = max(depth[p] for p in reading.producers)
             begin, trail = max(begin, start), max(trail, start + share * width)
         before.append(begin)
         depth.append(trail)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spatem_opt.cost.placed import PlacedNetwork, rows_by_layer
 from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.readings import readings
 from spatem_opt.types import IntArray
 
 
@@ -49,7 +50,7 @@ def path(problem: PlacedNetwork) -> tuple[IntArray, IntArray]:
 
 
 def _reads(node: Node) -> list[tuple[Edge, int]]:
-    return [(edge, int(p)) for edge in node.edges for p in edge.producers]
+    return [(reading.edge, p) for reading in readings(node) for p in reading.producers]
 
 
 def _times(problem: PlacedNetwork, index: int, windows: list[IntArray]) -> _Times:

@@ -16,6 +16,7 @@ from spatem_opt.cost.placed import Chunks, PlacedNetwork, Times, rows_by_layer
 from spatem_opt.cost.transport import expand, routes, window_of_pixel
 from spatem_opt.errors import InstanceError
 from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.readings import readings
 from spatem_opt.scheduling import chunks as chunk
 from spatem_opt.scheduling.list_schedule import in_turn
 from spatem_opt.types import INFINITE, IntArray
@@ -241,7 +242,7 @@ class _Builder:
     def _ready(self, index: int, node: Node) -> Reach:
         """When each output pixel's inputs have arrived."""
         mine = self.sites[index].class_of[self.sites[index].copy]
-        sources = np.unique(np.concatenate([edge.producers for edge in node.edges]))
+        sources = np.unique([producer for reading in readings(node) for producer in reading.producers])
         column = np.unique(np.concatenate([self.reach[p].column for p in sources]))
         ready = np.full((node.windows, len(column)), -INFINITE, dtype=np.int64)
         for producer in sources.tolist():
@@ -249,8 +250,8 @@ class _Builder:
             delay = self.known.delays(self.problem, producer, index)
             where = np.searchsorted(column, reach.column)
             width = self.problem.network.nodes[producer].width
-            for edge in (edge for edge in node.edges if producer in edge.producers):
-                came = _arrivals(edge, width, reach.cycles, source.class_of[source.copy], mine, delay)
+            for reading in (reading for reading in readings(node) if producer in reading.producers):
+                came = _arrivals(reading.edge, width, reach.cycles, source.class_of[source.copy], mine, delay)
                 ready[:, where] = np.maximum(ready[:, where], came)
         return Reach(column, ready)
 

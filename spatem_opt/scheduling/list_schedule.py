@@ -11,6 +11,7 @@ import numpy as np
 from spatem_opt.cost.placed import Chunks, PlacedNetwork, Times, rows_by_layer
 from spatem_opt.cost.transport import Routes, expand, routes, window_of_pixel
 from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.readings import readings
 from spatem_opt.types import IntArray
 
 _BLOCK = 4_000_000
@@ -159,13 +160,14 @@ class ScheduledNode:
         """When each output pixel's inputs have arrived; shape (pixels,)."""
         mine = self.sites[index].class_of[self.sites[index].copy]
         ready = np.zeros(node.windows, dtype=np.int64)
-        for edge in node.edges:
-            for producer in edge.producers:
+        for reading in readings(node):
+            for producer in reading.producers:
                 source = self.sites[producer]
                 delay = self.known.delays(self.problem, producer, index)
                 width = self.problem.network.nodes[producer].width
                 from_class = source.class_of[source.copy]
-                np.maximum(ready, _arrivals(edge, width, self.done[producer], from_class, mine, delay), out=ready)
+                came = _arrivals(reading.edge, width, self.done[producer], from_class, mine, delay)
+                np.maximum(ready, came, out=ready)
         return ready
 
 

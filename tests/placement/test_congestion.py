@@ -17,8 +17,9 @@ from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption
 from spatem_opt.network import Network
+from spatem_opt.network import receptive as r
 from spatem_opt.network.builder import Builder
-from spatem_opt.placement.congestion import footprint, loads, serve
+from spatem_opt.placement.congestion import _read_by, footprint, loads, serve
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.plan import Plan, problem_of
 from spatem_opt.planning.settings import Setting
@@ -145,3 +146,16 @@ def test_segments_never_last_shorter_and_calm_routers_hold_none_back(segments: i
     load, cycles = rng.uniform(0, 3000, (segments, routers)), rng.uniform(0, 2000, segments)
     assert serve(load, cycles) >= cycles.sum() - 1e-9
     assert serve(np.minimum(load, cycles[:, None]), cycles) == pytest.approx(cycles.sum())
+
+
+@pytest.mark.parametrize("taps", [r.window_taps(300, 3, 1, 1, 1, 300), r.full_taps(300, 7), r.full_taps(1, 300)])
+def test_what_blocks_need_is_summed_up_for_every_column_they_read(taps: np.ndarray) -> None:
+    """Few columns of many, all of a few, and all of them."""
+    rng = np.random.default_rng(len(taps))
+    width, block = 300, np.sort(rng.integers(0, 60, len(taps)))
+    needed = rng.random((60, 5))
+    expected = np.zeros((width, 5))
+    for b in range(60):
+        read = np.unique(taps[block == b])
+        expected[read[read >= 0]] += needed[b]
+    assert _read_by(block, taps, width, needed) == pytest.approx(expected)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.builder import Builder
-from spatem_opt.placement.order import Feed, arrange_copies, feeds
+from spatem_opt.placement.order import Feed, _apart, _distance, arrange_copies, feeds
 from spatem_opt.types import OUTSIDE
 
 CHIP = Architecture(
@@ -73,3 +75,19 @@ def test_too_many_copies_have_no_place() -> None:
         arrange_copies(np.arange(1), [(9, 1)], shapes, [np.zeros(0, dtype=np.int64)], [], np.array([0, 8]), CHIP)
         is None
     )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_distances_are_summed_up_without_a_table_of_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.integers(0, 9, (2, 3, rng.integers(1, 7))) / rng.integers(1, 4) for _ in range(2))
+    assert _apart(a, b) == pytest.approx(abs(a[..., :, None] - b[..., None, :]).sum(axis=(-1, -2)))
+
+
+def test_memory_of_distances_grows_with_copies_not_with_pairs() -> None:
+    spots, count = np.random.default_rng(0).random((2, 4096)), (1, 4096)
+    tracemalloc.start()
+    _distance(spots, spots, count, count)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * spots.size  # a table of pairs: 270 MB
