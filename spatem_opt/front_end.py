@@ -262,7 +262,9 @@ class _Job:
             budget = Budget(time_limit, partial(interrupted, 0.0))
             self._search(record, budget, time_limit)
             exact = time_limit is not None and self.method in ("auto", "exact") and self.task.latency_limit is None
-            if exact and record.best is not None and record.best.plan is not None:
+            if exact and record.best is not None and record.best.plan is None:
+                record.tell("exact steps left out: the best solution was brought along, without a plan")
+            elif exact and record.best is not None:
                 engine = self.seed, self.workers
                 _, steps = prove(
                     record.best, self.task.objective, budget, engine, record.tell, record.seen, self.engines

@@ -71,7 +71,7 @@ class Evaluated:
     def setting(self) -> Setting | None:
         """What the segment search was told; None for plans of other makers."""
         origin = None if self.plan is None else self.plan.origin
-        return origin if isinstance(origin, Setting) and not origin.steady else None
+        return origin if isinstance(origin, Setting) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
