@@ -258,9 +258,11 @@ class _Run:
             if not seats:
                 return
             for seat in seats:
-                if len(seats) == 1 or not seat.resting():
-                    yield from self._turn(seat, LATER if task.endless and len(seats) > 1 else inf)
-                    yield ()
+                if not task.endless:
+                    yield from self._turn(seat, MOST - seat.asked)
+                elif len(seats) == 1 or not seat.resting():
+                    yield from self._turn(seat, LATER if len(seats) > 1 else inf)
+                yield ()
 
     def _turn(self, seat: _Seat, number: float) -> Iterator[Pulled]:
         """Up to so many plans of a planner; each helper is at one, if they do not hang on each other."""

@@ -20,7 +20,7 @@ from spatem_opt.planning.baselines import BASELINES, Baseline
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.policy import POLICIES
 from spatem_opt.planning.protocol import Outcome, Planner, Reason, Task, TileExchange
-from spatem_opt.search.engine import TURN, Search
+from spatem_opt.search.engine import MOST, TURN, Search
 from spatem_opt.study.compare import compare, installed_planners
 from spatem_opt.testing import check_planner, tiny_instance
 
@@ -176,6 +176,17 @@ def test_an_endless_planner_leaves_others_their_turn() -> None:
     assert solve(*tiny_instance(0), planners=[told, last]).value is not None
     assert len(told.outcomes) == TURN
     assert len(last.outcomes) == 1
+
+
+def test_a_first_answer_ends_whatever_a_planner_does() -> None:
+    class Passing(Told):
+        def plans(self, task: Task, rng: np.random.Generator) -> Iterator[Plan | None]:
+            yield None
+            yield from super().plans(task, rng)
+
+    told = Passing(more=10**9)
+    assert solve(*tiny_instance(0), planners=[told]).value is not None
+    assert TURN < len(told.outcomes) < MOST
 
 
 def test_an_endless_search_asks_useless_planners_less_often() -> None:
