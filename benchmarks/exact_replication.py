@@ -15,7 +15,7 @@ from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.plan import problem_of
-from spatem_opt.planning.settings import FILLS, Setting
+from spatem_opt.planning.settings import Setting
 from spatem_opt.replication import segmentation
 from spatem_opt.scheduling import list_schedule
 
@@ -36,7 +36,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, object]:
     candidates = Candidates(load(name), load_architecture(args.arch), "latency")
     setting = Setting(args.price)
     runs = candidates.runs(setting)
-    tried = ((fill, segmentation.best_segmentation(runs, fill=fill)) for fill in FILLS)
+    tried = ((fill, segmentation.best_segmentation(runs, fill=fill)) for fill in candidates.tuning.plans.fills)
     fill, cuts = next(((fill, cuts) for fill, cuts in tried if cuts is not None), (1.0, None))
     problem = from_prices(runs, fill=fill)
     hint = None if cuts is None else from_segmentation(problem, cuts)

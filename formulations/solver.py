@@ -11,11 +11,11 @@ import importlib.util
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from spatem_opt.errors import ModelError
 from spatem_opt.model.result import Shortage, Status
@@ -137,6 +137,31 @@ class Limits:
         """The same limits with a share of the wall time left since `start` (of :func:`time.monotonic`)."""
         seconds = max(0.0, self.time_limit - (time.monotonic() - start)) * share
         return replace(self, time_limit=seconds)
+
+
+ProblemT = TypeVar("ProblemT", contravariant=True)
+StepSolutionT = TypeVar("StepSolutionT")
+
+
+@runtime_checkable
+class StepEngine(Protocol[ProblemT, StepSolutionT]):
+    """Solves the problem of one step: mapping, grouping, replication, or scheduling."""
+
+    def solve(
+        self, problem: ProblemT, limits: Limits, *, hint: StepSolutionT | None = None, without: Collection[str] = ()
+    ) -> StepResult[StepSolutionT]:
+        """The best answer found within the limits, and a bound.
+
+        Parameters
+        ----------
+        problem : problem of the step
+        limits : Limits
+        hint : solution of the step, optional
+            Feasible; the answer is never worse.
+        without : collection of str
+            Families of constraints to leave out; the answer need not keep them.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from math import inf
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spatem_opt.cost import bounds
-from spatem_opt.errors import InstanceError, ModelError
+from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import evaluate
-from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.files.names import find
 from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.mapping.rows import row_shortage
@@ -32,9 +30,14 @@ from spatem_opt.planning.protocol import Planner, Task, TileExchange, lacking
 from spatem_opt.search.budget import Budget
 from spatem_opt.search.engine import Evaluated, Search, Tell, usual_exchanges
 from spatem_opt.search.progress import Listener, Teller
-from spatem_opt.search.realisation import measure, rank
+from spatem_opt.search.realisation import measure
+from spatem_opt.search.record import Record
 from spatem_opt.search.result import Result
 from spatem_opt.search.stop import StoppingCriterion, catch_interrupt
+from spatem_opt.tuning import Tuning, load_tuning
+
+if TYPE_CHECKING:
+    from spatem_opt.exact.engines import Engines
 
 OBJECTIVES = tuple(POLICIES)
 METHODS = ("auto", "exact", "heuristic", *BASELINES)
@@ -43,8 +46,6 @@ EXACT_SECONDS = 120.0
 EXACT_SHARE = 0.5
 """Share of a time limit that is kept for the exact steps."""
 STEPS = ("mapping", "grouping", "replication", "scheduling")
-Trace = list[tuple[float, int, str]]
-"""Seconds, value and name of every solution that was better than those before."""
 
 
 def solve(
@@ -54,7 +55,9 @@ def solve(
     objective: str = "latency",
     method: str = "auto",
     planners: Sequence[Planner | str] | None = None,
+    engines: Engines | None = None,
     exchanges: Sequence[TileExchange | str] | None = None,
+    tuning: Tuning | str | Path | None = None,
     latency_limit: int | None = None,
     time_limit: float | None = None,
     stop: StoppingCriterion | None = None,
@@ -79,8 +82,13 @@ def solve(
     planners : sequence of Planner or str, optional
         In place of the usual ones (:func:`spatem_opt.planning.registry.usual`): objects, names, or
         ``path/file.py:Class``. See :mod:`spatem_opt.planning.protocol` for what a planner is.
+    engines : dict of str to StepEngine or str, optional
+        Of the exact steps: step (``"mapping"``, ``"grouping"``, ``"replication"``, ``"scheduling"``) -> engine, or its
+        name (``"cpsat"``, ``"ilp"``, ``path/file.py:Class``).
     exchanges : sequence of TileExchange or str, optional
         Tried on every better solution; by default those of the objective.
+    tuning : Tuning or path of a TOML file, optional
+        Constants that planners and estimates use (:mod:`spatem_opt.tuning`); their hash is in the claims.
     latency_limit : int, optional
         Cycles; slower solutions do not count. The exact steps do not know it and are left out.
     time_limit : float, optional
@@ -131,17 +139,33 @@ def solve(
     check_listener("solve", "on_solution", on_solution)
     check_listener("solve", "stop", stop)
     method = _check(objective, method, latency_limit)
-    task = Task(network, architecture, objective, latency_limit, stop is not None or (
-        time_limit is not None and method != "exact"
-    ))  # fmt: skip
+    endless = stop is not None or (time_limit is not None and method != "exact")
+    task = Task(network, architecture, objective, latency_limit, endless, _tuning(tuning))
     job = _Job(task, method, _planners(task, method, planners), _exchanges(task, method, exchanges), time_limit, seed,
-               workers, stop, None if start is None else _incumbent(task, start))  # fmt: skip
+               workers, stop, _engines(engines), None if start is None else _incumbent(task, start))  # fmt: skip
     impossible = job.impossible()
     if impossible is not None:
         return impossible
     bound = bounds.MAKERS[objective](network, architecture)
-    record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, job.how)
+    record = Record(objective, bound, Teller(progress, bound=bound.value), on_solution, job.how)
     return job.run(record)
+
+
+def _engines(engines: Engines | None) -> Engines | None:
+    """Those that are asked for, looked up; models are loaded only then."""
+    if engines is None:
+        return None
+    from spatem_opt.exact.engines import engines as all_engines
+
+    return all_engines(engines)
+
+
+def _tuning(tuning: Tuning | str | Path | None) -> Tuning:
+    if isinstance(tuning, str | Path):
+        return load_tuning(tuning)
+    if tuning is not None:
+        check_type("solve", "tuning", tuning, Tuning)
+    return Tuning() if tuning is None else tuning
 
 
 def usual_planners(names: Sequence[Planner | str], objective: str) -> list[Planner | str]:
@@ -171,7 +195,7 @@ def _exchanges(
         return () if method in BASELINES else usual_exchanges(task)
     if isinstance(exchanges, str) or not isinstance(exchanges, Sequence):
         raise InstanceError("solve", "exchanges", exchanges, "expected a list of tile exchanges")
-    return tuple(registry.exchange(exchange) for exchange in exchanges)
+    return tuple(registry.exchange(exchange, task.tuning) for exchange in exchanges)
 
 
 def _incumbent(task: Task, start: Solution) -> Evaluated:
@@ -199,6 +223,7 @@ class _Job:
     seed: int
     workers: int
     stop: StoppingCriterion | None
+    engines: Engines | None
     start: Evaluated | None
 
     @property
@@ -206,7 +231,8 @@ class _Job:
         """What the claims say of it."""
         names = [planner.name for planner in self.planners]
         usual = self.method in BASELINES or names == [planner.name for planner in registry.usual(self.task.policy)]
-        return {"method": self.method, "seed": self.seed, **({} if usual else {"planners": names})}
+        own = {"method": self.method, "seed": self.seed, "tuning": self.task.tuning.digest}
+        return {**own, **({} if usual else {"planners": names})}
 
     def impossible(self) -> Result | None:
         """The answer if there is no solution, or a lone planner can find none; else None."""
@@ -224,7 +250,7 @@ class _Job:
                 return Result(Status.UNKNOWN, task.objective, seconds=time.monotonic() - begun, shortage=missing)
         return None
 
-    def run(self, record: _Record) -> Result:
+    def run(self, record: Record) -> Result:
         """Search, then the exact steps if they are wanted."""
         time_limit = self.time_limit
         if self.method == "exact":
@@ -236,12 +262,16 @@ class _Job:
             budget = Budget(time_limit, partial(interrupted, 0.0))
             self._search(record, budget, time_limit)
             exact = time_limit is not None and self.method in ("auto", "exact") and self.task.latency_limit is None
-            if exact and record.best is not None and record.best.plan is not None:
+            if exact and record.best is not None and record.best.plan is None:
+                record.tell("exact steps left out: the best solution was brought along, without a plan")
+            elif exact and record.best is not None:
                 engine = self.seed, self.workers
-                _, steps = prove(record.best, self.task.objective, budget, engine, record.tell, record.seen)
+                _, steps = prove(
+                    record.best, self.task.objective, budget, engine, record.tell, record.seen, self.engines
+                )
         return record.result(steps, budget)
 
-    def _search(self, record: _Record, budget: Budget, time_limit: float | None) -> None:
+    def _search(self, record: Record, budget: Budget, time_limit: float | None) -> None:
         """Search until the share of the time for it is up, or a solution meets the bound."""
         share = 1 - EXACT_SHARE if self.method in ("auto", "exact") else 1.0
         searching = budget.part(None if time_limit is None else time_limit * share)
@@ -256,7 +286,7 @@ class _Job:
                 if record.seen(found) == record.bound.value or budget.interrupted:
                     return
 
-    def _over(self, record: _Record, searching: Budget) -> bool:
+    def _over(self, record: Record, searching: Budget) -> bool:
         best = inf if record.best is None else record.best.value
         return (self.stop is not None and self.stop(best)) or searching.over()
 
@@ -266,68 +296,6 @@ def _too_slow(network: Network, architecture: Architecture, latency_limit: int |
     if latency_limit is None or (least := bounds.latency(network, architecture).value) <= latency_limit:
         return None
     return Shortage("latency", least, latency_limit, "cycles", f"network {network.name!r} on {architecture.name!r}")
-
-
-def _proven_twice(result: Result) -> Result:
-    """The result with the evaluator's bounds, which must be its own: else its file would not be valid."""
-    if result.solution is None or result.evaluation is None:
-        return result
-    proven = prove_bounds(result.solution.network, result.solution.architecture)
-    policy = policy_of(result.objective)
-    found = proven["period" if policy.follows else policy.name]
-    if found != result.bound:
-        raise ModelError(f"{result.objective}: a bound of {result.bound}, of which the evaluator proves {found}")
-    return replace(result, evaluation=replace(result.evaluation, bounds=proven))
-
-
-@dataclass(slots=True, eq=False)
-class _Record:
-    """The best solution so far, and when each better one was found; ``how`` is what the claims say of it."""
-
-    objective: str
-    bound: bounds.Bound
-    tell: Teller
-    on_solution: Callable[[Solution], None] | None
-    how: dict[str, Any]
-    best: Evaluated | None = None
-    trace: Trace = field(default_factory=list)
-
-    @property
-    def status(self) -> Status:
-        """Of the best solution."""
-        met = self.best is not None and self.best.value == self.bound.value
-        return Status.OPTIMAL if met else Status.FEASIBLE
-
-    def seen(self, found: Evaluated) -> int:
-        """Take note of a solution; returns the best value so far."""
-        if self.best is not None and rank(found.evaluation, self.objective) >= rank(
-            self.best.evaluation, self.objective
-        ):
-            return self.best.value
-        self.best = found
-        self.trace.append((round(self.tell.seconds, 3), found.value, found.name))
-        self.tell.better(found.value)
-        if self.on_solution is not None:
-            self.on_solution(self.solution())
-        return found.value
-
-    def solution(self, steps: tuple[Step, ...] = (), cut: tuple[str, ...] = ()) -> Solution:
-        """The best solution with its claims."""
-        if self.best is None:
-            raise ModelError("there is no solution yet")
-        return replace(self.best.solution, claims=_claims(self.best, self, steps, cut))
-
-
-    def result(self, steps: tuple[Step, ...], budget: Budget) -> Result:
-        """What is given back."""
-        seconds, bound = self.tell.seconds, self.bound.value
-        if self.best is None:
-            return Result(Status.UNKNOWN, self.objective, bound=bound, seconds=seconds, cut=budget.cuts)
-        self.best = replace(self.best, evaluation=evaluate(self.best.solution))  # with its period
-        return _proven_twice(Result(
-            self.status, self.objective, self.solution(steps, budget.cuts), self.best.value, bound, seconds,
-            evaluation=self.best.evaluation, steps=steps, cut=budget.cuts,
-        ))  # fmt: skip
 
 
 def beyond_reach(network: Network, architecture: Architecture, time_limit: float | None = None) -> list[str]:
@@ -355,6 +323,7 @@ def prove(
     engine: tuple[int, int],
     tell: Tell,
     improved: Callable[[Evaluated], object] | None = None,
+    engines: Engines | None = None,
 ) -> tuple[Evaluated, tuple[Step, ...]]:
     """Run the exact steps from a solution; Ctrl-C ends the present one with what it has, and no other is begun.
 
@@ -370,6 +339,8 @@ def prove(
         Told the step that begins.
     improved : callable
         Given every better solution at once.
+    engines : dict, optional
+        As in :func:`solve`.
 
     Returns
     -------
@@ -384,7 +355,7 @@ def prove(
     seconds, (seed, workers) = budget.left(), engine
     for found, step in exact.steps(
         best, objective, EXACT_SECONDS if seconds is None else seconds, seed=seed, workers=workers, progress=tell,
-        stop=lambda: budget.interrupted, budget=budget, improved=improved or _ignore,
+        stop=lambda: budget.interrupted, budget=budget, engines=engines, improved=improved or _ignore,
     ):  # fmt: skip
         best, done[step.step] = found, step
     return best, tuple(done[name] for name in STEPS)
@@ -429,31 +400,3 @@ def _check(objective: str, method: str, latency_limit: int | None) -> str:
         if known == "exact":
             raise InstanceError("solve", "latency_limit", latency_limit, "expected none with method 'exact'")
     return known
-
-
-def _claims(
-    best: Evaluated, record: _Record, steps: tuple[Step, ...], cut: tuple[str, ...]
-) -> dict[str, dict[str, Any]]:
-    """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
-    found, bound = best.evaluation, record.bound
-    total = {
-        "objective": record.objective, "bound": bound.value, "latency": found.latency_cycles,
-        "period": found.period_cycles, "communication": found.communication.total if found.communication else None,
-        "energy": found.energy.total if found.energy else None,
-    }  # fmt: skip
-    how = {**record.how, "plan": best.name, "status": str(record.status), "binding": bound.binding}
-    return {
-        "total": total,
-        **{step.step: {key: value for key, value in step.to_dict().items() if key != "step"} for step in steps},
-        "search": {
-            **how,
-            "seconds": round(record.tell.seconds, 3),
-            "versions": _versions(),
-            "trace": [[seconds, value, bound.value, name] for seconds, value, name in record.trace],
-            **({"cut_short": list(cut)} if cut else {}),
-        },
-    }
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in ("spatem-opt", "numpy")}}

@@ -25,22 +25,23 @@ ROOMS: dict[str, set[str]] = {
     "version": set(),
     "limits": {"errors"},
     "files": {"errors", "limits"},
+    "tuning": {"errors", "files"},
     "network": {"errors", "types", "limits", "files"},
     "model": {"errors", "types", "limits", "files", "network"},
     "cost": {"errors", "types", "limits", "network", "model"},
     "evaluator": {"errors", "types", "limits", "network", "model"},
     "grouping": {"errors", "types", "cost"},
     "mapping": {"types", "network", "model", "cost"},
-    "replication": {"errors", "types", "network", "model", "cost", "grouping"},
-    "placement": {"types", "network", "model", "cost", "grouping", "replication"},
+    "replication": {"errors", "tuning", "types", "network", "model", "cost", "grouping"},
+    "placement": {"tuning", "types", "network", "model", "cost", "grouping", "replication"},
     "scheduling": {"errors", "types", "network", "model", "cost", "replication"},
     "formulations": {
         "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",
         "scheduling",
     },
     "planning": {
-        "errors", "types", "files", "network", "model", "cost", "grouping", "mapping", "replication", "placement",
-        "scheduling",
+        "errors", "tuning", "types", "files", "network", "model", "cost", "grouping", "mapping", "replication",
+        "placement", "scheduling",
     },
     "exchange": {
         "errors", "types", "version", "limits", "files", "network", "model", "cost", "grouping", "mapping",
@@ -60,7 +61,7 @@ ROOMS: dict[str, set[str]] = {
         "scheduling", "formulations", "planning", "search",
     },
     "front_end": {
-        "errors", "limits", "files", "network", "model", "cost", "evaluator", "mapping", "planning", "search",
+        "errors", "tuning", "limits", "files", "network", "model", "cost", "evaluator", "mapping", "planning", "search",
         "exact",
     },
     "study": {

@@ -105,6 +105,9 @@ Start = Annotated[
     str | None,
     typer.Option("--start", help="A solution file to begin from: the answer if nothing is better.", metavar="FILE"),
 ]
+Constants = Annotated[
+    str | None, typer.Option("--tuning", help="Constants that differ from the usual ones, in TOML.", metavar="FILE")
+]
 Seed = Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")]
 WorkerCount = Annotated[int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")]
 Output = Annotated[
@@ -146,6 +149,7 @@ def solve(
     latency_limit: LatencyLimit = None,
     time_limit: TimeLimit = None,
     start: Start = None,
+    tuning: Constants = None,
     seed: Seed = 0,
     workers: WorkerCount = 1,
     output: Output = None,
@@ -196,6 +200,7 @@ class SolveOptions:
     latency_limit: int | None
     time_limit: float | None
     start: str | None
+    tuning: str | None
     seed: int
     workers: int
     output: str | None
@@ -255,6 +260,7 @@ def _solved(options: SolveOptions, begun: float | None) -> int:
     on_solution = None if output is None else partial(write_solution, path=output)
     with logged(options.log), progress_line() as progress:
         result = run(graph, chip, objective=objective, method=method, planners=planners, start=start,
+                     tuning=options.tuning,
                      latency_limit=options.latency_limit, time_limit=_left(options.time_limit, begun),
                      seed=options.seed, workers=options.workers, progress=progress,
                      on_solution=on_solution)  # fmt: skip

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from formulations.grouping import cpsat
 from formulations.solver import Limits, concluded, versions
 from spatem_opt.cost.grid import Grid
 from spatem_opt.cost.placed import rows_by_layer
+from spatem_opt.exact.engines import Engine, engine
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.grouping import bounds
 from spatem_opt.grouping.problem import GroupingProblem, GroupingSolution, from_table
@@ -62,11 +62,13 @@ class Proof:
     solved: bool
 
 
-def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
+def run(
+    found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore, by: Engine | None = None
+) -> tuple[Evaluated, Step]:
     """Prove or bound the groupings of the best solution; try those that cost less."""
     begin = time.monotonic()
     known, left_out = kinds(found)
-    proofs = prove_all(known, limits.left(begin, PROOFS))
+    proofs = prove_all(known, limits.left(begin, PROOFS), by)
     step = _record(known, proofs, left_out, limits, begin)
     keep(found, step)
     if step.objective is not None and step.heuristic is not None and step.objective < step.heuristic:
@@ -142,30 +144,27 @@ def _problem(grid: Grid, chosen: GroupingSolution) -> GroupingProblem:
     return GroupingProblem(len(grid.rows), len(grid.cols), len(sizes), int(sizes.max()), row, col)
 
 
-def prove_all(known: list[Kind], limits: Limits) -> list[Proof]:
+def prove_all(known: list[Kind], limits: Limits, by: Engine | None = None) -> list[Proof]:
     """Proofs of all kinds: each gets its share of the time, then those left open share what the others did not need."""
     begin = time.monotonic()
-    proofs = [prove(kind, limits.left(begin, 1 / (len(known) - i))) for i, kind in enumerate(known)]
+    proofs = [prove(kind, limits.left(begin, 1 / (len(known) - i)), by) for i, kind in enumerate(known)]
     still = [i for i, proof in enumerate(proofs) if proof.cost > proof.bound]
     for number, i in enumerate(still):
         longer = limits.left(begin, 1 / (len(still) - number))
         if longer.time_limit > limits.time_limit / len(known):
-            again = prove(known[i], longer)
+            again = prove(known[i], longer, by)
             best = min(proofs[i], again, key=lambda proof: proof.cost)
             proofs[i] = replace(best, bound=max(proofs[i].bound, again.bound))
     return proofs
 
 
-def prove(kind: Kind, limits: Limits) -> Proof:
+def prove(kind: Kind, limits: Limits, by: Engine | None = None) -> Proof:
     """The best grouping and bound of all stages of the CP-SAT engine that the grid is small enough for."""
     problem, cost = kind.problem, cost_of(kind.problem, kind.chosen)
     bound = bounds.lower_bound(problem)
     if cost == bound or limits.stopped:
         return Proof(kind.chosen, cost, bound, False)
-    result = cpsat.solve(
-        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=kind.chosen,
-        stop=limits.stop,
-    )  # fmt: skip
+    result = (by or engine("grouping")).solve(problem, limits, hint=kind.chosen)
     assert result.solution is not None  # there is a hint
     assert result.objective is not None
     assert result.bound is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from formulations.mapping import cpsat
 from formulations.solver import Limits
+from spatem_opt.exact.engines import Engine, engine
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.mapping import heuristic
 from spatem_opt.mapping.problem import MappingSolution, build
@@ -13,7 +13,9 @@ from spatem_opt.planning.candidates import SLACK_PERCENT
 from spatem_opt.search.engine import Evaluated
 
 
-def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
+def run(
+    found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore, by: Engine | None = None
+) -> tuple[Evaluated, Step]:
     """Solve the mapping problem that the plans choose from.
 
     The answer is not put into the solution: replication picks among the same options with more in view, namely how
@@ -22,9 +24,7 @@ def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -
     solution = found.solution
     problem = build(solution.network, solution.architecture, slack_percent=SLACK_PERCENT)
     hint = heuristic.solve(problem)
-    result = cpsat.solve(
-        problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=hint, stop=limits.stop
-    )
+    result = (by or engine("mapping")).solve(problem, limits, hint=hint)
     excess = result.levels[0][0] if result.levels else 0
     note = f"bits read from buffers, {excess} OU operations above the slack"
     if result.solution is not None:

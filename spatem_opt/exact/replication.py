@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-from formulations.replication import master
 from formulations.replication.problem import (
     UNIT,
     SegmentationProblem,
@@ -16,11 +15,12 @@ from formulations.replication.problem import (
 from formulations.replication.problem import objective as cost_of
 from formulations.solver import Limits, StepResult, concluded, versions
 from spatem_opt.exact import conflicts, reach
+from spatem_opt.exact.engines import Engine, engine
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.result import Status, Step
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.ready import ready
-from spatem_opt.planning.settings import FILLS, Setting
+from spatem_opt.planning.settings import Setting
 from spatem_opt.replication import segmentation
 from spatem_opt.search.engine import Evaluated
 from spatem_opt.search.realisation import measure, realise
@@ -34,7 +34,9 @@ class Start:
     hint: SegmentationSolution | None
 
 
-def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
+def run(
+    found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore, by: Engine | None = None
+) -> tuple[Evaluated, Step]:
     """Solve the cuts at the setting that led to the best plan; a better answer becomes a plan of its own."""
     begin = time.monotonic()
     solution = found.solution
@@ -44,7 +46,7 @@ def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -
     start = prepare(candidates, turns)
     known = None if start.hint is None else cost_of(start.problem, start.hint)
     keep(found, _record(start, combinatorial_result(start, known), setting, limits, begin))
-    result = _solve(start, known, limits.left(begin))
+    result = _solve(start, known, limits.left(begin), by)
     step = _record(start, result, setting, limits, begin)
     keep(found, step)
     if result.solution is not None and (known is None or _must(result.objective) < known):
@@ -77,7 +79,7 @@ def _record(
 def prepare(candidates: Candidates, setting: Setting) -> Start:
     """The problem of a setting, with the first share of crossbars for which the heuristic's cuts can be placed."""
     runs = candidates.runs(setting)
-    for fill in FILLS:
+    for fill in candidates.tuning.plans.fills:
         cuts = segmentation.best_segmentation(runs, fill=fill)
         if cuts is not None and candidates.place(cuts, setting) is not None:
             problem = from_prices(runs, fill=fill)
@@ -112,14 +114,13 @@ def combinatorial_result(start: Start, known: int | None) -> StepResult[Segmenta
     return StepResult(concluded(known, bound), start.hint, known, bound, 0.0, "combinatorial", versions("numpy"))
 
 
-def _solve(start: Start, known: int | None, limits: Limits) -> StepResult[SegmentationSolution]:
+def _solve(
+    start: Start, known: int | None, limits: Limits, by: Engine | None
+) -> StepResult[SegmentationSolution]:
     """Solve to the end, or beyond reach only bound."""
     problem = start.problem
     if _within_reach(problem, limits.time_limit):
-        result = master.solve(
-            problem, time_limit=limits.time_limit, seed=limits.seed, workers=limits.workers, hint=start.hint,
-            stop=limits.stop,
-        )  # fmt: skip
+        result = (by or engine("replication")).solve(problem, limits, hint=start.hint)
         if result.bound or result.status is Status.INFEASIBLE:
             return result  # else interrupted before there was a bound
     return combinatorial_result(start, known)

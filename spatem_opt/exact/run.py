@@ -9,6 +9,8 @@ from functools import partial
 
 from formulations.solver import Limits, Stop
 from spatem_opt.exact import conflicts, grouping, mapping, reach, replication, scheduling
+from spatem_opt.exact.engines import Engine, Engines
+from spatem_opt.exact.engines import engines as all_engines
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.result import Status, Step
@@ -16,7 +18,7 @@ from spatem_opt.network.layers import Network
 from spatem_opt.search.budget import Budget
 from spatem_opt.search.engine import Evaluated
 
-RunStep = Callable[[Evaluated, str, Limits, Keep], tuple[Evaluated, Step]]
+RunStep = Callable[[Evaluated, str, Limits, Keep, Engine | None], tuple[Evaluated, Step]]
 RUN: dict[str, RunStep] = {
     "mapping": mapping.run,
     "replication": replication.run,
@@ -50,6 +52,7 @@ def steps(
     progress: Callable[[str], None],
     stop: Stop | None = None,
     budget: Budget | None = None,
+    engines: Engines | None = None,
     improved: Callable[[Evaluated], object] = ignore,
 ) -> Iterator[tuple[Evaluated, Step]]:
     """Solve or bound each step's problem, and use its answer where the evaluator finds the whole better.
@@ -71,6 +74,8 @@ def steps(
         Once true, the present step ends with what it has, and none is begun.
     budget : Budget, optional
         Notes what was cut short or not begun; by default one of `seconds` and `stop`.
+    engines : dict, optional
+        Step -> engine, or its name; by default the usual ones.
     improved : callable
         Told every better solution as soon as it is there.
 
@@ -87,6 +92,7 @@ def steps(
     """
     limits, begin = Limits(seconds, seed, workers, stop=stop), time.monotonic()
     budget = Budget(seconds, stop) if budget is None else budget
+    chosen = all_engines(engines)
     for name, share in reach.SHARES.items():
         left = limits.left(begin, share)
         late = left.time_limit <= 0 and name != next(iter(RUN))
@@ -95,10 +101,17 @@ def steps(
             yield found, Step(name, "none", Status.UNKNOWN, None, None, 0.0, seed=seed, note=note)
             continue
         progress(f"exact {name}")
-        found, step = _within(budget, name, partial(RUN[name], found, objective, left), Kept(found, improved))
+        work = partial(_run, name, found, objective, left, chosen[name])
+        found, step = _within(budget, name, work, Kept(found, improved))
         if limits.stopped and step.status in (Status.FEASIBLE, Status.UNKNOWN):
             step = replace(step, note=f"{step.note}; interrupted")
         yield found, step
+
+
+def _run(
+    name: str, found: Evaluated, objective: str, limits: Limits, by: Engine, keep: Keep
+) -> tuple[Evaluated, Step]:
+    return RUN[name](found, objective, limits, keep, by)
 
 
 def _within(

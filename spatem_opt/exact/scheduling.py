@@ -9,7 +9,6 @@ from functools import partial
 
 import numpy as np
 
-from formulations.scheduling import cpsat
 from formulations.scheduling.steps import finish as conclude
 from formulations.scheduling.steps import prepare
 from formulations.solver import Limits, StepResult, Stop
@@ -17,6 +16,7 @@ from spatem_opt.cost.placed import Chunks, PlacedNetwork
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import Evaluation, settle
 from spatem_opt.exact import reach
+from spatem_opt.exact.engines import Engine, engine
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.result import Status, Step
 from spatem_opt.model.solution import Solution
@@ -39,7 +39,9 @@ class Round:
     result: StepResult[chunks.ChunkSchedule]
 
 
-def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -> tuple[Evaluated, Step]:
+def run(
+    found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore, by: Engine | None = None
+) -> tuple[Evaluated, Step]:
     """Order the chunks of the best solution's windows, at its copies, places and paces.
 
     While few chunks are proven, more are tried; then a list schedule of ever finer chunks follows the order found.
@@ -48,7 +50,7 @@ def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -
     layers = len(found.solution.network.layers)
     problem = source(found)
     try:
-        rounds = [_round(problem, reach.chunks_per_layer(layers), limits.left(begin, 0.5))]
+        rounds = [_round(problem, reach.chunks_per_layer(layers), limits.left(begin, 0.5), by)]
     except InstanceError as error:
         note = f"no chunk problem: {error}"
         return found, Step("scheduling", "none", Status.UNKNOWN, None, None, 0.0, unit="cycles", note=note)
@@ -60,7 +62,7 @@ def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -
 
     best = kept(_use(rounds[-1], kept(found), objective, late))
     while rounds[-1].result.status is Status.OPTIMAL and _finer(rounds[-1], layers, limits.left(begin)):
-        rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5)))
+        rounds.append(_round(problem, 2 * rounds[-1].count, limits.left(begin, 0.5), by))
         best = kept(_use(rounds[-1], best, objective, late))
     for finer in _refine(rounds[-1], best, objective, late):
         best = kept(finer)
@@ -92,7 +94,7 @@ def _finer(last: Round, layers: int, limits: Limits) -> bool:
     return layers <= reach.TASKS and room and limits.time_limit > 2 * last.result.seconds + 1 and not limits.stopped
 
 
-def _round(problem: PlacedNetwork, count: int, limits: Limits) -> Round:
+def _round(problem: PlacedNetwork, count: int, limits: Limits, by: Engine | None) -> Round:
     """Solve the chunk problem; with too many layers only bound it."""
     begin = time.monotonic()
     expansion = build(problem, count)
@@ -101,11 +103,7 @@ def _round(problem: PlacedNetwork, count: int, limits: Limits) -> Round:
         start = prepare(expansion.problem, hint, use_bound=True)
         result = conclude(start, begin, "combinatorial", "numpy")
     else:
-        left = limits.left(begin)
-        result = cpsat.solve(
-            expansion.problem, time_limit=left.time_limit, seed=left.seed, workers=left.workers, hint=hint,
-            stop=left.stop,
-        )  # fmt: skip
+        result = (by or engine("scheduling")).solve(expansion.problem, limits.left(begin), hint=hint)
     return Round(count, expansion, chunks.makespan(expansion.problem, hint.start), result)
 
 

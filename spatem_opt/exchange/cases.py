@@ -16,7 +16,6 @@ from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
 from spatem_opt.planning.candidates import SLACK_PERCENT, Candidates
 from spatem_opt.planning.plan import Plan, problem_of
-from spatem_opt.planning.settings import FILLS
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 CHUNKS = 8
@@ -214,7 +213,7 @@ def replication(network: Network, architecture: Architecture, options: Options) 
 
     candidates = Candidates(network, architecture, "latency")
     runs = candidates.runs(candidates.settings()[0])
-    for fill in FILLS:
+    for fill in candidates.tuning.plans.fills:
         cuts = segmentation.best_segmentation(runs, fill=fill)
         if cuts is not None:
             problem = from_prices(runs, fill=fill)

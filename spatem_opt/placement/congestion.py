@@ -25,6 +25,7 @@ from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Edge, Network, Node
 from spatem_opt.network.readings import readings
 from spatem_opt.replication.layout import Allocation, serpentine_order
+from spatem_opt.tuning import PlacingTuning
 from spatem_opt.types import FloatArray, IntArray
 
 
@@ -72,11 +73,7 @@ def footprint(grid: Grid, shape: Tiling, architecture: Architecture, begin: int 
     return Footprint(reads, counts, home, np.bincount(kind.ravel(), sums).astype(np.float64), share)
 
 
-ROOM = 400.0
-"""Queue [cycles] that a router may have after a segment before the next one waits for it."""
-
-
-def serve(passed: FloatArray, cycles: FloatArray) -> float:
+def serve(passed: FloatArray, cycles: FloatArray, room: float = PlacingTuning().room) -> float:
     """Cycles of segments that run one after the other, and last longer where a router's queue would grow too long.
 
     Parameters
@@ -85,25 +82,24 @@ def serve(passed: FloatArray, cycles: FloatArray) -> float:
         Cycles that routers need for each segment's traffic (:func:`loads`).
     cycles : float array, shape (segments,)
         How long segments last otherwise.
+    room : float
+        Queue [cycles] that a router may have after a segment before the next one waits for it.
     """
     queue, total = np.zeros(passed.shape[1]), 0.0
     for load, lasts in zip(passed, cycles.tolist(), strict=True):
         queue = np.maximum(queue + load - lasts, 0.0)
-        extra = max(0.0, float(queue.max()) - ROOM)
+        extra = max(0.0, float(queue.max()) - room)
         queue = np.maximum(queue - extra, 0.0)
         total += lasts + extra
     return max(total, float(passed.sum(axis=0).max()))
 
 
-EVENER = 0.45
-"""Share of what the busiest routers pass above the mean that exchanges of tiles leave there. Fitted to exchanges."""
-
-
-def evened_out(passed: FloatArray) -> FloatArray:
+def evened_out(passed: FloatArray, evener: float = PlacingTuning().evener) -> FloatArray:
     """What routers will pass once tiles have been exchanged
-    (:func:`~spatem_opt.placement.segment_relief.relieve_segments`), about."""
+    (:func:`~spatem_opt.placement.segment_relief.relieve_segments`), about: a share ``evener`` of what busy ones pass
+    above the mean is left."""
     mean = passed.mean(axis=1, keepdims=True)
-    return np.asarray(mean + EVENER * (passed - mean))
+    return np.asarray(mean + evener * (passed - mean))
 
 
 def loads(

@@ -21,12 +21,14 @@ from spatem_opt.replication.layout import Allocation, Split, column_blocks, unit
 from spatem_opt.replication.modes import Modes, windows_in_turn
 from spatem_opt.replication.segmentation import Segmentation
 from spatem_opt.replication.side_by_side import CELLS
+from spatem_opt.tuning import PlacingTuning
 from spatem_opt.types import OUTSIDE, FloatArray, IntArray
 
 LONG = 0.03
 """Of a plan's time, a trail from which on the next segment's copies may be ordered by when tiles are free."""
 PACED = 1.1
 """A layer is held back from the start if routers make its windows so many times longer than they compute."""
+USUAL = PlacingTuning()
 
 
 def segment_regions(cuts: Segmentation, architecture: Architecture) -> IntArray:
@@ -66,6 +68,8 @@ def place_copies(
     lanes: Sequence[int] = (0,),
     woven: int = 0,
     traffic: float = LITTLE_MORE,
+    *,
+    tuning: PlacingTuning = USUAL,
 ) -> PlacedCopies | None:
     """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
 
@@ -106,7 +110,7 @@ def place_copies(
             if traffic and len(plan.cycles):
                 busy = loads(network, architecture, chosen, counts, found, moves)
                 lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
-                cycles = serve(evened_out(busy) if woven else busy, lasts)
+                cycles = serve(evened_out(busy, tuning.evener) if woven else busy, lasts, tuning.room)
             if best is None or cycles < best.cycles:
                 best = PlacedCopies(chosen, found, cycles, moves)
     return best

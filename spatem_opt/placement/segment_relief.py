@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spatem_opt.cost.mesh import RouterMesh
 from spatem_opt.cost.traffic import Flows
 from spatem_opt.model.architecture import Architecture
+from spatem_opt.tuning import ReliefTuning
 from spatem_opt.types import OUTSIDE, FloatArray, IntArray
 
 SingleArray = NDArray[np.float32]
@@ -15,25 +16,25 @@ SingleArray = NDArray[np.float32]
 POWERS, ROUNDS, IDLE = (4, 8, 16), (20, 40, 40), 3
 """What shrinks is the sum of these powers of all loads, one after the other: at first all of them, then the largest;
 rounds of exchanges for each at most; rounds without one after which the next power's turn comes."""
-QUIET = 0.85
-"""Share of what routers pass within a segment's time that loads may take: where all are below nothing is to be gained.
-"""
-MEET = 4096
-"""Cycles around which what another segment sends meets a segment's in queues: half of them before and after it."""
 LOOKED, MET, TRIED, TAKEN = 64, 0.2, 32, 6
 """Tiles of a round that look for a partner; share of all tiles among which they do; exchanges whose loads are computed;
 exchanges made, at most."""
 
 
+USUAL = ReliefTuning()
+
+
 def relieve_segments(
-    flows: Flows, kinds: IntArray, lasts: FloatArray, architecture: Architecture, place: IntArray | None = None
-) -> IntArray:
+    flows: Flows, kinds: IntArray, lasts: FloatArray, architecture: Architecture, place: IntArray | None = None,
+    tuning: ReliefTuning = USUAL,
+) -> IntArray:  # fmt: skip
     """New tile of what each segment keeps at each tile, so that no router passes much more than others.
 
     Segment by segment, tiles of one kind change places while the sum of powers of the routers' loads falls, loads being
-    all that a segment sends or receives, and what others send that meets it in a queue (:data:`MEET`). What exchanges
-    may gain is a product of matrices, in which the way from router to router is as long as the powers' slopes say; the
-    most promising ones are then computed exactly.
+    all that a segment sends or receives, and what others send that meets it in a queue (``tuning.meet``: half of these
+    cycles before and after it); loads below ``tuning.quiet`` of what routers pass within its time are left. What
+    exchanges may gain is a product of matrices, in which the way from router to router is as long as the powers' slopes
+    say; the most promising ones are then computed exactly.
 
     Parameters
     ----------
@@ -46,14 +47,15 @@ def relieve_segments(
     architecture : Architecture
     place : int64 array, shape (segments, tiles), optional
         Where contents lie at first; where they are by default.
+    tuning : ReliefTuning
 
     Returns
     -------
     int64 array, shape (segments, tiles)
     """
     place = np.tile(np.arange(flows.places), (flows.segments, 1)) if place is None else place.copy()
-    meets = _meetings(lasts, MEET)
-    budget = QUIET * architecture.router_bits_per_cycle * (meets @ lasts)
+    meets = _meetings(lasts, tuning.meet)
+    budget = tuning.quiet * architecture.router_bits_per_cycle * (meets @ lasts)
     passed: dict[tuple[int, int], FloatArray] = {}
     for segment in range(flows.segments):
         if len(np.unique(kinds[segment])) == flows.places:
@@ -70,7 +72,7 @@ def relieve_segments(
     return place
 
 
-def _meetings(lasts: FloatArray, width: int) -> FloatArray:
+def _meetings(lasts: FloatArray, width: float) -> FloatArray:
     """Share of a segment's time that lies within half a bin of another one's; shape (segments, segments)."""
     end = np.cumsum(lasts)
     begin = end - lasts

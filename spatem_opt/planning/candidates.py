@@ -23,12 +23,9 @@ from spatem_opt.planning.protocol import Task
 from spatem_opt.planning.settings import (
     CHAINED,
     CHAINED_SHARES,
-    FILLS,
     LARGE,
     MORE,
     SHORT,
-    STEADY_FILLS,
-    STEADY_SHARES,
     Setting,
 )
 from spatem_opt.replication import segmentation
@@ -53,12 +50,8 @@ ALIGNED = MappingOption("channel-split")
 mapping step knows of, but cuts between channels send fewer inputs to two tiles."""
 SMALL_NETWORK, SMALL_WEIGHTS, SMALL_EFFORT = 5_000, 100_000, 40
 """Windows, and OUs, up to which a network is so quick to try that this many variations belong to the first answer."""
-SMALL_SHARE = 0.2
-"""Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
-CHAIN_SHARE = 0.65
-"""Share of the routers that chains may use."""
 KEPT = 8
 """Settings whose segmentations are kept, for edits of them."""
 FEW_LAYERS = 40
@@ -69,10 +62,6 @@ SHORTEST, SHORT_CYCLES = 4096, 32768
 """Latency bounds [cycles] between which an inference is short."""
 SHORT_LAYERS = 100
 """Layers up to which every plan of a short inference is scheduled for the first answer."""
-HOPELESS, BESIDE = 1.2, 1.6
-"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
-too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
-be twice too high: none is dropped."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer, and routers are not relieved: that would take longer
 than to plan."""
@@ -86,20 +75,21 @@ class Candidates:
     ) -> None:
         self.task = Task(network, architecture, objective) if task is None else task
         self.network, self.architecture, self.policy = network, architecture, self.task.policy
+        self.tuning = self.task.tuning
         self._ways: dict[tuple[bool, float], list[Modes]] = {}
         self._made: dict[object, Modes] = {}
         self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
 
     def settings(self) -> list[Setting]:
         """Settings to begin with; fewer for large networks."""
-        prices = self.policy.prices
+        prices = self.tuning.prices(self.policy.name)
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
         found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
         if self.policy.faster:
             found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
-            found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+            found += [Setting(0.0, self.tuning.plans.small_share)] if self.effort else []
             return list(dict.fromkeys(found))
         if not self.policy.follows:
             found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
@@ -116,7 +106,8 @@ class Candidates:
 
     def steady_settings(self) -> list[Setting]:
         """Settings of one segment at the least pace."""
-        return [Setting(0.0, share, steady=fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
+        plans = self.tuning.plans
+        return [Setting(0.0, share, steady=fill) for share in plans.steady_shares for fill in plans.steady_fills]
 
     @property
     def scarce(self) -> bool:
@@ -161,7 +152,7 @@ class Candidates:
         while len(self._found) > KEPT:
             del self._found[next(iter(self._found))]
         yield from (cuts for cuts in found if cuts is not None)
-        fills = [fill for fill in FILLS if fill <= setting.fill][len(found) :]
+        fills = [fill for fill in self.tuning.plans.fills if fill <= setting.fill][len(found) :]
         runs = self.runs(base) if fills else None
         for fill in fills:
             assert runs is not None
@@ -196,7 +187,9 @@ class Candidates:
         chosen = least_period(ThroughputLayers(options, self.architecture, setting.router_share, setting.steady))
         if chosen is None:
             return None
-        placed = places.place_copies(chosen, options, self.grids, self.network, self.architecture)
+        placed = places.place_copies(
+            chosen, options, self.grids, self.network, self.architecture, tuning=self.tuning.placing
+        )
         if placed is None:
             return None
         allocations = [replace(own, pace=0) for own in placed.allocations]
@@ -220,7 +213,7 @@ class Candidates:
     def chains(self, runs: segmentation.SegmentPrices) -> list[ChainPrices]:
         """Prices of chains on groups of all sizes, at the price of communication of runs."""
         chip = self.architecture
-        router = CHAIN_SHARE * chip.mesh_rows * chip.mesh_cols * chip.router_bits_per_cycle
+        router = self.tuning.plans.chain_share * chip.mesh_rows * chip.mesh_cols * chip.router_bits_per_cycle
         return [
             ChainPrices(blocks, modes, self.network, chip, runs.price, self.slots, router)
             for blocks, modes in self.block_modes
@@ -259,7 +252,7 @@ class Candidates:
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
             (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
-            self.policy.detour,
+            self.tuning.detour(self.policy.name), tuning=self.tuning.placing,
         )  # fmt: skip
         if placed is None:
             return None
@@ -268,9 +261,14 @@ class Candidates:
         return Plan(
             setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
             moves=placed.moves, estimate=placed.cycles,
-            tolerance=inf if self.effort else BESIDE if setting.side_by_side else HOPELESS,
+            tolerance=self._tolerance(setting),
             exchanges=("relieve-segments",) if relieved else (), rebalance=relieved, origin=setting,
         )  # fmt: skip
+
+    def _tolerance(self, setting: Setting) -> float:
+        """How many times too high estimates may be; of the shortest inferences by twice: none is dropped."""
+        plans = self.tuning.plans
+        return inf if self.effort else plans.hopeless_beside if setting.side_by_side else plans.hopeless
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""
@@ -313,7 +311,7 @@ class Candidates:
             more = (outside, gathered.get(index, 0), corner if outside else CORNER)
             key = (_kind(node), slots.tobytes(), *more)
             if key not in self._made:
-                self._made[key] = layer_modes(grids, node, self.architecture, slots, *more)
+                self._made[key] = layer_modes(grids, node, self.architecture, slots, *more, self.tuning.modes)
             found.append(self._made[key])
         return found
 

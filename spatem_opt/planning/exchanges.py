@@ -16,16 +16,17 @@ from spatem_opt.placement.shortening import shorten
 from spatem_opt.planning.plan import Plan, busiest, problem_of
 from spatem_opt.planning.protocol import TileExchange
 from spatem_opt.replication.layout import serpentine_order
+from spatem_opt.tuning import ReliefTuning, Tuning
 from spatem_opt.types import IntArray
-
-RELIEVED = 0.95
-"""Share of a router that its traffic may take before tiles are exchanged to relieve it, for throughput."""
 
 
 class Shorten:
     """Routers of a segment change places so that its data go shorter ways; the latency may change."""
 
     name = "shorten"
+
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        """Made as the others are; it has no constants."""
 
     def exchange(self, plan: Plan, network: Network, architecture: Architecture) -> IntArray:
         """New router of what each segment keeps at each router."""
@@ -48,6 +49,9 @@ class RelieveSegments:
 
     name = "relieve-segments"
 
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        self.tuning = (Tuning() if tuning is None else tuning).relief
+
     def exchange(self, plan: Plan, network: Network, architecture: Architecture) -> IntArray:
         """New tile of what each segment keeps at each tile."""
         problem = problem_of(replace(plan, moves=None), network, architecture)
@@ -62,7 +66,8 @@ class RelieveSegments:
         for layer, own in enumerate(plan.allocations):
             if own.split.tied:  # lies where its neighbours in the image are near
                 kinds[segment[layer]] = np.arange(chip.tiles)
-        return relieve_segments(flows(problem, segment, by_tile=True), np.array(kinds), lasts, chip, plan.moves)
+        sent = flows(problem, segment, by_tile=True)
+        return relieve_segments(sent, np.array(kinds), lasts, chip, plan.moves, self.tuning)
 
 
 class RelievePeriod:
@@ -70,21 +75,24 @@ class RelievePeriod:
 
     name = "relieve-period"
 
+    def __init__(self, tuning: Tuning | None = None) -> None:
+        self.tuning = (Tuning() if tuning is None else tuning).relief
+
     def exchange(self, plan: Plan, network: Network, architecture: Architecture) -> IntArray:
         """New tile of what lies at each tile."""
-        return _relieved(plan, problem_of(plan, network, architecture))[0]
+        return _relieved(plan, problem_of(plan, network, architecture), self.tuning)[0]
 
 
-def period_relieved(plan: Plan, problem: PlacedNetwork) -> Plan:
+def period_relieved(plan: Plan, problem: PlacedNetwork, tuning: ReliefTuning) -> Plan:
     """The plan with :class:`RelievePeriod`, for inferences that follow each other as fast as routers then allow."""
-    moves, bits = _relieved(plan, problem)
+    moves, bits = _relieved(plan, problem, tuning)
     return replace(plan, moves=moves, span=int(bits / problem.architecture.router_bits_per_cycle))
 
 
-def _relieved(plan: Plan, problem: PlacedNetwork) -> tuple[IntArray, float]:
+def _relieved(plan: Plan, problem: PlacedNetwork, tuning: ReliefTuning) -> tuple[IntArray, float]:
     """New tile of what lies at each tile, shape (1, tiles), and the bits of the busiest router."""
     chip = problem.architecture
-    enough = RELIEVED * busiest(problem) * chip.router_bits_per_cycle
+    enough = tuning.relieved * busiest(problem) * chip.router_bits_per_cycle
     place, bits = relieve_period(traffic(problem, plan.segment, by_tile=True), chip, enough)
     return place[None], bits
 

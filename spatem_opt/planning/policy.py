@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from math import prod
 
 from spatem_opt.errors import InstanceError
-from spatem_opt.grouping.substitution import LITTLE_MORE, MUCH_MORE
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +17,6 @@ class ObjectivePolicy:
     name, unit : str
     factors : tuple of {"latency", "period", "communication", "energy"}
         The value, which is minimised, is the product of these numbers of an evaluation [cycles, cycles, bits, fJ].
-    prices : tuple of float
-        Of communication, tried first, in units of (latency bound) / (communication bound).
     faster : bool
         Only what is faster than the best can be better: latencies from the best one on are of no use, estimates of
         latency tell plans apart, and routers that a segment crowds are relieved before a plan is scheduled.
@@ -28,8 +25,6 @@ class ObjectivePolicy:
     side_by_side : bool
         Segments may have parts of the chip to themselves from the first plan on; otherwise they take turns, with as
         many stripes of the serpentine order as keep routers least busy.
-    detour : float
-        Times the traffic that tilings may take for better groups; 0: none are exchanged.
     exchanges : tuple of str
         Tile exchanges that are tried on every better solution (:mod:`spatem_opt.planning.exchanges`).
     leaves_out : frozenset of str
@@ -39,11 +34,9 @@ class ObjectivePolicy:
     name: str
     unit: str
     factors: tuple[str, ...]
-    prices: tuple[float, ...]
     faster: bool = False
     follows: bool = False
     side_by_side: bool = False
-    detour: float = 0.0
     exchanges: tuple[str, ...] = ()
     leaves_out: frozenset[str] = field(default_factory=frozenset)
 
@@ -57,19 +50,13 @@ NEARER = ("shorten",)
 POLICIES: dict[str, ObjectivePolicy] = {
     policy.name: policy
     for policy in (
+        ObjectivePolicy("latency", "cycles", ("latency",), faster=True, leaves_out=SERIAL),
+        ObjectivePolicy("throughput", "cycles", ("period",), follows=True, leaves_out=SERIAL),
+        ObjectivePolicy("communication", "bits", ("communication",), side_by_side=True, exchanges=NEARER),
+        ObjectivePolicy("energy", "fJ", ("energy",), side_by_side=True, exchanges=NEARER),
         ObjectivePolicy(
-            "latency", "cycles", ("latency",), (0.003, 0.03), faster=True, detour=MUCH_MORE, leaves_out=SERIAL
-        ),
-        ObjectivePolicy(
-            "throughput", "cycles", ("period",), (0.003, 0.03), follows=True, detour=LITTLE_MORE, leaves_out=SERIAL
-        ),
-        ObjectivePolicy(
-            "communication", "bits", ("communication",), (1.0, 10.0, 100.0), side_by_side=True, exchanges=NEARER
-        ),
-        ObjectivePolicy("energy", "fJ", ("energy",), (0.3, 1.0, 10.0), side_by_side=True, exchanges=NEARER),
-        ObjectivePolicy(
-            "balanced", "cycles x bits", ("latency", "communication"), (0.3, 0.1, 1.0, 3.0), side_by_side=True,
-            exchanges=NEARER, leaves_out=SERIAL,
+            "balanced", "cycles x bits", ("latency", "communication"), side_by_side=True, exchanges=NEARER,
+            leaves_out=SERIAL,
         ),
     )
 }  # fmt: skip

@@ -48,9 +48,11 @@ from spatem_opt.model.solution import MappingOption, Solution
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.policy import ObjectivePolicy, policy_of
+from spatem_opt.tuning import Tuning
 from spatem_opt.types import IntArray
 
 Shared = TypeVar("Shared")
+USUAL = Tuning()
 PlanAnswer = Callable[[], Plan | None]
 """A plan that is there by now, or waited for; None if there is none."""
 
@@ -116,6 +118,8 @@ class Task:
         Cycles; slower solutions do not count.
     endless : bool
         Plans are wanted until the search is stopped; otherwise a first answer is.
+    tuning : Tuning
+        Constants that planners may ask for.
     helpers : int
         Processes that work for :meth:`order`.
     best : int or None
@@ -129,6 +133,7 @@ class Task:
     objective: str = "latency"
     latency_limit: int | None = None
     endless: bool = False
+    tuning: Tuning = USUAL
     helpers: int = 0
     best: int | None = None
     verdicts: dict[bytes, Reason] = field(default_factory=dict)

@@ -10,12 +10,17 @@ from spatem_opt.network.layers import Network
 from spatem_opt.planning import registry
 from spatem_opt.planning.exchanges import exchanged
 from spatem_opt.planning.plan import Plan, problem_of, rebalanced
+from spatem_opt.tuning import Tuning
+
+USUAL = Tuning()
 
 
-def ready(plan: Plan, network: Network, architecture: Architecture) -> tuple[Plan, PlacedNetwork]:
+def ready(
+    plan: Plan, network: Network, architecture: Architecture, tuning: Tuning = USUAL
+) -> tuple[Plan, PlacedNetwork]:
     """The plan as it is to be scheduled, and its problem."""
     for name in plan.exchanges:
-        plan = exchanged(plan, registry.exchange(name), network, architecture)
+        plan = exchanged(plan, registry.exchange(name, tuning), network, architecture)
     balance, plan = plan.rebalance, replace(plan, exchanges=(), rebalance=False)
     problem = problem_of(plan, network, architecture)
     return rebalanced(plan, problem) if balance else (plan, problem)

@@ -14,7 +14,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -29,10 +30,12 @@ from spatem_opt.planning.policy import ObjectivePolicy
 from spatem_opt.planning.protocol import Planner, TileExchange
 from spatem_opt.planning.segmented import Segmented
 from spatem_opt.planning.throughput import Steady
+from spatem_opt.tuning import Tuning
 
 PLANNERS, EXCHANGES, ENGINES = "spatem_opt.planners", "spatem_opt.exchanges", "spatem_opt.engines"
 """Groups of entry points."""
 Plugin = TypeVar("Plugin")
+USUAL = Tuning()
 
 OWN_PLANNERS: dict[str, Callable[[], Planner]] = {
     "steady": Steady,
@@ -41,7 +44,7 @@ OWN_PLANNERS: dict[str, Callable[[], Planner]] = {
     **{name: lambda name=name: Baseline(name) for name in BASELINES},  # type: ignore[misc]
 }
 """The usual set, in the order in which they have their first turn."""
-OWN_EXCHANGES: dict[str, Callable[[], TileExchange]] = {
+OWN_EXCHANGES: dict[str, Callable[[Tuning], TileExchange]] = {
     made.name: made for made in (Shorten, RelieveSegments, RelievePeriod)
 }
 
@@ -67,9 +70,10 @@ def planner(what: str | Planner) -> Planner:
     return _plugin("planner", what, OWN_PLANNERS, PLANNERS, ("name", "plans"))
 
 
-def exchange(what: str | TileExchange) -> TileExchange:
-    """A tile exchange, as :func:`planner`."""
-    return _plugin("exchange", what, OWN_EXCHANGES, EXCHANGES, ("name", "exchange"))
+def exchange(what: str | TileExchange, tuning: Tuning = USUAL) -> TileExchange:
+    """A tile exchange, as :func:`planner`; ours by these constants."""
+    own = {name: partial(make, tuning) for name, make in OWN_EXCHANGES.items()}
+    return _plugin("exchange", what, own, EXCHANGES, ("name", "exchange"))
 
 
 def named(kind: str, group: str, value: str, own: Collection[str] = ()) -> Any:
@@ -89,7 +93,7 @@ def named(kind: str, group: str, value: str, own: Collection[str] = ()) -> Any:
 
 
 def _plugin(
-    kind: str, what: Any, own: dict[str, Callable[[], Plugin]], group: str, needed: tuple[str, ...]
+    kind: str, what: Any, own: Mapping[str, Callable[[], Plugin]], group: str, needed: tuple[str, ...]
 ) -> Plugin:
     if isinstance(what, str):
         make = own[what] if what in own else named(kind, group, what, own)

@@ -28,12 +28,8 @@ FEW, SOME = 2, 5
 solution."""
 SCREENED = 3
 """Variations planned at a time, of which the one with the lowest estimate is scheduled."""
-EDITED = 0.5
-"""How often a variation is an edit of the best plan, at least."""
 NEARBY = 10
 """Variations of the best of these that belong to the first answer under a latency limit."""
-SPREAD, CLOSE = 0.7, 0.2
-"""How far prices are varied, and where they are bounded by a latency limit."""
 
 Plans = Iterator[Plan | None]
 
@@ -173,19 +169,20 @@ class Segmented:
     def _edits(self, task: Task, rng: Generator) -> bool:
         """Whether an edit of the best plan is tried next, the likelier the more often edits made plans better."""
         share = (1 + self._gains[True]) / (2 + self._gains[True] + self._gains[False])
-        return not task.policy.follows and bool(rng.random() < max(EDITED, share))
+        return not task.policy.follows and bool(rng.random() < max(task.tuning.variation.edited, share))
 
     def _variation(self, task: Task, rng: Generator) -> PlanAnswer:
         """Variations of the best setting, of which the plan of the lowest estimate counts."""
         candidates = task.shared(candidates_of)
-        spread, layers = SPREAD if task.latency_limit is None else CLOSE, len(task.layers)
+        tuning, layers = task.tuning.variation, len(task.layers)
+        spread = tuning.spread if task.latency_limit is None else tuning.close
         number = SCREENED if _foreseen(task) and not candidates.effort else 1
         best = candidates.settings()[0] if self._best is None else self._best
         edited = candidates.edit(best, rng, self._lost) if self._edits(task, rng) else None
         if edited is not None:
             return task.order(segmented, edited)
         best = replace(best, edits=())
-        settings = [best.vary(rng, layers, spread, self._lost) for _ in range(number)]
+        settings = [best.vary(rng, layers, spread, self._lost, task.tuning) for _ in range(number)]
         if number == 1:
             return task.order(segmented, settings[0])
         return task.order(likeliest, settings, frozenset(task.verdicts))

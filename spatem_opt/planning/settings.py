@@ -8,19 +8,15 @@ import numpy as np
 
 from spatem_opt.planning.edits import Edit, describe
 from spatem_opt.replication.modes import CORNER
+from spatem_opt.tuning import Tuning
 from spatem_opt.types import IntArray
 
-FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
-"""Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
-STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
-"""Shares of the routers, and of the crossbars, that one segment at the least pace may plan with."""
-RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
-"""How often a variation changes the weight of a run of layers only; largest weight; how often that run is a segment,
-the likelier the more cycles it lost."""
-LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
-"""How often a variation changes how segments follow each other, and what it chooses from."""
-CHAINS = 0.1
-"""How often a variation has chains where there were none, or none where there were."""
+USUAL = Tuning()
+
+HEAVIEST = 2
+"""Largest weight of a layer's communication, as a power of two."""
+WAITS, STRIPS = (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
+"""What a variation of how segments follow each other chooses from."""
 LANES = (0, 0, 0, 2, 3, 4, 5)
 """Numbers of lanes that it chooses from; 0: what the estimate says is best."""
 WOVEN = (0, 6, 8, 12, 12, 16, 24)
@@ -70,7 +66,7 @@ class Setting:
     steady: float = 0.0
     waits: float = 1.0
     strips: int = 0
-    fill: float = FILLS[0]
+    fill: float = 1.0
     corner: float = CORNER
     lanes: int = 0
     woven: int = 0
@@ -94,25 +90,29 @@ class Setting:
         more += describe(self.edits)
         return f"segments (price {self.price:.3g}, router share {self.router_share:.2g}{more})"
 
-    def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
+    def vary(
+        self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None,
+        tuning: Tuning = USUAL,
+    ) -> Setting:  # fmt: skip
         """A setting nearby: another price and share, other segments, or another weight of a run of layers.
 
         ``spread``: standard deviation of the logarithm of the price. ``lost``, shape (segments, 3): first and last
         layer of every segment of the best plan, and the cycles that it lost; runs to change are then drawn from these.
         """
         if self.steady:
+            fills = tuning.plans.steady_fills
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
-            return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
-        if rng.random() < CHAINS:
+            return replace(self, router_share=share, steady=float(rng.uniform(min(fills), max(fills))))
+        if rng.random() < tuning.variation.chained:
             return replace(self, chains=not self.chains)
-        if not self.side_by_side and rng.random() < LAID_OUT:
-            waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, FILLS[:3], CORNERS))
+        if not self.side_by_side and rng.random() < tuning.variation.laid_out:
+            waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, tuning.plans.fills[:3], CORNERS))
             strips, lanes, woven = (int(rng.choice(values)) for values in (STRIPS, LANES, WOVEN))
             strips = 0 if woven else strips
             return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes, woven=woven)
-        if self.price > 0 and rng.random() < RUN_FREED:
+        if self.price > 0 and rng.random() < tuning.variation.run_freed:
             first, last = np.sort(rng.integers(0, layers, 2))
-            if lost is not None and rng.random() < FOCUSED:
+            if lost is not None and rng.random() < tuning.variation.focused:
                 first, last, _ = lost[rng.choice(len(lost), p=lost[:, 2] / lost[:, 2].sum())]
             weights = np.array(self.weights if self.weights else (0.0,) * layers)
             weights[first : last + 1] = np.clip(weights[first : last + 1] + rng.choice((-1, 1)), -HEAVIEST, HEAVIEST)

@@ -12,12 +12,10 @@ from spatem_opt.planning.exchanges import period_relieved
 from spatem_opt.planning.one_segment import pipeline
 from spatem_opt.planning.plan import Plan, problem_of
 from spatem_opt.planning.protocol import Outcome, Reason, Task
-from spatem_opt.planning.settings import STEADY_FILLS, Setting
+from spatem_opt.planning.settings import Setting
 
 FEW_SLOTS = 8
 """OUs per crossbar up to which one segment may be faster than several that take turns (pimcomp: 1; ou-isaac: 224)."""
-SPREAD = 0.7
-"""How far prices would be varied; these plans have none."""
 
 
 class Steady:
@@ -43,7 +41,7 @@ class Steady:
             yield None  # also before variations of segments, which seldom leave this planner a chance
             if not self._may_win(task):
                 return
-            settings = [setting for setting in settings if setting.steady == STEADY_FILLS[0]]
+            settings = [setting for setting in settings if setting.steady == task.tuning.plans.steady_fills[0]]
         for setting in settings:
             plan = self._plan(task, candidates, setting)
             if plan is not None:
@@ -53,7 +51,7 @@ class Steady:
         effort: float = inf if task.endless else candidates.effort
         while effort > 0 and self._best is not None:
             effort -= 1
-            yield self._plan(task, candidates, self._best.vary(rng, len(task.layers), SPREAD))
+            yield self._plan(task, candidates, self._best.vary(rng, len(task.layers), 0.0, tuning=task.tuning))
 
     def _may_win(self, task: Task) -> bool:
         """Where not the period counts: if crossbars hold few OUs, so that segments cannot share them one after another.
@@ -76,7 +74,7 @@ class Steady:
         if plan is None or plan.digest() in self._seen or _late(plan.busiest, task.goal):
             return None
         self._seen.add(plan.digest())
-        plan = period_relieved(plan, problem_of(plan, task.network, task.architecture))
+        plan = period_relieved(plan, problem_of(plan, task.network, task.architecture), task.tuning.relief)
         return None if _late(plan.span or 0, task.goal) else plan
 
 

@@ -11,17 +11,14 @@ from spatem_opt.grouping.tiling import Tiling, fullest_part, tilings_within, win
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Node
 from spatem_opt.replication.layout import Unit, unit
+from spatem_opt.tuning import ModeTuning
 from spatem_opt.types import BoolArray, FloatArray, IntArray
 
-BESIDE, HOME = (3.3, 0.85), (1.15, 0.75)
-"""Mean hops of an input, and how they grow with the side of the consuming copy [routers], up to those between any two
-routers; those of a partial sum, with the side of its strip: fitted to evaluated plans."""
 BLOCK = 256
 """Ways compared at once."""
-RAGGED = 0.6
-"""Columns that blocks which are wider in some rows than in others need more, on average: kernels span such rows."""
-DOOR, CORNER = 0.6, 0.95
-"""Shares of a router that partial sums and outputs of a copy, or the network's inputs, may take: others pass, too."""
+CORNER = 0.95
+"""Share of a router that the network's inputs may take, unless a setting says else: others pass, too."""
+USUAL = ModeTuning()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +81,7 @@ def layer_modes(
     outside: bool = False,
     gathered: int = 0,
     corner: float = CORNER,
+    tuning: ModeTuning = USUAL,
 ) -> Modes:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
 
@@ -101,6 +99,7 @@ def layer_modes(
         Bits of its outputs that a digital node brings together at one of its copies (global pooling).
     corner : float
         Share of the corner's router that network inputs may take, or of others what a digital node brings together.
+    tuning : ModeTuning
     """
     tables: list[FloatArray] = []
     shapes: list[Tiling] = []
@@ -109,7 +108,9 @@ def layer_modes(
         keep = (rows == 1) | (cols == grid.window_cols)
         own = _shapes(grid, architecture, slots)
         if own:
-            estimate = _Estimate(grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, corner)
+            estimate = _Estimate(
+                grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, corner, tuning
+            )
             table = estimate.table()
             tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
             tables[-1][1] += len(shapes)
@@ -148,6 +149,7 @@ class _Estimate:
     outside: bool
     gathered: int
     corner: float
+    tuning: ModeTuning
 
     def table(self) -> FloatArray:
         """Shape, and the last seven columns of :class:`Modes`, as rows.
@@ -163,14 +165,15 @@ class _Estimate:
         tiles = np.maximum(1.0, room / per_tile)
         repeats, sums = (value[:, None] for value in window_traffic(grid, self.shapes, per_tile))
         doors, within, between = self._distances()
-        pixels = _pixels(grid, self.cols, self.rows, together, _shared(units, per_tile))
+        pixels = _pixels(grid, self.cols, self.rows, together, _shared(units, per_tile), self.tuning.ragged)
         input_bits = len(self.node.edges[0].channel) * grid.activation_bits
         outputs = grid.weights.groups * float(grid.column_sums().sum()) * chip.activation_bits
         moved = self.gathered * (1 - together / copies)
-        hop_bits = pixels * input_bits * between * repeats + grid.windows * sums * within + moved * BESIDE[0]
+        hop_bits = pixels * input_bits * between * repeats + grid.windows * sums * within
+        hop_bits = hop_bits + moved * self.tuning.beside[0]
 
         inputs = pixels / grid.windows * input_bits * repeats
-        busy = np.maximum(inputs, sums + outputs) / (doors * DOOR * chip.router_bits_per_cycle)
+        busy = np.maximum(inputs, sums + outputs) / (doors * self.tuning.door * chip.router_bits_per_cycle)
         parts = np.array([shape.parts for shape in self.shapes])[:, None]
         fullest = np.maximum(repeats / tiles, np.where(parts > 1, fullest_part(grid, self.shapes)[:, None], 0.0))
         load = np.ceil(grid.window_input_bits * together * fullest / chip.buffer_bits_per_cycle)
@@ -185,7 +188,7 @@ class _Estimate:
         crossbars = copies // alike * room + copies % alike * size
         routers = np.maximum(1.0, crossbars / (per_tile * chip.tiles_per_router))
         met = np.maximum(pixels * input_bits * repeats, grid.windows * (sums + outputs)) / routers
-        cycles = np.maximum(cycles, np.ceil(met / (DOOR * chip.router_bits_per_cycle)))
+        cycles = np.maximum(cycles, np.ceil(met / (self.tuning.door * chip.router_bits_per_cycle)))
 
         edge = np.flatnonzero(np.diff(size[:, 0], prepend=0) | np.diff(serial[:, 0], prepend=0))
         cost = hop_bits * cycles
@@ -209,9 +212,10 @@ class _Estimate:
         spread = (parts == 1) | np.array([[shape.cut == "homes"] for shape in self.shapes])
         across = bundles * -(-len(self.grid.cols) // width)
         doors = np.where(spread, routers, np.minimum(routers, 1 + (across - 1) * np.minimum(1.0, strip)))
-        within = HOME[0] + HOME[1] * np.minimum(routers, np.maximum(1.0, strip)) ** 0.5
+        (near, growth), (side, wider) = self.tuning.home, self.tuning.beside
+        within = near + growth * np.minimum(routers, np.maximum(1.0, strip)) ** 0.5
         outside = _to_outside(chip) * np.ones_like(routers)
-        beside = np.minimum(BESIDE[0] + BESIDE[1] * routers**0.5, 1 + (chip.mesh_rows + chip.mesh_cols) / 3)
+        beside = np.minimum(side + wider * routers**0.5, 1 + (chip.mesh_rows + chip.mesh_cols) / 3)
         return np.floor(doors), within, outside if self.outside else beside
 
 
@@ -229,22 +233,27 @@ def _shared(units: list[Unit], per_tile: int) -> FloatArray:
     return np.where(whole, 0.0, np.minimum(size / 2, 1 / size))[:, None]
 
 
-def _pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, shared: FloatArray) -> FloatArray:
-    """Input pixels that all copies need, counted once per tile (once per copy if that is larger)."""
+def _pixels(
+    grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, shared: FloatArray, more: float
+) -> FloatArray:
+    """Input pixels that all copies need, counted once per tile (once per copy if that is larger).
+
+    ``more``: columns that blocks which are wider in some rows than in others need more, on average: kernels span these.
+    """
     copies = cols * rows
     return np.asarray(
-        copies / together * _block_pixels(grid, cols, rows, together) * np.where(copies > 1, 1 + shared, 1)
+        copies / together * _block_pixels(grid, cols, rows, together, more) * np.where(copies > 1, 1 + shared, 1)
     )
 
 
-def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray) -> FloatArray:
+def _block_pixels(grid: Grid, cols: IntArray, rows: IntArray, together: IntArray, more: float) -> FloatArray:
     """Input pixels that the copies in one tile need: next to each other are those of a block of columns, which take
     rows in turn, then those of the next block."""
     (kh, kw), (sy, sx) = grid.weights.kernel, grid.weights.stride
     sy, sx = sy * grid.option.ph, sx * grid.option.pw
     below = np.minimum(together, rows)
     beside = -(-together // rows)
-    ragged = RAGGED * ((grid.window_cols % cols > 0) & (kh > sy))
+    ragged = more * ((grid.window_cols % cols > 0) & (kh > sy))
     wide = np.minimum(grid.window_cols / cols * beside + ragged, grid.window_cols)
     turn = np.where(rows > 1, (below - 1) * sy + kh, (grid.window_rows - 1) * sy + kh)
     high = np.minimum(np.where(rows > 1, -(-grid.window_rows // rows), 1) * turn, (grid.window_rows - 1) * sy + kh)

@@ -71,7 +71,7 @@ class Evaluated:
     def setting(self) -> Setting | None:
         """What the segment search was told; None for plans of other makers."""
         origin = None if self.plan is None else self.plan.origin
-        return origin if isinstance(origin, Setting) and not origin.steady else None
+        return origin if isinstance(origin, Setting) else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +139,7 @@ def search(
 
 def usual_exchanges(task: Task) -> tuple[TileExchange, ...]:
     """Those of the objective."""
-    return tuple(registry.exchange(name) for name in task.policy.exchanges)
+    return tuple(registry.exchange(name, task.tuning) for name in task.policy.exchanges)
 
 
 @dataclass(slots=True, eq=False)
@@ -258,9 +258,11 @@ class _Run:
             if not seats:
                 return
             for seat in seats:
-                if len(seats) == 1 or not seat.resting():
-                    yield from self._turn(seat, LATER if task.endless and len(seats) > 1 else inf)
-                    yield ()
+                if not task.endless:
+                    yield from self._turn(seat, MOST - seat.asked)
+                elif len(seats) == 1 or not seat.resting():
+                    yield from self._turn(seat, LATER if len(seats) > 1 else inf)
+                yield ()
 
     def _turn(self, seat: _Seat, number: float) -> Iterator[Pulled]:
         """Up to so many plans of a planner; each helper is at one, if they do not hang on each other."""

@@ -61,7 +61,7 @@ def realise(
 
 def attempt(plan: Plan, task: Task, limit: int | None) -> Scheduled | Reason:
     """Make a plan ready and schedule it, as :func:`realise`, or say why nothing came of it."""
-    plan, problem = ready(plan, task.network, task.architecture)
+    plan, problem = ready(plan, task.network, task.architecture, task.tuning)
     done = _realised(plan, problem, limit, None, full=task.policy.follows)
     return done if isinstance(done, Reason) else Scheduled(plan, *done)
 

@@ -21,6 +21,7 @@ from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
 from spatem_opt.planning.baselines import BASELINES
 from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.one_segment import pipeline
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.settings import Setting
 from spatem_opt.replication.layout import Allocation, bands, interleaved
@@ -46,7 +47,7 @@ def evaluated(planner: str, network: str, preset: str) -> Evaluation | None:
         plan = BASELINES[planner](net, chip)
     else:
         candidates = Candidates(net, chip, "latency")
-        plan = candidates.segmented(Setting(0.0)) if planner == "segments" else candidates.one_segment()
+        plan = candidates.segmented(Setting(0.0)) if planner == "segments" else pipeline(candidates.task)
     found = None if plan is None else realise(plan, net, chip)
     return None if found is None else found[1]
 

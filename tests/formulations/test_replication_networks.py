@@ -27,7 +27,7 @@ def priced(network: str, chip: str) -> tuple[Candidates, segmentation.SegmentPri
     net, architecture = candidates.network, candidates.architecture
     price = 0.03 * latency(net, architecture).value / communication(net, architecture).value
     return candidates, segmentation.SegmentPrices(
-        candidates.ways(candidates.best), net, architecture, price, candidates.slots
+        candidates.ways(candidates.settings()[0]), net, architecture, price, candidates.slots
     )
 
 
@@ -66,7 +66,7 @@ def test_pipeline_takes_the_cuts(network: str, chip: str) -> None:
     cuts = found.solution.cuts(problem)
     assert cuts.cost == pytest.approx(found.objective / UNIT)
     placed = places.place_copies(
-        cuts, candidates.ways(candidates.best), candidates.grids, candidates.network, candidates.architecture
+        cuts, candidates.ways(candidates.settings()[0]), candidates.grids, candidates.network, candidates.architecture
     )
     assert placed is not None
     plan = Plan("segments", placed.grids, placed.allocations)

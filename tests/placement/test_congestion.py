@@ -19,12 +19,13 @@ from spatem_opt.model.solution import MappingOption
 from spatem_opt.network import Network
 from spatem_opt.network import receptive as r
 from spatem_opt.network.builder import Builder
-from spatem_opt.placement.congestion import ROOM, _read_by, footprint, loads, serve
+from spatem_opt.placement.congestion import _read_by, footprint, loads, serve
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.plan import Plan, problem_of
 from spatem_opt.planning.settings import Setting
 from spatem_opt.replication.layout import Allocation, column_blocks
 from spatem_opt.testing import random_chip, random_network, random_option, random_shape
+from spatem_opt.tuning import PlacingTuning
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -121,14 +122,15 @@ def test_loads_of_whole_networks_are_near_the_exact_ones(name: str, lanes: int) 
 
 
 def test_segments_wait_for_queues_beyond_the_room() -> None:
-    """ROOM + 500 cycles of traffic in 100: ROOM + 400 left, 400 too many; then the queue of ROOM shrinks by 150 - 200.
+    """room + 500 cycles of traffic in 100: room + 400 left, 400 too many; then the queue of room shrinks by 150 - 200.
 
     The second router is calm. Lasting 100 + 400, or 100 + 400 + 200, is less than what the busy one passes in all: that
     counts. Where it does not (20 segments of 60 cycles after it pass nothing), the segments' lengths add up.
     """
-    heavy = [ROOM + 500.0, 10.0]
-    assert serve(np.array([heavy]), np.array([100.0])) == ROOM + 500
-    assert serve(np.array([heavy, [150.0, 0.0]]), np.array([100.0, 200.0])) == ROOM + 650
+    room = PlacingTuning().room
+    heavy = [room + 500.0, 10.0]
+    assert serve(np.array([heavy]), np.array([100.0])) == room + 500
+    assert serve(np.array([heavy, [150.0, 0.0]]), np.array([100.0, 200.0])) == room + 650
     calm = np.zeros((20, 2))
     found = serve(np.concatenate([[heavy], calm]), np.array([100.0] + [60.0] * 20))
     assert found == 100 + 400 + 20 * 60

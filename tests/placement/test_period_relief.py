@@ -14,9 +14,11 @@ from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.placement.period_relief import Tiles, relieve_period
 from spatem_opt.planning.candidates import Candidates
-from spatem_opt.planning.plan import assemble, period_relieved, problem_of
+from spatem_opt.planning.exchanges import period_relieved
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.tuning import ReliefTuning
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -111,7 +113,7 @@ def test_the_evaluator_counts_the_same_load_and_the_plan_stays_valid(name: str) 
     network, chip = load_network(name), load_architecture("ou-isaac-4x4", {"adc_bits": 5})
     plan = Candidates(network, chip, "throughput").steady(Setting(0.0, steady=1.0))
     assert plan is not None
-    plan = period_relieved(plan, problem_of(plan, network, chip))
+    plan = period_relieved(plan, problem_of(plan, network, chip), ReliefTuning())
     problem = problem_of(plan, network, chip)
     found = evaluate(assemble(plan, problem, list_schedule.solve(problem)))
     assert set(found.families) <= SETTLING

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from spatem_opt.planning.baselines import BASELINES, Baseline
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.policy import POLICIES
 from spatem_opt.planning.protocol import Outcome, Planner, Reason, Task, TileExchange
-from spatem_opt.search.engine import TURN, Search
-from spatem_opt.study.compare import compare
+from spatem_opt.search.engine import MOST, TURN, Search
+from spatem_opt.study.compare import compare, installed_planners
 from spatem_opt.testing import check_planner, tiny_instance
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_planner.py"
@@ -69,12 +68,21 @@ def test_our_planners_keep_the_rules_of_the_kit(name: str) -> None:
     assert check_planner(registry.planner(name), instances=5, objective=objective) > 0
 
 
-def test_entry_points_bring_planners_under_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("mine", "spatem_opt.planning.one_segment:Pipeline", registry.PLANNERS)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == registry.PLANNERS else [])
-    assert registry.planner("mine").name == "pipeline"
+def test_entry_points_bring_planners_and_give_them_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package as it lies on disk once it is installed."""
+    (tmp_path / "otherpackage.py").write_text(EXAMPLE.read_text().replace('"proportional"', '"mine"'))
+    about = tmp_path / "otherpackage-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: otherpackage\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text(f"[{registry.PLANNERS}]\nmine = otherpackage:Proportional\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_planners() == ("mine",)
+    assert registry.planner("mine").name == "mine"
+    rows = compare(*tiny_instance(0), planners=installed_planners()).rows
+    assert [row.solved for row in rows if row.method == "mine"] == [True]
     with pytest.raises(InstanceError, match=r"expected one of steady, .*, mine, or"):
         registry.planner("yours")
+    assert "mine" not in [planner.name for policy in POLICIES.values() for planner in registry.usual(policy)]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +176,17 @@ def test_an_endless_planner_leaves_others_their_turn() -> None:
     assert solve(*tiny_instance(0), planners=[told, last]).value is not None
     assert len(told.outcomes) == TURN
     assert len(last.outcomes) == 1
+
+
+def test_a_first_answer_ends_whatever_a_planner_does() -> None:
+    class Passing(Told):
+        def plans(self, task: Task, rng: np.random.Generator) -> Iterator[Plan | None]:
+            yield None
+            yield from super().plans(task, rng)
+
+    told = Passing(more=10**9)
+    assert solve(*tiny_instance(0), planners=[told]).value is not None
+    assert TURN < len(told.outcomes) < MOST
 
 
 def test_an_endless_search_asks_useless_planners_less_often() -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.planning import candidates, segmented
+from spatem_opt.planning import segmented
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.protocol import Reason, Task
 from spatem_opt.planning.settings import CHAINED
 from spatem_opt.search import engine as module
 from spatem_opt.search.realisation import Scheduled
+from spatem_opt.tuning import Tuning
 
 Made = list[tuple[Plan, int | None]]
 
@@ -58,4 +59,5 @@ def test_with_time_left_other_plans_follow_and_must_be_better(monkeypatch: pytes
     assert best == sorted(best, reverse=True)
     limits = [limit for _, limit in made]
     assert limits[0] is None
-    assert all(limit is not None and (plan.estimate or 0) <= candidates.HOPELESS * limit for plan, limit in made[1:])
+    most = Tuning().plans.hopeless
+    assert all(limit is not None and (plan.estimate or 0) <= most * limit for plan, limit in made[1:])

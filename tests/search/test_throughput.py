@@ -54,3 +54,14 @@ def test_the_period_comes_close_to_the_bound(name: str, gap: float) -> None:
     network, chip = load_network(name), load_architecture("ou-isaac", {"adc_bits": 5})
     best = min(found.value for found in search(network, chip, "throughput", "heuristic"))
     assert bounds.period(network, chip).value >= (1 - gap) * best
+
+
+@pytest.mark.parametrize("name", ["lenet5", pytest.param("cifar10", marks=pytest.mark.slow)])
+def test_one_segment_competes_for_latency_where_crossbars_hold_one_ou(name: str) -> None:
+    """Segments that take turns cannot share crossbars there: steady plans are faster, also for latency."""
+    network, chip = load_network(name), load_architecture("pimcomp")
+    fast, steady = (solve(network, chip, objective=objective) for objective in ("latency", "throughput"))
+    assert fast.value is not None
+    assert steady.evaluation is not None
+    assert steady.evaluation.latency_cycles is not None
+    assert fast.value <= steady.evaluation.latency_cycles
