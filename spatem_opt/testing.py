@@ -18,7 +18,7 @@ import numpy as np
 
 from spatem_opt.cost.grid import Grid, make_grid
 from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.evaluator.settling import ROUNDS, SETTLING, settled
+from spatem_opt.evaluator.settling import ROUNDS, SETTLING, TIGHT, again
 from spatem_opt.grouping.tile_parts import filled_tiling
 from spatem_opt.grouping.tiling import Tiling, tiling_for_serial
 from spatem_opt.mapping.problem import layer_options
@@ -238,11 +238,13 @@ def scheduled(plan: Plan, network: Network, architecture: Architecture) -> Solut
     """
     problem = problem_of(plan, network, architecture)
     solution = assemble(plan, problem, list_schedule.solve(problem))
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         found = evaluate(solution)
         if SETTLING.isdisjoint(found.families):
             break
-        solution = settled(solution, found)
+        if number < TIGHT:
+            tight = solution, found
+        solution = again(number, solution, found, tight)
     return solution
 
 

@@ -12,8 +12,13 @@ from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
 from spatem_opt.model.solution import Solution
 
-ROUNDS = 8
-"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered."""
+ROUNDS, TIGHT = 16, 4
+"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered.
+Starts order inputs (M6), and a replay may answer every small change with another one: after every so many rounds rows
+get room, and the rounds that follow move only those that need still more."""
+ROOM, MORE, BEFORE = 2.0**-8, 4.0, 4096
+"""Room the first time, as a share of all times; by what it grows from one time to the next; cycles that count as if
+they had gone before the first, so that early rows have some, too."""
 SETTLING = {"reservation", "exclusive"}
 """What is violated while reservations are still those of a schedule without queues."""
 
@@ -38,7 +43,7 @@ def settle(
         If another constraint is broken, which no schedule could mend.
     """
     evaluate = Evaluator()
-    for _ in range(ROUNDS):
+    for number in range(ROUNDS):
         if stop is not None and stop():
             return None
         found = evaluate(solution, full=False)
@@ -53,21 +58,38 @@ def settle(
             if bad.family == "buffer":
                 return None
             raise ModelError(f"{name}: {bad.family}: {bad.message}")
-        solution = settled(solution, found)
+        if number < TIGHT:
+            tight = solution, found
+        solution = again(number, solution, found, tight)
     raise ModelError(f"{name}: reservations and replay differ after {ROUNDS} rounds")
 
 
-def settled(solution: Solution, found: Evaluation) -> Solution:
+def again(number: int, solution: Solution, found: Evaluation, tight: tuple[Solution, Evaluation]) -> Solution:
+    """What is replayed after round `number`, which replayed `solution`; ``tight``: the last round without room."""
+    if number < TIGHT:
+        return settled(solution, found)
+    if number % TIGHT:
+        return settled(solution, found, keep=True)
+    return settled(*tight, ROOM * MORE ** (number // TIGHT - 1))
+
+
+def settled(solution: Solution, found: Evaluation, longer: float = 0.0, *, keep: bool = False) -> Solution:
     """The same decisions, with rows reserved no earlier than their crossbars are free in the replay, to their last end.
 
     A start is a lower bound: raised to when crossbars are free it changes nothing, but for the paces counted from it,
-    which are dropped there, and the order of inputs (M6).
+    which are dropped there, and the order of inputs (M6). All times are stretched by the share `longer`: the later a
+    row, the further it may fall behind. With `keep` no row ends earlier than before.
     """
     if found.arrays is None or found.latency_cycles is None:
         raise ModelError("a schedule that could not be replayed cannot be settled")
-    table, free = solution.schedule, found.arrays.row_free
+    table = solution.schedule
+    free, end = (
+        np.where(times > 0, times + np.ceil(longer * (times + BEFORE)).astype(np.int64), times)
+        for times in (found.arrays.row_free, found.arrays.row_end)
+    )
     pace = np.where(free > table.start, 0, table.pace)
-    schedule = replace(table, start=np.maximum(table.start, free), pace=pace, end=found.arrays.row_end)
+    end = np.maximum(end, table.end) if keep else end
+    schedule = replace(table, start=np.maximum(table.start, free), pace=pace, end=end)
     return replace(solution, schedule=schedule)
 
 
