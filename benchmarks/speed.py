@@ -24,7 +24,8 @@ LOAD = "import sys; from spatem_opt import load_network; load_network(sys.argv[1
 def measured(code: str, *words: str) -> tuple[str, bool]:
     """CPU [s] | wall [s] | peak [MB] of ``python -c code words``, and whether it succeeded."""
     begun = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.DEVNULL)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([sys.executable, "-c", code, *words], **quiet)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall, cpu, peak = time.monotonic() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
