@@ -38,7 +38,7 @@ lint: $(VENV)/.dev
 
 # Alone and one after the other: they measure time.
 check-slow: $(VENV)/.dev
-	$(BIN)/pytest -q -m slow
+	$(BIN)/pytest -q -m slow -o faulthandler_timeout=3600
 
 clean:
 	rm -rf $(VENV) out .pytest_cache .mypy_cache .ruff_cache .hypothesis

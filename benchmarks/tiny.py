@@ -102,7 +102,7 @@ def grouping(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, So
 def replication(found: Evaluated, args: argparse.Namespace) -> list[tuple[Solve, Solve]]:
     """Solvers of the replication step at the setting that led to the solution."""
     candidates = Candidates(found.solution.network, found.solution.architecture, "latency")
-    start = exact_replication.prepare(candidates, found.setting or candidates.best)
+    start = exact_replication.prepare(candidates, found.setting or candidates.settings()[0])
     return [(
         lambda t: master.solve(start.problem, time_limit=t, workers=args.workers, hint=start.hint),
         lambda t: master.solve(start.problem, time_limit=t, workers=args.workers, hint=start.hint, engine="ilp"),

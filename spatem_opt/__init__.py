@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from spatem_opt.network import Network
     from spatem_opt.network import load as load_network
     from spatem_opt.network import names as networks
+    from spatem_opt.search.given import schedule
     from spatem_opt.search.progress import Progress
     from spatem_opt.search.result import Result
 
@@ -53,6 +54,7 @@ _HOME = {
     "load_network": "network:load",
     "networks": "network:names",
     "read_solution": "exchange.solutions",
+    "schedule": "search.given",
     "solve": "front_end",
     "write_solution": "exchange.solutions",
 }
@@ -61,7 +63,8 @@ _HOME = {
 __all__ = [
     "Architecture", "ArchitectureWarning", "Evaluation", "InstanceError", "MappingOption", "ModelError", "Network",
     "Placement", "Progress", "Result", "Schedule", "Shortage", "Solution", "Status", "Violation", "architectures",
-    "evaluate", "load_architecture", "load_network", "networks", "read_solution", "solve", "write_solution",
+    "evaluate", "load_architecture", "load_network", "networks", "read_solution", "schedule", "solve",
+    "write_solution",
 ]  # fmt: skip
 
 

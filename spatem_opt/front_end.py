@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.metadata import version
+from math import inf
 from typing import Any
 
 from spatem_opt.cost import bounds
@@ -19,21 +20,22 @@ from spatem_opt.files.names import find
 from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.architecture import Architecture
-from spatem_opt.model.arguments import check_listener, check_run, whole
+from spatem_opt.model.arguments import check_listener, check_run, check_type, whole
 from spatem_opt.model.result import Decoupling, Shortage, Status, Step
 from spatem_opt.model.solution import Solution
 from spatem_opt.network import Network
-from spatem_opt.planning import baselines
+from spatem_opt.planning import registry
 from spatem_opt.planning.baselines import BASELINES
+from spatem_opt.planning.policy import POLICIES, policy_of
+from spatem_opt.planning.protocol import Planner, Task, TileExchange, lacking
 from spatem_opt.search.budget import Budget
-from spatem_opt.search.engine import Evaluated, Tell, search
+from spatem_opt.search.engine import Evaluated, Search, Tell, usual_exchanges
 from spatem_opt.search.progress import Listener, Teller
 from spatem_opt.search.realisation import measure, rank
 from spatem_opt.search.result import Result
-from spatem_opt.search.stop import catch_interrupt
+from spatem_opt.search.stop import StoppingCriterion, catch_interrupt
 
-OBJECTIVES = ("latency", "throughput", "communication", "energy", "balanced")
-"""``balanced`` is latency times communication: what the abstract's headline weighs against each other."""
+OBJECTIVES = tuple(POLICIES)
 METHODS = ("auto", "exact", "heuristic", *BASELINES)
 EXACT_SECONDS = 120.0
 """Time limit of ``exact`` where none is given."""
@@ -50,8 +52,12 @@ def solve(
     *,
     objective: str = "latency",
     method: str = "auto",
+    planners: Sequence[Planner | str] | None = None,
+    exchanges: Sequence[TileExchange | str] | None = None,
     latency_limit: int | None = None,
     time_limit: float | None = None,
+    stop: StoppingCriterion | None = None,
+    start: Solution | None = None,
     seed: int = 0,
     workers: int = 1,
     progress: Listener | None = None,
@@ -69,12 +75,22 @@ def solve(
         answers used where they are better; ``auto``: with a time limit half of it for the heuristic and the rest for
         the exact steps, without one the heuristic alone; or the name of a baseline
         (:data:`spatem_opt.planning.baselines.BASELINES`).
+    planners : sequence of Planner or str, optional
+        In place of the usual ones (:func:`spatem_opt.planning.registry.usual`): objects, names, or
+        ``path/file.py:Class``. See :mod:`spatem_opt.planning.protocol` for what a planner is.
+    exchanges : sequence of TileExchange or str, optional
+        Tried on every better solution; by default those of the objective.
     latency_limit : int, optional
         Cycles; slower solutions do not count. The exact steps do not know it and are left out.
     time_limit : float, optional
         Seconds for everything. A first solution is always finished; after it whatever runs is cut short, and ``cut`` of
         the result says what. Without it only the first candidates are tried, and ``exact`` takes
         :data:`EXACT_SECONDS`.
+    stop : StoppingCriterion, optional
+        Asked before every plan with the best value so far (infinite before there is one); the search goes on until it
+        is true (:mod:`spatem_opt.search.stop`).
+    start : Solution, optional
+        To begin from: what is not better does not count, and it is the answer if nothing is.
     seed : int
         Of the variations. Without a time limit, the same seed gives the same answer.
     workers : int
@@ -112,48 +128,137 @@ def solve(
         "solve", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
     )
     check_listener("solve", "on_solution", on_solution)
+    check_listener("solve", "stop", stop)
     method = _check(objective, method, latency_limit)
-    begun = time.monotonic()
-    missing = shortage(network, architecture) or _too_slow(network, architecture, latency_limit)
-    if missing is not None:
-        proof = _infeasible(network, architecture, time_limit, seed, workers) if method == "exact" else ()
-        return Result(
-            Status.INFEASIBLE, objective, seconds=time.monotonic() - begun, shortage=missing, steps=proof
-        )  # fmt: skip
-    if method in BASELINES and (missing := baselines.missing(method, network, architecture)) is not None:
-        return Result(Status.UNKNOWN, objective, seconds=time.monotonic() - begun, shortage=missing)
+    task = Task(network, architecture, objective, latency_limit, stop is not None or (
+        time_limit is not None and method != "exact"
+    ))  # fmt: skip
+    job = _Job(task, method, _planners(task, method, planners), _exchanges(task, method, exchanges), time_limit, seed,
+               workers, stop, None if start is None else _incumbent(task, start))  # fmt: skip
+    impossible = job.impossible()
+    if impossible is not None:
+        return impossible
     bound = bounds.MAKERS[objective](network, architecture)
-    record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, how=(method, seed))
-    if method == "exact":
-        for text in beyond_reach(network, architecture, time_limit):
-            record.tell(f"beyond reach: {text}")
-        time_limit = EXACT_SECONDS if time_limit is None else time_limit
-    steps: tuple[Step, ...] = ()
-    with catch_interrupt() as interrupted:
-        budget = Budget(time_limit, partial(interrupted, 0.0))
-        share = 1 - EXACT_SHARE if method in ("auto", "exact") else 1.0
+    record = _Record(objective, bound, Teller(progress, bound=bound.value), on_solution, job.how)
+    return job.run(record)
+
+
+def usual_planners(names: Sequence[Planner | str], objective: str) -> list[Planner | str]:
+    """Planners with ``"usual"`` replaced by the usual set for an objective."""
+    found: list[Planner | str] = []
+    for name in names:
+        found += registry.usual(policy_of(objective)) if name == "usual" else [name]
+    return found
+
+
+def _planners(task: Task, method: str, planners: Sequence[Planner | str] | None) -> tuple[Planner, ...]:
+    """Those that are asked for, or the usual ones of a method."""
+    if planners is None:
+        return (registry.planner(method),) if method in BASELINES else registry.usual(task.policy)
+    if isinstance(planners, str) or not isinstance(planners, Sequence) or not planners:
+        raise InstanceError("solve", "planners", planners, "expected a list of at least one planner")
+    if method in BASELINES:
+        raise InstanceError("solve", "planners", planners, f"expected none with method {method!r}, which is one")
+    return tuple(registry.planner(planner) for planner in planners)
+
+
+def _exchanges(
+    task: Task, method: str, exchanges: Sequence[TileExchange | str] | None
+) -> tuple[TileExchange, ...]:
+    """Those that are asked for, or the usual ones of the objective; a baseline is left as it is."""
+    if exchanges is None:
+        return () if method in BASELINES else usual_exchanges(task)
+    if isinstance(exchanges, str) or not isinstance(exchanges, Sequence):
+        raise InstanceError("solve", "exchanges", exchanges, "expected a list of tile exchanges")
+    return tuple(registry.exchange(exchange) for exchange in exchanges)
+
+
+def _incumbent(task: Task, start: Solution) -> Evaluated:
+    """A solution to begin from, as the evaluator sees it; raises :class:`InstanceError` if it is none for the task."""
+    check_type("solve", "start", start, Solution)
+    found = evaluate(start, network=task.network, architecture=task.architecture)
+    if found.violations:
+        first = found.violations[0]
+        raise InstanceError("solve", "start", start.network.name, f"expected a valid solution: {first.message}")
+    limit, latency = task.latency_limit, found.latency_cycles or 0
+    if limit is not None and latency > limit:
+        raise InstanceError("solve", "start", latency, f"expected a latency within the limit of {limit} cycles")
+    return Evaluated("start", start, found, measure(found, task.objective), 0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """One call of :func:`solve`, its arguments checked."""
+
+    task: Task
+    method: str
+    planners: tuple[Planner, ...]
+    exchanges: tuple[TileExchange, ...]
+    time_limit: float | None
+    seed: int
+    workers: int
+    stop: StoppingCriterion | None
+    start: Evaluated | None
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """What the claims say of it."""
+        names = [planner.name for planner in self.planners]
+        usual = self.method in BASELINES or names == [planner.name for planner in registry.usual(self.task.policy)]
+        return {"method": self.method, "seed": self.seed, **({} if usual else {"planners": names})}
+
+    def impossible(self) -> Result | None:
+        """The answer if there is no solution, or a lone planner can find none; else None."""
+        begun, task = time.monotonic(), self.task
+        missing = shortage(task.network, task.architecture) or _too_slow(
+            task.network, task.architecture, task.latency_limit
+        )
+        if missing is not None:
+            infeasible = self.method == "exact"
+            proof = _infeasible(task, self.time_limit, self.seed, self.workers) if infeasible else ()
+            seconds = time.monotonic() - begun
+            return Result(Status.INFEASIBLE, task.objective, seconds=seconds, shortage=missing, steps=proof)
+        if len(self.planners) == 1 and self.start is None:
+            missing = lacking(self.planners[0], task)
+            if missing is not None:
+                return Result(Status.UNKNOWN, task.objective, seconds=time.monotonic() - begun, shortage=missing)
+        return None
+
+    def run(self, record: _Record) -> Result:
+        """Search, then the exact steps if they are wanted."""
+        time_limit = self.time_limit
+        if self.method == "exact":
+            for text in beyond_reach(self.task.network, self.task.architecture, time_limit):
+                record.tell(f"beyond reach: {text}")
+            time_limit = EXACT_SECONDS if time_limit is None else time_limit
+        steps: tuple[Step, ...] = ()
+        with catch_interrupt() as interrupted:
+            budget = Budget(time_limit, partial(interrupted, 0.0))
+            self._search(record, budget, time_limit)
+            exact = time_limit is not None and self.method in ("auto", "exact") and self.task.latency_limit is None
+            if exact and record.best is not None and record.best.plan is not None:
+                engine = self.seed, self.workers
+                _, steps = prove(record.best, self.task.objective, budget, engine, record.tell, record.seen)
+        return record.result(steps, budget)
+
+    def _search(self, record: _Record, budget: Budget, time_limit: float | None) -> None:
+        """Search until the share of the time for it is up, or a solution meets the bound."""
+        share = 1 - EXACT_SHARE if self.method in ("auto", "exact") else 1.0
         searching = budget.part(None if time_limit is None else time_limit * share)
-        endless = time_limit is not None and method != "exact"
-        solutions = search(
-            network, architecture, objective, method, record.tell, seed=seed, latency_limit=latency_limit,
-            stop=searching.over if endless else None, workers=workers, budget=searching,
+        if self.start is not None and record.seen(self.start) == record.bound.value:
+            return
+        search = Search(
+            self.task, self.planners, self.exchanges, self.seed, self.workers,
+            partial(self._over, record, searching) if self.task.endless else None, searching, record.tell,
         )  # fmt: skip
-        with closing(solutions):  # ends its helpers
+        with closing(search.run(self.start)) as solutions:  # ends its helpers
             for found in solutions:
-                if record.seen(found) == bound.value or budget.interrupted:
-                    break
-        steps_wanted = time_limit is not None and method in ("auto", "exact") and latency_limit is None
-        if record.best is not None and steps_wanted:
-            _, steps = prove(record.best, objective, budget, (seed, workers), record.tell, record.seen)
-    seconds = record.tell.seconds
-    if record.best is None:
-        return Result(Status.UNKNOWN, objective, bound=bound.value, seconds=seconds, cut=budget.cuts)
-    record.best = replace(record.best, evaluation=evaluate(record.best.solution))  # with its period
-    result = Result(
-        record.status, objective, record.solution(steps, budget.cuts), record.best.value, bound.value, seconds,
-        evaluation=record.best.evaluation, steps=steps, cut=budget.cuts,
-    )  # fmt: skip
-    return _proven_twice(result)
+                if record.seen(found) == record.bound.value or budget.interrupted:
+                    return
+
+    def _over(self, record: _Record, searching: Budget) -> bool:
+        best = inf if record.best is None else record.best.value
+        return (self.stop is not None and self.stop(best)) or searching.over()
 
 
 def _too_slow(network: Network, architecture: Architecture, latency_limit: int | None) -> Shortage | None:
@@ -168,7 +273,8 @@ def _proven_twice(result: Result) -> Result:
     if result.solution is None or result.evaluation is None:
         return result
     proven = prove_bounds(result.solution.network, result.solution.architecture)
-    found = proven["period" if result.objective == "throughput" else result.objective]
+    policy = policy_of(result.objective)
+    found = proven["period" if policy.follows else policy.name]
     if found != result.bound:
         raise ModelError(f"{result.objective}: a bound of {result.bound}, of which the evaluator proves {found}")
     return replace(result, evaluation=replace(result.evaluation, bounds=proven))
@@ -176,13 +282,13 @@ def _proven_twice(result: Result) -> Result:
 
 @dataclass(slots=True, eq=False)
 class _Record:
-    """The best solution so far, and when each better one was found; ``how`` is method and seed."""
+    """The best solution so far, and when each better one was found; ``how`` is what the claims say of it."""
 
     objective: str
     bound: bounds.Bound
     tell: Teller
     on_solution: Callable[[Solution], None] | None
-    how: tuple[str, int]
+    how: dict[str, Any]
     best: Evaluated | None = None
     trace: Trace = field(default_factory=list)
 
@@ -212,6 +318,18 @@ class _Record:
         return replace(self.best.solution, claims=_claims(self.best, self, steps, cut))
 
 
+    def result(self, steps: tuple[Step, ...], budget: Budget) -> Result:
+        """What is given back."""
+        seconds, bound = self.tell.seconds, self.bound.value
+        if self.best is None:
+            return Result(Status.UNKNOWN, self.objective, bound=bound, seconds=seconds, cut=budget.cuts)
+        self.best = replace(self.best, evaluation=evaluate(self.best.solution))  # with its period
+        return _proven_twice(Result(
+            self.status, self.objective, self.solution(steps, budget.cuts), self.best.value, bound, seconds,
+            evaluation=self.best.evaluation, steps=steps, cut=budget.cuts,
+        ))  # fmt: skip
+
+
 def beyond_reach(network: Network, architecture: Architecture, time_limit: float | None = None) -> list[str]:
     """What ``exact`` will bound but not prove within a time limit [s], and the sizes that say so; one text per step."""
     from spatem_opt import exact
@@ -219,16 +337,15 @@ def beyond_reach(network: Network, architecture: Architecture, time_limit: float
     return exact.beyond_reach(network, architecture, EXACT_SECONDS if time_limit is None else time_limit)
 
 
-def _infeasible(
-    network: Network, architecture: Architecture, time_limit: float | None, seed: int, workers: int
-) -> tuple[Step, ...]:
+def _infeasible(task: Task, time_limit: float | None, seed: int, workers: int) -> tuple[Step, ...]:
     """The step that proves it, with the constraint families that cannot hold together."""
     from spatem_opt import exact
 
     seconds = EXACT_SECONDS if time_limit is None else time_limit
     with catch_interrupt() as interrupted:
         stop = partial(interrupted, 0.0)
-        return (exact.infeasible(network, architecture, seconds, seed=seed, workers=workers, stop=stop),)
+        step = exact.infeasible(task.network, task.architecture, seconds, seed=seed, workers=workers, stop=stop)
+    return (step,)
 
 
 def prove(
@@ -304,8 +421,7 @@ def decoupling(best: Evaluated, seconds: float, seed: int, workers: int, budget:
 def _check(objective: str, method: str, latency_limit: int | None) -> str:
     """The method that is meant, whatever its case and dashes; raises :class:`InstanceError` if anything is wrong."""
     known = find(method, METHODS) if isinstance(method, str) else None
-    if objective not in OBJECTIVES:
-        raise InstanceError("solve", "objective", objective, f"expected one of {', '.join(OBJECTIVES)}")
+    policy_of(objective)
     if known is None:
         raise InstanceError("solve", "method", method, f"expected one of {', '.join(METHODS)}")
     if latency_limit is not None:
@@ -319,13 +435,13 @@ def _claims(
     best: Evaluated, record: _Record, steps: tuple[Step, ...], cut: tuple[str, ...]
 ) -> dict[str, dict[str, Any]]:
     """What the solution file claims: numbers that the evaluator must be able to confirm, and how they were found."""
-    found, bound, (method, seed) = best.evaluation, record.bound, record.how
+    found, bound = best.evaluation, record.bound
     total = {
         "objective": record.objective, "bound": bound.value, "latency": found.latency_cycles,
         "period": found.period_cycles, "communication": found.communication.total if found.communication else None,
         "energy": found.energy.total if found.energy else None,
     }  # fmt: skip
-    how = {"method": method, "plan": best.name, "status": str(record.status), "binding": bound.binding, "seed": seed}
+    how = {**record.how, "plan": best.name, "status": str(record.status), "binding": bound.binding}
     return {
         "total": total,
         **{step.step: {key: value for key, value in step.to_dict().items() if key != "step"} for step in steps},

@@ -13,24 +13,30 @@ True
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
 from spatem_opt.cost.grid import Grid, make_grid
-from spatem_opt.evaluator import Evaluation, evaluate
-from spatem_opt.evaluator.settling import ROUNDS, SETTLING, TIGHT, again
+from spatem_opt.errors import ModelError
+from spatem_opt.evaluator import Evaluation, Evaluator, evaluate
+from spatem_opt.evaluator.settling import ROUNDS, SETTLING, settled, tightened
 from spatem_opt.grouping.tile_parts import filled_tiling
 from spatem_opt.grouping.tiling import Tiling, tiling_for_serial
 from spatem_opt.mapping.problem import layer_options
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption, Solution
-from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.maps import Tensor
 from spatem_opt.planning.baselines import layer_serial
+from spatem_opt.planning.fit import misfit
 from spatem_opt.planning.plan import Plan, assemble, problem_of
+from spatem_opt.planning.protocol import Outcome, Planner, Reason, Task, learn
 from spatem_opt.replication.layout import Allocation, Split, bands, column_blocks, interleaved
 from spatem_opt.scheduling import list_schedule
+from spatem_opt.search.realisation import Scheduled, attempt, measure
 from spatem_opt.types import IntArray
 
 Rng = np.random.Generator
@@ -238,14 +244,95 @@ def scheduled(plan: Plan, network: Network, architecture: Architecture) -> Solut
     """
     problem = problem_of(plan, network, architecture)
     solution = assemble(plan, problem, list_schedule.solve(problem))
+    evaluator = Evaluator()
     for number in range(ROUNDS):
-        found = evaluate(solution)
+        found = evaluator(solution, full=False)
         if SETTLING.isdisjoint(found.families):
-            break
-        if number < TIGHT:
-            tight = solution, found
-        solution = again(number, solution, found, tight)
+            return tightened(solution, found)
+        solution = settled(evaluator, solution, found, number)
     return solution
+
+
+def check_planner(planner: Planner, *, instances: int = 15, plans: int = 6, objective: str = "latency") -> int:
+    """Try a planner on tiny random instances (:func:`tiny_instance`), as the search would.
+
+    Parameters
+    ----------
+    planner : Planner
+        An object, not a class.
+    instances : int
+        The first so many seeds.
+    plans : int
+        Looked at per instance, at most.
+    objective : str
+
+    Returns
+    -------
+    int
+        Solutions that the evaluator confirms.
+
+    Raises
+    ------
+    AssertionError
+        With instance, plan, and what is wrong: something other than a plan, decisions that break a rule, other plans
+        from the same seed, or not a single solution on all instances.
+
+    Examples
+    --------
+    >>> from spatem_opt.planning.baselines import Baseline
+    >>> check_planner(Baseline("dense-pipeline")) > 10
+    True
+    """
+    assert not isinstance(planner, type), f"{planner.__name__} is a class: expected an object, {planner.__name__}()"
+    for needed in ("name", "plans"):
+        assert hasattr(planner, needed), f"{type(planner).__name__} has no {needed!r}"
+    assert isinstance(planner.name, str), f"expected a name of text, not {planner.name!r}"
+    assert planner.name.strip(), "expected a name, not an empty one"
+    confirmed, reasons = 0, set[str]()
+    for seed in range(instances):
+        tries = [_tried(planner, seed, plans, objective) for _ in range(2)]
+        (first, outcomes), (second, _) = tries
+        where = f"{planner.name} on tiny_instance({seed})"
+        assert first == second, f"{where}: the same seed gives other plans: take all random choices from rng"
+        confirmed += sum(outcome.solved for outcome in outcomes)
+        reasons |= {str(outcome.reason) for outcome in outcomes}
+    said = f"reasons: {', '.join(sorted(reasons))}" if reasons else "there was no plan"
+    assert confirmed, f"{planner.name}: no solution on any of {instances} tiny instances; {said}"
+    return confirmed
+
+
+def _tried(planner: Planner, seed: int, plans: int, objective: str) -> tuple[list[bytes], list[Outcome]]:
+    """Digests of a planner's first plans for an instance, and what became of them."""
+    task = Task(*tiny_instance(seed), objective)
+    found: list[Outcome] = []
+    digests: list[bytes] = []
+    for plan in islice(planner.plans(task, np.random.default_rng(seed)), plans):
+        if plan is None:
+            continue
+        where = f"{planner.name} on tiny_instance({seed}), plan {len(digests)}"
+        assert isinstance(plan, Plan), f"{where}: expected a Plan or None, not {type(plan).__name__}"
+        wrong = misfit(plan, task)
+        assert wrong is None, f"{where}: {wrong}"
+        digests.append(plan.digest())
+        try:
+            made = attempt(plan, task, task.limit)
+        except ModelError as error:
+            raise AssertionError(f"{where}: {error}") from error
+        found.append(_outcome(made, task))
+        learn(planner, plan, found[-1])
+    return digests, found
+
+
+def _outcome(made: Scheduled | Reason, task: Task) -> Outcome:
+    """As the search would say it."""
+    if isinstance(made, Reason):
+        return Outcome(made)
+    confirmed = assert_confirmed(made.solution)
+    value = measure(confirmed, task.objective)
+    better = task.best is None or value < task.best
+    task.best = value if better else task.best
+    reason = Reason.ACCEPTED if better else Reason.NOT_BETTER
+    return Outcome(reason, value=value, latency=confirmed.latency_cycles, solution=made.solution)
 
 
 def assert_confirmed(solution: Solution) -> Evaluation:

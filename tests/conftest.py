@@ -9,7 +9,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does; 
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
+from hypothesis.internal.conjecture import engine
 
 from spatem_opt.evaluator import prepare
 from spatem_opt.model.architecture import Architecture
@@ -23,9 +24,20 @@ sys.modules["highspy"] = None  # type: ignore[assignment]
 
 # One rule for all generated tests: no deadlines, since machines are shared, and the same examples in every run and
 # every process, so that what fails once fails again. `pytest --hypothesis-profile=search` looks at other examples.
-settings.register_profile("fixed", deadline=None, derandomize=True, database=None, print_blob=True)
+# A test that fails says so soon: the first failure is made smaller for a minute at most (hypothesis has no setting for
+# its five), and nothing is explained, for which Python 3.11 would trace every line that runs.
+settings.register_profile(
+    "fixed",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    report_multiple_bugs=False,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
+)
 settings.register_profile("search", deadline=None, derandomize=False, print_blob=True)
 settings.load_profile("fixed")
+engine.MAX_SHRINKING_SECONDS = 60
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,15 +38,22 @@ ROOMS: dict[str, set[str]] = {
         "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",
         "scheduling",
     },
-    "planning": {"types", "network", "model", "cost", "grouping", "mapping", "replication", "placement", "scheduling"},
+    "planning": {
+        "errors", "types", "files", "network", "model", "cost", "grouping", "mapping", "replication", "placement",
+        "scheduling",
+    },
     "exchange": {
         "errors", "types", "version", "limits", "files", "network", "model", "cost", "grouping", "mapping",
         "replication", "scheduling", "formulations", "planning",
     },
-    "search": {"errors", "types", "limits", "network", "model", "cost", "evaluator", "scheduling", "planning"},
+    "search": {
+        "errors", "limits", "network", "model", "cost", "evaluator",
+        "replication",  # windows in turn to the copies of somebody's own placement
+        "scheduling", "planning",
+    },
     "testing": {
-        "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication", "scheduling",
-        "planning",
+        "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication", "scheduling",
+        "planning", "search",  # a planner is checked by what the search makes of its plans
     },
     "exact": {
         "errors", "types", "network", "model", "cost", "evaluator", "grouping", "mapping", "replication",

@@ -6,12 +6,22 @@ import re
 import sys
 from pathlib import Path
 
-from hypothesis import settings
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.internal.conjecture import engine
 
 
 def test_one_profile_for_all() -> None:
     assert settings().deadline is None
     assert settings.get_profile("search").deadline is None
+
+
+def test_a_failure_is_reported_soon_and_a_hang_ends(pytestconfig: pytest.Config) -> None:
+    """A minute to make an example smaller, well within what a test may take before its process is ended."""
+    assert Phase.explain not in settings().phases
+    assert not settings().report_multiple_bugs
+    assert pytestconfig.getini("faulthandler_exit_on_timeout")
+    assert float(pytestconfig.getini("faulthandler_timeout")) / 2 > engine.MAX_SHRINKING_SECONDS
 
 
 def test_no_test_sets_a_deadline() -> None:

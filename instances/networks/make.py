@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spatem_opt.files.access import write_atomically
-from spatem_opt.network.builder import Builder, Pads, Pair, Tensor
+from spatem_opt.network.builder import Builder, Pads, Pair
 from spatem_opt.network.json_io import dumps
 from spatem_opt.network.layers import Network
+from spatem_opt.network.maps import Tensor
 
 MAKERS: dict[str, Callable[[], Network]] = {}
 

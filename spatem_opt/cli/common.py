@@ -30,6 +30,18 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 Arch = Annotated[
     str, typer.Option("--arch", "-a", help="Chip: a name from 'spatem architectures', or a .toml file.", metavar="ARCH")
 ]
+Shape = Annotated[
+    str | None,
+    typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph: [NAME=]1x3x320x320.", metavar="SHAPE"),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        "--outputs",
+        help="Stops an ONNX graph at these tensors: what follows them, such as post-processing, is left out.",
+        metavar="NAME,...",
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_output, say, show, show_json, write
+from spatem_opt.cli.solve import Seed, WorkerCount, warn_beyond_reach
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
@@ -18,32 +19,44 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(compare)
 
 
+Networks = Annotated[
+    list[str],
+    typer.Argument(
+        help=".onnx or .json files, or names from 'spatem networks'.", metavar="NETWORK...", show_default=False
+    ),
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(help="Seconds for each of our rows, which use all of them.", min=0.0, metavar="S")
+]
+Planners = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--planner",
+        help="Also a row of this planner: a name, or path/file.py:Class; again for more. Those of installed packages "
+        "have a row anyway.",
+        metavar="PLANNER",
+    ),
+]
+Exact = Annotated[
+    bool, typer.Option("--exact", help="Also a row of the exact steps, and what they prove of each step.")
+]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")]
+Rows = Annotated[str | None, typer.Option("--output", "-o", help="Also write all rows here as CSV.", metavar="FILE")]
+
+
 def compare(
-    networks: Annotated[
-        list[str],
-        typer.Argument(
-            help=".onnx or .json files, or names from 'spatem networks'.", metavar="NETWORK...", show_default=False
-        ),
-    ],
+    networks: Networks,
     arch: Arch = "ou-isaac",
     settings: Set = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(help="Seconds for each of our rows, which use all of them.", min=0.0, metavar="S"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
-    exact: Annotated[
-        bool, typer.Option("--exact", help="Also a row of the exact steps, and what they prove of each step.")
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
-    ] = 1,
+    time_limit: TimeLimit = None,
+    seed: Seed = 0,
+    planner: Planners = None,
+    exact: Exact = False,
+    workers: WorkerCount = 1,
     log: Log = None,
     as_json: AsJson = False,
-    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print tables as Markdown.")] = False,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", help="Also write all rows here as CSV.", metavar="FILE")
-    ] = None,
+    as_markdown: AsMarkdown = False,
+    output: Rows = None,
 ) -> None:
     """Run all baselines and the heuristic on the same chip, through the same evaluator.
 
@@ -58,27 +71,29 @@ def compare(
     spatem compare lenet5 resnet50 --arch ou-isaac-7x7 -o rows.csv
     spatem compare resnet18 resnet50 vgg16 --markdown
     spatem compare lenet5 cifar10 --arch ou-isaac-4x4 --exact
+    spatem compare lenet5 --planner examples/own_planner.py:Proportional
 
     Exit code 4 if no network fits the chip.
     """  # fmt: skip
-    from spatem_opt.cli.solve import warn_beyond_reach
     from spatem_opt.evaluator import prepare
     from spatem_opt.files.access import write_atomically
     from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
     from spatem_opt.study.compare import compare as run
-    from spatem_opt.study.compare import summarize
+    from spatem_opt.study.compare import installed_planners, summarize
 
     if output is not None:
         check_output(output, (".csv", ".csv.gz"), "a table of rows")
     chip = load_architecture(arch, parse_overrides(settings or ()))
     graphs = [load(name) for name in networks]
+    planners = [*(planner or ()), *(name for name in installed_planners() if name not in (planner or ()))]
     for graph in graphs if exact else ():
         warn_beyond_reach(graph, chip, time_limit)
     prepare(say)  # not within the time limit
     with logged(log), progress_line() as tell:
         summary = summarize([
-            run(graph, chip, time_limit=time_limit, seed=seed, exact=exact, workers=workers, progress=tell)
+            run(graph, chip, time_limit=time_limit, seed=seed, planners=planners, exact=exact, workers=workers,
+                progress=tell)
             for graph in graphs
         ])  # fmt: skip
     if output is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, VIOLATIONS, AsJson, Set, say, show, show_json
+from spatem_opt.cli.common import DONE, VIOLATIONS, AsJson, Outputs, Set, Shape, say, show, show_json
 from spatem_opt.cli.reference import cautions, given
 from spatem_opt.errors import LONGEST_LINE, one_line
 
@@ -31,9 +31,8 @@ def evaluate(
         typer.Option("--arch", "-a", help="The real chip (a name or a .toml file), likewise.", metavar="ARCH"),
     ] = None,
     settings: Set = None,
-    input_shape: Annotated[
-        str | None, typer.Option(help="Fixes dynamic inputs of an ONNX graph given as --network.", metavar="SHAPE")
-    ] = None,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     as_json: AsJson = False,
     layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
 ) -> None:
@@ -57,7 +56,7 @@ def evaluate(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", SummaryWarning)
         solution = read_solution(file)
-    real = given(network, input_shape, arch, settings)
+    real = given(network, (input_shape, outputs), arch, settings)
     found = replay(solution, network=real[0], architecture=real[1])
     doubts = (*cautions(solution, *real), *found.cautions)
     summaries = [Violation("summary", str(w.message), 0, 0, "") for w in caught if w.category is SummaryWarning]

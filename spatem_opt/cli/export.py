@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, SOLUTION, VIOLATIONS, check_output, make_folder, say
+from spatem_opt.cli.common import DONE, INFEASIBLE, SOLUTION, VIOLATIONS, Outputs, Shape, check_output, make_folder, say
 from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
@@ -66,9 +66,8 @@ def export(
             show_default=False,
         ),
     ],
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
-    ] = None,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     step: Annotated[
         ExportStep | None,
         typer.Option(help="Write the model of this step of a network.", case_sensitive=False, rich_help_panel=MODEL),
@@ -133,7 +132,7 @@ def export(
         options = {"layer": layer, "chunks": chunks, "run": run, "max_excess": max_excess}
         name = None if format_ is None else format_.value
         raise typer.Exit(
-            _export_model(load_problem(what, input_shape, arch, settings), step.value, output, name, options)
+            _export_model(load_problem(what, (input_shape, outputs), arch, settings), step.value, output, name, options)
         )
     for option, value in chosen.items():
         if value is not None:
@@ -146,20 +145,20 @@ def export(
     from spatem_opt.network import load, to_json
 
     check_output(output, SOLUTION, "a network")
-    data = to_json(load(what, input_shape))
+    data = to_json(load(what, input_shape, outputs))
     write_atomically(output, orjson.dumps(data, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE))
     say(f"wrote {output}")
 
 
 def load_problem(
-    network: str, input_shape: str | None, arch: str | None, settings: list[str] | None
+    network: str, reading: tuple[str | None, str | None], arch: str | None, settings: list[str] | None
 ) -> tuple[Network, Architecture]:
-    """Network and chip."""
+    """Network and chip; `reading`: what ``--input-shape`` and ``--outputs`` say."""
     from spatem_opt.model.presets import DEFAULT, load_architecture, parse_overrides
     from spatem_opt.network import load
 
     chip = load_architecture(arch or DEFAULT, parse_overrides(settings or ()))
-    return load(network, input_shape), chip
+    return load(network, *reading), chip
 
 
 def _export_model(

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spatem_opt.cli.common import DONE, INFEASIBLE, NOTHING_FOUND, Arch, AsJson, Set, make_folder, say, show, show_json
+from spatem_opt.cli.common import (
+    DONE,
+    INFEASIBLE,
+    NOTHING_FOUND,
+    Arch,
+    AsJson,
+    Outputs,
+    Set,
+    Shape,
+    make_folder,
+    say,
+    show,
+    show_json,
+)
 from spatem_opt.cli.watch import Log, logged, progress_line
 
 if TYPE_CHECKING:
@@ -33,9 +46,8 @@ def pareto(
             "--output", "-o", help="Folder for the solutions and the front.", metavar="DIR", show_default=False
         ),
     ],
-    input_shape: Annotated[
-        str | None, typer.Option("--input-shape", help="Fixes dynamic inputs of an ONNX graph.", metavar="SHAPE")
-    ] = None,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     arch: Arch = "ou-isaac",
     settings: Set = None,
     time_limit: Annotated[
@@ -61,7 +73,7 @@ def pareto(
 
     chip = load_architecture(arch, parse_overrides(settings or ()))
     with logged(log):
-        code = write_front(load(network, input_shape), chip, output, time_limit, as_json)
+        code = write_front(load(network, input_shape, outputs), chip, output, time_limit, as_json)
     raise typer.Exit(code)
 
 

@@ -19,24 +19,27 @@ _CHANGED = re.compile(r"(?P<base>\S+) \[(?P<settings>[^\[\]]+)\]")
 
 
 def given(
-    network: str | None, input_shape: str | None, arch: str | None, settings: list[str] | None
+    network: str | None, reading: tuple[str | None, str | None], arch: str | None, settings: list[str] | None
 ) -> tuple[Network | None, Architecture | None]:
     """The real network and chip of ``spatem evaluate``; None for what is not given.
+
+    `reading` is what ``--input-shape`` and ``--outputs`` say of the network.
 
     Raises
     ------
     InstanceError
-        If one of them is wrong, or ``--set`` or ``--input-shape`` stand without what they change.
+        If one of them is wrong, or ``--set``, ``--input-shape`` or ``--outputs`` stand without what they change.
     """
     from spatem_opt.model.presets import load_architecture, parse_overrides
     from spatem_opt.network import load
 
     for option, value, needed, there in (("--set", settings, "--arch", arch),
-                                         ("--input-shape", input_shape, "--network", network)):  # fmt: skip
+                                         ("--input-shape", reading[0], "--network", network),
+                                         ("--outputs", reading[1], "--network", network)):  # fmt: skip
         if value and there is None:
             raise InstanceError("evaluate", option, value, f"expected together with {needed}")
     return (
-        load(network, input_shape) if network is not None else None,
+        load(network, *reading) if network is not None else None,
         load_architecture(arch, parse_overrides(settings or [])) if arch is not None else None,
     )
 

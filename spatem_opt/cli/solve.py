@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +19,9 @@ from spatem_opt.cli.common import (
     VIOLATIONS,
     Arch,
     AsJson,
+    Outputs,
     Set,
+    Shape,
     cautions,
     check_output,
     say,
@@ -58,6 +61,73 @@ class Objective(StrEnum):
     BALANCED = "balanced"
 
 
+NetworkName = Annotated[
+    str,
+    typer.Argument(
+        help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
+    ),
+]
+Minimised = Annotated[
+    Objective,
+    typer.Option(
+        help="What to minimise (throughput: the period; balanced: latency x communication).", case_sensitive=False
+    ),
+]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="auto, exact, heuristic, or a baseline such as dense-pipeline; a wrong name lists all.", metavar="METHOD"
+    ),
+]
+Planners = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--planner",
+        help="Plans come from this planner: a name, or path/file.py:Class; again for more; 'usual': ours.",
+        metavar="PLANNER",
+    ),
+]
+LatencyLimit = Annotated[
+    int | None,
+    typer.Option(
+        help="Slower solutions do not count: what is the least communication within this time?", min=1, metavar="CYCLES"
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        help="Seconds from the start of the program; without it the first answer, for exact 120 s.",
+        min=0.0,
+        metavar="S",
+    ),
+]
+Start = Annotated[
+    str | None,
+    typer.Option("--start", help="A solution file to begin from: the answer if nothing is better.", metavar="FILE"),
+]
+Seed = Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")]
+WorkerCount = Annotated[int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the solution file here (.json or .json.gz), anew with each better solution.",
+        metavar="FILE",
+    ),
+]
+Report = Annotated[
+    str | None, typer.Option("--report", help="Write tables and figures here as one HTML file.", metavar="FILE")
+]
+Pareto = Annotated[
+    str | None,
+    typer.Option(
+        "--pareto", help="A front of latency against communication, into this folder ('spatem pareto').", metavar="DIR"
+    ),
+]
+Layers = Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("solve")(solve)
@@ -65,76 +135,25 @@ def register(app: typer.Typer) -> None:
 
 def solve(
     context: typer.Context,
-    network: Annotated[
-        str,
-        typer.Argument(
-            help="An .onnx or .json file, or a name from 'spatem networks'.", metavar="NETWORK", show_default=False
-        ),
-    ],
-    input_shape: Annotated[
-        str | None,
-        typer.Option(
-            "--input-shape", help="Fixes dynamic inputs of an ONNX graph: [NAME=]1x3x320x320.", metavar="SHAPE"
-        ),
-    ] = None,
+    network: NetworkName,
+    input_shape: Shape = None,
+    outputs: Outputs = None,
     arch: Arch = "ou-isaac",
     settings: Set = None,
-    objective: Annotated[
-        Objective,
-        typer.Option(
-            help="What to minimise (throughput: the period; balanced: latency x communication).", case_sensitive=False
-        ),
-    ] = (Objective.LATENCY),
-    method: Annotated[
-        str,
-        typer.Option(
-            help="auto, exact, heuristic, or a baseline such as dense-pipeline; a wrong name lists all.",
-            metavar="METHOD",
-        ),
-    ] = "auto",
-    latency_limit: Annotated[
-        int | None,
-        typer.Option(
-            help="Slower solutions do not count: what is the least communication within this time?",
-            min=1,
-            metavar="CYCLES",
-        ),
-    ] = None,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds from the start of the program; without it the first answer, for exact 120 s.",
-            min=0.0,
-            metavar="S",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")] = 0,
-    workers: Annotated[
-        int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")
-    ] = 1,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Write the solution file here (.json or .json.gz), anew with each better solution.",
-            metavar="FILE",
-        ),
-    ] = None,
-    html: Annotated[
-        str | None, typer.Option("--report", help="Write tables and figures here as one HTML file.", metavar="FILE")
-    ] = None,
-    pareto: Annotated[
-        str | None,
-        typer.Option(
-            "--pareto",
-            help="A front of latency against communication, into this folder ('spatem pareto').",
-            metavar="DIR",
-        ),
-    ] = None,
+    objective: Minimised = Objective.LATENCY,
+    method: Method = "auto",
+    planner: Planners = None,
+    latency_limit: LatencyLimit = None,
+    time_limit: TimeLimit = None,
+    start: Start = None,
+    seed: Seed = 0,
+    workers: WorkerCount = 1,
+    output: Output = None,
+    html: Report = None,
+    pareto: Pareto = None,
     log: Log = None,
     as_json: AsJson = False,
-    layers: Annotated[bool, typer.Option("--layers", help="Also a table of the layers.")] = False,
+    layers: Layers = False,
 ) -> None:
     """Map a network onto a chip, schedule it, and confirm the result with the independent evaluator.
 
@@ -146,6 +165,7 @@ def solve(
     spatem solve resnet50 --objective communication --latency-limit 200000
     spatem solve lenet5 --method layer-serial --json
     spatem solve resnet18 --method exact --time-limit 300 --workers 8
+    spatem solve lenet5 --planner examples/own_planner.py:Proportional
 
     With --method exact, or auto and a time limit, every step is then proven or improved on its own: one line each says
     what is known of the step's problem. No bound of a step is one of the whole; that one is in the table.
@@ -154,54 +174,106 @@ def solve(
     says what. Ctrl-C or SIGTERM keeps the best solution found so far, and what the exact step at work has proven; a
     second one ends the program. Exit code 4 if the network provably does not fit the chip.
     """  # fmt: skip
+    options = SolveOptions(**{name: value for name, value in context.params.items() if name != "pareto"})
+    if pareto is None:
+        raise typer.Exit(_solved(options, context.obj))
+    _only_for_fronts(context)
+    raise typer.Exit(_front(options, pareto))
+
+
+@dataclass(frozen=True, slots=True)
+class SolveOptions:
+    """What the command is told, as typed; fields are those of :func:`solve`."""
+
+    network: str
+    input_shape: str | None
+    outputs: str | None
+    arch: str
+    settings: list[str] | None
+    objective: Objective
+    method: str
+    planner: list[str] | None
+    latency_limit: int | None
+    time_limit: float | None
+    start: str | None
+    seed: int
+    workers: int
+    output: str | None
+    html: str | None
+    log: str | None
+    as_json: bool
+    layers: bool
+
+    def load(self) -> tuple[Network, Architecture]:
+        """Network and chip; says what is doubtful of the chip."""
+        from spatem_opt.model.presets import load_architecture, parse_overrides
+        from spatem_opt.network import load
+
+        with cautions() as cautious:
+            chip = load_architecture(self.arch, parse_overrides(self.settings or ()))
+        graph = load(self.network, self.input_shape, self.outputs)
+        for caution in cautious:
+            say(f"warning: {caution}")
+        return graph, chip
+
+    def check(self) -> str:
+        """The method that is meant; refuses outputs that cannot be written before any work is done."""
+        from spatem_opt.report.figures import require_matplotlib
+
+        if self.output is not None:
+            check_output(self.output, SOLUTION, "a solution file")
+        if self.html is not None:
+            check_output(self.html, (".html", ".htm"), "a report")
+            require_matplotlib()
+        return known_method(self.method)
+
+
+def _front(options: SolveOptions, folder: str) -> int:
     from spatem_opt.cli.pareto import write_front
+
+    graph, chip = options.load()
+    with logged(options.log):
+        return write_front(graph, chip, folder, options.time_limit, options.as_json)
+
+
+def _solved(options: SolveOptions, begun: float | None) -> int:
+    """Solve, write and print; the exit code."""
     from spatem_opt.evaluator import prepare
-    from spatem_opt.exchange.solutions import write_solution
+    from spatem_opt.exchange.solutions import read_solution, write_solution
     from spatem_opt.front_end import solve as run
-    from spatem_opt.model.presets import load_architecture, parse_overrides
-    from spatem_opt.network import load
-    from spatem_opt.report.figures import require_matplotlib
+    from spatem_opt.front_end import usual_planners
     from spatem_opt.report.html import write_report
 
-    method = known_method(method)
-    if output is not None:
-        check_output(output, SOLUTION, "a solution file")
-    if html is not None:
-        check_output(html, (".html", ".htm"), "a report")
-        require_matplotlib()
-    with cautions() as cautious:
-        chip = load_architecture(arch, parse_overrides(settings or ()))
-    graph = load(network, input_shape)
-    for caution in cautious:
-        say(f"warning: {caution}")
-    if pareto is not None:
-        _only_for_fronts(context)
-        with logged(log):
-            code = write_front(graph, chip, pareto, time_limit, as_json)
-        raise typer.Exit(code)
+    method = options.check()
+    graph, chip = options.load()
+    objective, output = options.objective.value, options.output
+    planners = None if not options.planner else usual_planners(options.planner, objective)
+    start = None if options.start is None else read_solution(options.start)
     if method == "exact":
-        warn_beyond_reach(graph, chip, time_limit)
+        warn_beyond_reach(graph, chip, options.time_limit)
     prepare(say)  # not within the time limit
     on_solution = None if output is None else partial(write_solution, path=output)
-    with logged(log), progress_line() as progress:
-        result = run(graph, chip, objective=objective.value, method=method, latency_limit=latency_limit,
-                     time_limit=_left(time_limit, context.obj), seed=seed, workers=workers, progress=progress,
+    with logged(options.log), progress_line() as progress:
+        result = run(graph, chip, objective=objective, method=method, planners=planners, start=start,
+                     latency_limit=options.latency_limit, time_limit=_left(options.time_limit, begun),
+                     seed=options.seed, workers=options.workers, progress=progress,
                      on_solution=on_solution)  # fmt: skip
     found = result.evaluation
     for caution in found.cautions if found is not None else ():
         say(f"warning: {chip.name}: {caution}")
     if output is not None and result.solution is not None:
         write_solution(result.solution, output)
-    if html is not None and result.solution is not None:
-        write_report(result.solution, html, found)
-    head = {"network": graph.name, "architecture": chip.name, "method": method, "seed": seed, "output": output}
-    if as_json:
-        show_json(_json(result, found, head))
+    if options.html is not None and result.solution is not None:
+        write_report(result.solution, options.html, found)
+    title = f"{graph.name} on {chip.name}"
+    if options.as_json:
+        head = {"network": graph.name, "architecture": chip.name, "method": method, "seed": options.seed}
+        show_json(_json(result, found, {**head, "output": output}))
     elif found is not None:
-        _print(result, found, f"{graph.name} on {chip.name} ({result.status})", layers)
-        for path in filter(None, (output, html)):
+        _print(result, found, f"{title} ({result.status})", options.layers)
+        for path in filter(None, (output, options.html)):
             say(f"wrote {path}")
-    raise typer.Exit(_outcome(result, found, f"{graph.name} on {chip.name}"))
+    return _outcome(result, found, title)
 
 
 def known_method(name: str) -> str:

@@ -20,6 +20,23 @@ from spatem_opt.types import OUTSIDE, BoolArray, IntArray
 
 def hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
     """Routers passed between tiles, elementwise with broadcasting (M1); either may be :data:`OUTSIDE`."""
+    if architecture.tiles <= TABLED:
+        return _hop_table(architecture)[source, target]
+    return _hops(architecture, source, target)
+
+
+TABLED = 2048
+"""Tiles up to which distances are looked up: many times faster than computing them."""
+
+
+@lru_cache(maxsize=8)
+def _hop_table(architecture: Architecture) -> IntArray:
+    """Hops between all tiles; the last row and column are :data:`OUTSIDE`."""
+    tile = np.append(np.arange(architecture.tiles), OUTSIDE)
+    return _hops(architecture, tile[:, None], tile)
+
+
+def _hops(architecture: Architecture, source: IntArray, target: IntArray) -> IntArray:
     ys, xs = _position(architecture, source)
     yd, xd = _position(architecture, target)
     across = abs(xs - xd)

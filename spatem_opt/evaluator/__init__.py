@@ -32,6 +32,7 @@ from spatem_opt.evaluator.reservations import (
     check_start,
     check_turns,
     reserved,
+    row_limits,
     turns_of,
 )
 from spatem_opt.evaluator.structure import (
@@ -128,6 +129,10 @@ class Evaluator:
         if gaps:
             return Evaluation(tuple(found))
         return _replayed(solution, placed, self._wired(solution, turns), turns, found, full=full)
+
+    def limits(self, solution: Solution) -> IntArray:
+        """Earliest start of what comes after each row of a solution's schedule, of the placement replayed last."""
+        return row_limits(solution.schedule, reserved(solution.schedule, self._placed[0]))
 
     def _wired(self, solution: Solution, turns: list[Turns]) -> tuple[list[Wire], Fixed]:
         """Who sends what to whom: as before, if copies still compute the same windows."""

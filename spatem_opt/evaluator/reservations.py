@@ -13,6 +13,9 @@ from spatem_opt.evaluator.findings import Violation, listed
 from spatem_opt.model.solution import Schedule
 from spatem_opt.types import IntArray
 
+NEVER = 2**60
+"""Later than every cycle."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turns:
@@ -136,6 +139,22 @@ def check_exclusive(schedule: Schedule, held: Reserved) -> list[Violation]:
     where = crossbar[entry]
     order = np.lexsort((schedule.start[row], where))
     return found + _overlaps(schedule, where[order], row[order], "crossbar {key}")
+
+
+def row_limits(schedule: Schedule, held: Reserved) -> IntArray:
+    """Earliest start of what comes after each row on its crossbars; :data:`NEVER` if nothing does; shape (rows,)."""
+    crossbar, copy = _by_crossbar(held)
+    after = np.where(crossbar[1:] == crossbar[:-1], held.first[copy[1:]], NEVER)
+    limit = np.full(len(held.first), NEVER)
+    np.minimum.at(limit, copy[:-1], after)
+    owner = np.repeat(np.arange(len(held.first)), held.row_stop - held.row_start)
+    start = schedule.start[held.rows]
+    found = np.where(limit[owner] > start, limit[owner], start)
+    follows = owner[1:] == owner[:-1]
+    found[:-1] = np.where(follows, np.minimum(found[:-1], start[1:]), found[:-1])
+    limits = np.empty_like(found)
+    limits[held.rows] = found
+    return limits
 
 
 def _by_crossbar(held: Reserved) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
@@ -12,13 +13,8 @@ from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
 from spatem_opt.model.solution import Solution
 
-ROUNDS, TIGHT = 16, 4
-"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered.
-Starts order inputs (M6), and a replay may answer every small change with another one: after every so many rounds rows
-get room, and the rounds that follow move only those that need still more."""
-ROOM, MORE, BEFORE = 2.0**-8, 4.0, 4096
-"""Room the first time, as a share of all times; by what it grows from one time to the next; cycles that count as if
-they had gone before the first, so that early rows have some, too."""
+ROUNDS = 24
+"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered."""
 SETTLING = {"reservation", "exclusive"}
 """What is violated while reservations are still those of a schedule without queues."""
 
@@ -34,63 +30,76 @@ def settle(
     """A solution whose reservations are those of its replay, and what the evaluator says of it.
 
     Of the schedule given only starts, their order and paces count. None if a buffer is too small, if the latency is not
-    below `limit` [cycles], or once `stop` is true. `name` tells whose solution it is, in errors. `full` as for
-    :class:`~spatem_opt.evaluator.Evaluator`.
+    below `limit` [cycles], once `stop` is true, or if inputs still change places after :data:`ROUNDS` replays. `name`
+    tells whose solution it is, in errors. `full` as for :class:`~spatem_opt.evaluator.Evaluator`.
 
     Raises
     ------
     ModelError
         If another constraint is broken, which no schedule could mend.
     """
+    done = settle_or_say(name, solution, limit, stop, full=full)
+    return None if isinstance(done, str) else done
+
+
+def settle_or_say(
+    name: str,
+    solution: Solution,
+    limit: int | None = None,
+    stop: Callable[[], bool] | None = None,
+    *,
+    full: bool = True,
+) -> tuple[Solution, Evaluation] | Literal["buffer", "limit", "stopped", "unsettled"]:
+    """As :func:`settle`, but a word in place of None."""
     evaluate = Evaluator()
     for number in range(ROUNDS):
         if stop is not None and stop():
-            return None
+            return "stopped"
         found = evaluate(solution, full=False)
         if limit is not None and (found.latency_cycles or 0) >= limit:
-            return None
+            return "limit"
         families = {violation.family for violation in found.violations}
         if not families:
-            solution = claimed(solution, found)
+            solution = claimed(tightened(solution, found), found)
             return solution, evaluate(solution) if full else found
         if families - SETTLING or found.arrays is None:
             bad = next(v for v in found.violations if found.arrays is None or v.family not in SETTLING)
             if bad.family == "buffer":
-                return None
+                return "buffer"
             raise ModelError(f"{name}: {bad.family}: {bad.message}")
-        if number < TIGHT:
-            tight = solution, found
-        solution = again(number, solution, found, tight)
-    raise ModelError(f"{name}: reservations and replay differ after {ROUNDS} rounds")
+        solution = settled(evaluate, solution, found, number)
+    return "unsettled"
 
 
-def again(number: int, solution: Solution, found: Evaluation, tight: tuple[Solution, Evaluation]) -> Solution:
-    """What is replayed after round `number`, which replayed `solution`; ``tight``: the last round without room."""
-    if number < TIGHT:
-        return settled(solution, found)
-    if number % TIGHT:
-        return settled(solution, found, keep=True)
-    return settled(*tight, ROOM * MORE ** (number // TIGHT - 1))
+def settled(evaluate: Evaluator, solution: Solution, found: Evaluation, number: int) -> Solution:
+    """The same decisions, with rows reserved from about when they begin in the replay until the next ones do.
 
-
-def settled(solution: Solution, found: Evaluation, longer: float = 0.0, *, keep: bool = False) -> Solution:
-    """The same decisions, with rows reserved no earlier than their crossbars are free in the replay, to their last end.
-
-    A start is a lower bound: raised to when crossbars are free it changes nothing, but for the paces counted from it,
-    which are dropped there, and the order of inputs (M6). All times are stretched by the share `longer`: the later a
-    row, the further it may fall behind. With `keep` no row ends earlier than before.
+    A start is a lower bound: raised to no later than the row begins it changes nothing, but for the paces counted from
+    it, which are dropped there, and the order of inputs (M6). So that this stays, in round ``number`` 0 rows keep their
+    order where they can: each starts with the one before, or when its crossbars are free, or when it begins. Where
+    inputs change places nevertheless most reservations still hold, since rows wait for data much longer than for
+    crossbars; of the others, starts are raised to the beginning.
     """
     if found.arrays is None or found.latency_cycles is None:
         raise ModelError("a schedule that could not be replayed cannot be settled")
-    table = solution.schedule
-    free, end = (
-        np.where(times > 0, times + np.ceil(longer * (times + BEFORE)).astype(np.int64), times)
-        for times in (found.arrays.row_free, found.arrays.row_end)
-    )
-    pace = np.where(free > table.start, 0, table.pace)
-    end = np.maximum(end, table.end) if keep else end
-    schedule = replace(table, start=np.maximum(table.start, free), pace=pace, end=end)
-    return replace(solution, schedule=schedule)
+    table, begin, free = solution.schedule, found.arrays.row_begin, found.arrays.row_free
+    start = np.where(free > table.start, np.maximum(begin, free), table.start)
+    if number == 0:
+        early, order = np.maximum(table.start, free), np.argsort(table.start, kind="stable")
+        start[order] = np.maximum.accumulate(early[order])
+        start = np.clip(start, early, np.maximum(begin, early))
+    pace = np.where(start > table.start, 0, table.pace)
+    schedule = replace(table, start=start, pace=pace)
+    limit = evaluate.limits(replace(solution, schedule=schedule))
+    end = np.maximum(np.minimum(limit, found.latency_cycles), found.arrays.row_end)
+    return replace(solution, schedule=replace(schedule, end=end))
+
+
+def tightened(solution: Solution, found: Evaluation) -> Solution:
+    """The same schedule with reservations that end when the replay says."""
+    if found.arrays is None:
+        raise ModelError("a schedule that could not be replayed cannot be tightened")
+    return replace(solution, schedule=replace(solution.schedule, end=found.arrays.row_end))
 
 
 def claimed(solution: Solution, found: Evaluation) -> Solution:

@@ -16,7 +16,7 @@ from spatem_opt.evaluator.transfers import datum_bits
 from spatem_opt.limits import LONGEST_TIME as LONGEST
 from spatem_opt.limits import Totals
 from spatem_opt.model.solution import Placement, Schedule, Solution
-from spatem_opt.network.layers import Network, Node, Weights
+from spatem_opt.network.layers import CONSTANT, Network, Node, Weights
 from spatem_opt.types import IntArray
 
 PLACEMENT = ("layer", "copy", "crossbar", "row_start", "row_stop", "col_start", "col_stop")
@@ -49,12 +49,12 @@ def check_network(network: Network) -> None:
             carried = weights.groups * weights.in_channels if node.kind == "crossbar" else node.channels
             if len(edge.source) != carried or len(edge.channel) != carried:
                 raise InstanceError(where, "edge", len(edge.source), f"expected {carried} channels")
-            if not 0 <= edge.source.min() <= edge.source.max() < index:
+            if not CONSTANT <= edge.source.min() <= edge.source.max() < index or not len(edge.producers):
                 raise InstanceError(where, "edge", edge.source.tolist(), "expected producers that come earlier")
             if edge.rows.shape[0] != node.height or edge.cols.shape[0] != node.width:
                 raise InstanceError(where, "taps", (len(edge.rows), len(edge.cols)), "expected output height and width")
             _check_producers(network, where, edge.producers, edge.rows, edge.cols)
-        if node.kind == "digital" and len(node.edges[0].producers) != 1:
+        if node.kind == "digital" and len(set(node.edges[0].source.tolist())) != 1:
             raise InstanceError(where, "edge", len(node.edges[0].producers), "expected one primary producer")
 
 

@@ -216,7 +216,7 @@ def datum_bits(network: Network, default: int) -> list[int]:
         node = network.nodes[index]
         bits[index] = bits[index] or default
         takes = bits[index] if node.weights is None else node.weights.activation_bits or default
-        for producer in distinct(np.concatenate([edge.source for edge in node.edges]))[0] if node.edges else ():
+        for producer in np.unique(np.concatenate([edge.producers for edge in node.edges])) if node.edges else ():
             bits[producer] = max(bits[producer], takes)
     return bits
 

@@ -13,7 +13,7 @@ from spatem_opt.evaluator.reservations import Turns
 from spatem_opt.evaluator.taps import of_equal_taps, patch_taps
 from spatem_opt.evaluator.transfers import Host, Reader, Supply, carry, datum_bits, digital_copy, host, supply
 from spatem_opt.model.solution import MappingOption
-from spatem_opt.network.layers import Network, Node
+from spatem_opt.network.layers import CONSTANT, Network, Node
 from spatem_opt.types import IntArray
 
 
@@ -86,7 +86,7 @@ def _enter(
         lines = np.concatenate([np.arange(len(edge.source)) for edge in edges])
         source = np.concatenate([edge.source for edge in edges])
         channel = np.concatenate([edge.channel for edge in edges])
-        for producer in distinct(source)[0].tolist():
+        for producer in distinct(source[source != CONSTANT])[0].tolist():
             mine = source == producer
             channels = carry(channel[mine], lines[mine], network.nodes[producer].channels, read)
             readers[producer].append(Reader(index, copy, tile, channels, rows, cols, at.window_copy))

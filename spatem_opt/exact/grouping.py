@@ -19,6 +19,7 @@ from spatem_opt.model.result import Step
 from spatem_opt.model.solution import Placement
 from spatem_opt.model.solution import Solution as FullSolution
 from spatem_opt.planning.plan import problem_of
+from spatem_opt.planning.policy import policy_of
 from spatem_opt.search.engine import Evaluated
 from spatem_opt.search.realisation import measure, realise
 from spatem_opt.types import IntArray
@@ -98,7 +99,7 @@ def _record(known: list[Kind], proofs: list[Proof], left_out: int, limits: Limit
 
 def kinds(found: Evaluated) -> tuple[list[Kind], int]:
     """Kinds of layers of a solution, and the number of layers left out: filled grids, and such with missing OUs."""
-    place, grids = found.solution.placement, found.plan.grids
+    place, grids = found.solution.placement, found.planned.grids
     made: dict[tuple[GroupingProblem, bytes, int], Kind] = {}
     left_out = 0
     for layer, (grid, rows) in enumerate(zip(grids, rows_by_layer(place.layer, len(grids)), strict=True)):
@@ -204,10 +205,10 @@ def use(
 
 def _exchanged(found: Evaluated, placement: Placement, objective: str, limits: Limits) -> Evaluated | None:
     """The solution with another placement, scheduled anew; None if that is worse, or not done in time."""
-    source = problem_of(found.plan, found.solution.network, found.solution.architecture)
+    source = problem_of(found.planned, found.solution.network, found.solution.architecture)
     moved = replace(source, placement=placement)
-    limit = found.value + 1 if objective == "latency" else None
-    done = realise(found.plan, source.network, source.architecture, limit, moved, stop=limits.stop)
+    limit = found.value + 1 if policy_of(objective).faster else None
+    done = realise(found.planned, source.network, source.architecture, limit, moved, stop=limits.stop)
     if done is None or measure(done[1], objective) > found.value:
         return None
     return replace(found, solution=done[0], evaluation=done[1], value=measure(done[1], objective))

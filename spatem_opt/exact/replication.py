@@ -19,6 +19,7 @@ from spatem_opt.exact import conflicts, reach
 from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.result import Status, Step
 from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.ready import ready
 from spatem_opt.planning.settings import FILLS, Setting
 from spatem_opt.replication import segmentation
 from spatem_opt.search.engine import Evaluated
@@ -38,7 +39,7 @@ def run(found: Evaluated, objective: str, limits: Limits, keep: Keep = ignore) -
     begin = time.monotonic()
     solution = found.solution
     candidates = Candidates(solution.network, solution.architecture, objective)
-    setting = found.setting if found.setting is not None else candidates.best
+    setting = found.setting if found.setting is not None else candidates.settings()[0]
     turns = replace(setting, side_by_side=False)
     start = prepare(candidates, turns)
     known = None if start.hint is None else cost_of(start.problem, start.hint)
@@ -134,19 +135,17 @@ def _use(
     plan = candidates.place(cuts, setting)
     if plan is None:
         return found, "not used: its copies do not fit tile by tile"
-    plan, problem = candidates.ready(plan, setting)
-    limit = found.value if candidates.objective == "latency" else None
+    plan, problem = ready(plan, candidates.network, candidates.architecture)
+    limit = found.value if candidates.policy.faster else None
     done = realise(plan, candidates.network, candidates.architecture, limit, problem, limits.stop)
     if done is None and limits.stopped:
         return found, interrupted
-    if done is None or measure(done[1], candidates.objective) >= found.value:
+    if done is None or measure(done[1], candidates.policy.name) >= found.value:
         return found, "not used: placed and scheduled it is no better"
-    value = measure(done[1], candidates.objective)
-    text = f"used: {candidates.objective} {found.value} -> {value}"
+    value = measure(done[1], candidates.policy.name)
+    text = f"used: {candidates.policy.name} {found.value} -> {value}"
     name = f"exact cuts at price {setting.price:.3g}, router share {setting.router_share:.2g}"
-    return replace(
-        found, name=name, solution=done[0], evaluation=done[1], value=value, plan=plan, setting=setting
-    ), text
+    return replace(found, name=name, solution=done[0], evaluation=done[1], value=value, plan=plan), text
 
 
 def _cycles(cost: int | None) -> int | None:

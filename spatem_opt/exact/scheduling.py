@@ -21,6 +21,7 @@ from spatem_opt.exact.keep import Keep, ignore
 from spatem_opt.model.result import Status, Step
 from spatem_opt.model.solution import Solution
 from spatem_opt.planning.plan import assemble
+from spatem_opt.planning.policy import policy_of
 from spatem_opt.scheduling import chunk_heuristic, chunks
 from spatem_opt.scheduling.expansion import Expansion, build
 from spatem_opt.search.engine import Evaluated
@@ -115,7 +116,7 @@ def source(found: Evaluated) -> PlacedNetwork:
         table.layer, table.copy, table.first_window, table.last_window, table.step, table.pace,
         np.zeros_like(table.start),
     )  # fmt: skip
-    plan = found.plan
+    plan = found.planned
     return PlacedNetwork(solution.architecture, solution.network, plan.grids, solution.placement, free, plan.serial)
 
 
@@ -159,7 +160,7 @@ def _settled(
     expansion: Expansion, count: int, solution: chunks.ChunkSchedule, found: Evaluated, objective: str, late: Stop
 ) -> Evaluated:
     """The better of the solution so far and that of some starts of chunks."""
-    done = windows_of(expansion, count, solution, found, found.value if objective == "latency" else None, late)
+    done = windows_of(expansion, count, solution, found, found.value if policy_of(objective).faster else None, late)
     if done is None or measure(done[1], objective) >= found.value:
         return found
     name = f"{found.name.partition(', order of')[0]}, order of {count} chunks a layer"
@@ -181,4 +182,4 @@ def windows_of(
     cut, times = expansion.timetable(solution)
     if limit is not None and times.latency >= limit:
         return None
-    return settle(f"{count} chunks a layer", assemble(found.plan, cut, times), limit, late)
+    return settle(f"{count} chunks a layer", assemble(found.planned, cut, times), limit, late)

@@ -115,7 +115,7 @@ def case(step: str, network: Network, architecture: Architecture, options: Optio
 def plan_of(network: Network, architecture: Architecture) -> Plan:
     """The heuristic's first plan for latency."""
     candidates = Candidates(network, architecture, "latency")
-    plan = candidates.segmented(candidates.best)
+    plan = candidates.segmented(candidates.settings()[0])
     if plan is None:
         raise InstanceError(f"network {network.name!r}", "plan", None, "the heuristic finds none on this chip")
     return plan
@@ -213,7 +213,7 @@ def replication(network: Network, architecture: Architecture, options: Options) 
     from spatem_opt.replication import segmentation
 
     candidates = Candidates(network, architecture, "latency")
-    runs = candidates.runs(candidates.best)
+    runs = candidates.runs(candidates.settings()[0])
     for fill in FILLS:
         cuts = segmentation.best_segmentation(runs, fill=fill)
         if cuts is not None:

@@ -146,6 +146,23 @@ def tilings_like(grid: Grid, shape: Tiling, most: int) -> list[Tiling]:
     return found
 
 
+def tilings_across(grid: Grid, tiles: int, size: int) -> list[Tiling]:
+    """Shapes of a grid of one group in at most so many parts of ``size`` crossbars, each in a tile of its own.
+
+    For every number of strips that divides the tiles, strips are cut between rows, or with homes spread.
+    """
+    sections = row_sections(grid)
+    rows, cols = len(grid.rows) // sections, len(grid.cols)
+    found: dict[Tiling, None] = {}
+    for strips in (n for n in range(1, tiles + 1) if tiles % n == 0):
+        width = -(-cols // strips)
+        across, deep = -(-cols // width), min(tiles // strips, rows)
+        for cut in ("rows", "homes") if deep > 1 and deep + HOME_ROWS <= rows else ("rows",):
+            most = int(_largest(rows, np.array([width]), np.array([deep]), cut)[0])
+            found[Tiling(1, across * deep, width, deep, size, -(-sections * most // size), cut)] = None
+    return list(found)
+
+
 TilingCuts = tuple[IntArray, IntArray, IntArray, IntArray, IntArray]
 """Which limit, parts of a grid, columns of a strip, parts in it, and OUs on the fullest crossbar."""
 

@@ -15,7 +15,7 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -24,88 +24,12 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.limits import Totals, check_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.check import check, tally
-from spatem_opt.network.layers import Edge, Network, Node, NodeKind, Weights
+from spatem_opt.network.layers import CONSTANT, Edge, Network, Node, NodeKind, Weights
+from spatem_opt.network.maps import Read, Tensor
 from spatem_opt.types import IntArray
 
 Pair = int | tuple[int, int]
 Pads = int | tuple[int, int, int, int] | Literal["same", "same_lower"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tensor:
-    """A feature map that layers read: channels gathered from nodes, seen through a view of their pixels.
-
-    Parameters
-    ----------
-    source, channel : int64 arrays, shape (channels,)
-        Node (number in the builder) and its channel, for every channel of the map.
-    rows, cols : int64 arrays, shape (height,) and (width,)
-        The pixel of the producers that each pixel of the map is, -1 for padding.
-    """
-
-    source: IntArray
-    channel: IntArray
-    rows: IntArray
-    cols: IntArray
-
-    def __post_init__(self) -> None:
-        check_size("feature map", "channels", len(self.source), "channels")
-        for axis in ("rows", "cols"):
-            check_size("feature map", axis, len(getattr(self, axis)), "pixels on an axis")
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return len(self.source)
-
-    @property
-    def height(self) -> int:
-        """Rows of pixels."""
-        return len(self.rows)
-
-    @property
-    def width(self) -> int:
-        """Columns of pixels."""
-        return len(self.cols)
-
-    def take(self, channels: IntArray) -> Tensor:
-        """The same map with the channels at the given indices: split, slice and shuffle are no nodes."""
-        return replace(self, source=self.source[channels], channel=self.channel[channels])
-
-    def split(self, parts: int) -> list[Tensor]:
-        """Equal consecutive parts of the channels."""
-        return [self.take(part) for part in np.split(np.arange(self.channels), parts)]
-
-    def shuffle(self, groups: int) -> Tensor:
-        """Channel shuffle (ShuffleNet, CVPR 2018): transpose of (groups, channels per group)."""
-        return self.take(np.arange(self.channels).reshape(groups, -1).T.ravel())
-
-    def pad(self, top: int, left: int, bottom: int, right: int) -> Tensor:
-        """Surrounded by padding (negative numbers crop); the reading layer's taps take care of it."""
-        return replace(self, rows=r.padded(self.rows, top, bottom), cols=r.padded(self.cols, left, right))
-
-    def same_as(self, other: Tensor) -> bool:
-        """Whether both are the same pixels of the same channels."""
-        pairs = zip(_columns(self), _columns(other), strict=True)
-        return all(a is b or np.array_equal(a, b) for a, b in pairs)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Read:
-    """A map and the taps (into it, not into its producers) by which a node reads it; see :class:`Edge`."""
-
-    tensor: Tensor
-    rows: IntArray
-    cols: IntArray
-
-    def edge(self, channels: IntArray | None = None) -> Edge:
-        """The edge, of the given channels only."""
-        t = self.tensor if channels is None else self.tensor.take(channels)
-        return Edge(t.source, t.channel, r.through_view(t.rows, self.rows), r.through_view(t.cols, self.cols))
-
-
-def _columns(tensor: Tensor) -> tuple[IntArray, ...]:
-    return tensor.source, tensor.channel, tensor.rows, tensor.cols
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -153,6 +77,13 @@ class Builder:
         self._fused: list[int] = []
         self._names: dict[str, int] = {}
         self._totals = Totals()
+        self.bits: tuple[int | None, int | None] = (None, None)
+        """Bits of weights and activations of the crossbar layers that are added; None for those of the chip."""
+
+    @property
+    def layers(self) -> int:
+        """Crossbar layers so far."""
+        return sum(node.kind == "crossbar" for node in self._nodes)
 
     def _add(self, name: str, kind: NodeKind, op: str, shape: tuple[int, int, int], edges: tuple[Edge, ...] = (),
              weights: Weights | None = None, ops: int = 0) -> Tensor:  # fmt: skip
@@ -176,12 +107,15 @@ class Builder:
         return self._add(name, "input", "input", (channels, height, width))
 
     def crossbar(self, name: str, op: str, read: Read, weights: Weights) -> Tensor:
-        """A crossbar layer, given its edge and weights."""
+        """A crossbar layer, given its edge and weights; constants if it reads nothing else."""
+        if read.tensor.constant.all():
+            return _pixels(read).constants(weights.groups * weights.out_channels)
         shape, edge = (weights.groups * weights.out_channels, len(read.rows), len(read.cols)), read.edge()
         if not weights.transposed:  # over a view of every second pixel, a stride of 1 is one of 2
             (sy, dy), (sx, dx) = r.steps(edge.rows), r.steps(edge.cols)
             (ty, tx), (ey, ex) = weights.stride, weights.dilation
             weights = replace(weights, stride=(abs(sy) or ty, abs(sx) or tx), dilation=(abs(dy) or ey, abs(dx) or ex))
+        weights = replace(weights, weight_bits=self.bits[0], activation_bits=self.bits[1])
         return self._add(name, "crossbar", op, shape, (edge,), weights)
 
     def conv(self, x: Tensor, filters: int, kernel: Pair, stride: Pair = 1, pads: Pads = 0, dilation: Pair = 1,
@@ -252,14 +186,19 @@ class Builder:
         primary = reads[0].tensor
         producers = primary.source[np.sort(np.unique(primary.source, return_index=True)[1])]
         size = (len(reads[0].rows), len(reads[0].cols))
-        source, channel = np.empty_like(primary.source), np.empty_like(primary.source)
+        source, channel = np.empty_like(primary.source), np.zeros_like(primary.source)
         for i, producer in enumerate(producers):
             part = np.flatnonzero(primary.source == producer)
-            edges = [read.edge(part) for read in reads]
-            for read in shared:
-                edges += _dealt(read, replace(reads[0], tensor=primary.take(part)))
             own = name if len(producers) == 1 else f"{name}#{i}"
-            out = self._add(own, "digital", op, (len(part), *size), tuple(edges), ops=ops * len(part))
+            mine = [replace(read, tensor=read.tensor.take(part)) for read in reads]
+            if producer == CONSTANT:
+                led = _led(mine, shared)
+                out = self.digital(own, op, led, ops, shared) if led else _pixels(mine[0]).constants(len(part))
+            else:
+                edges = [read.edge() for read in mine if not read.tensor.constant.all()]
+                for read in shared:
+                    edges += _dealt(read, mine[0])
+                out = self._add(own, "digital", op, (len(part), *size), tuple(edges), ops=ops * len(part))
             source[part], channel[part] = out.source, out.channel
         return Tensor(source, channel, r.identity_view(size[0]), r.identity_view(size[1]))
 
@@ -297,7 +236,24 @@ class Builder:
             wide = t if t.channels == channels else t.take(np.zeros(channels, dtype=np.int64))
             reads.append(Read(wide, _stretch(t.height, height), _stretch(t.width, width)))
         reads.sort(key=lambda read: _primary_rank(read, height * width), reverse=True)
-        return self.digital(name or op, op, reads, len(reads) - 1)
+        held, code = np.unique([read.tensor.constant for read in reads], axis=1, return_inverse=True)
+        if not held.any():
+            return self.digital(name or op, op, reads, len(reads) - 1)
+        parts = [np.flatnonzero(code == value) for value in range(held.shape[1])]
+        taken = [[replace(x, tensor=x.tensor.take(p)) for x in reads] for p in parts]
+        made = [self._with_constants(op, some, name or op) for some in taken]
+        return self.concat(made, name or op).take(np.argsort(np.concatenate(parts), kind="stable"))
+
+    def _with_constants(self, op: str, reads: Sequence[Read], name: str) -> Tensor:
+        """An elementwise operator on channels of which some operands are constant: with one left it is fused."""
+        live = [read for read in reads if not read.tensor.constant.all()]
+        if len(live) > 1:
+            return self.digital(name, op, live, len(live) - 1)
+        if not live:
+            return _pixels(reads[0]).constants(reads[0].tensor.channels)
+        t, read = live[0].tensor, live[0]
+        rows, cols = (r.through_view(v, x)[:, 0] for v, x in ((t.rows, read.rows), (t.cols, read.cols)))
+        return self.fuse(replace(t, rows=rows, cols=cols))
 
     def add(self, *operands: Tensor, name: str = "add") -> Tensor:
         """Sum of maps; see :meth:`elementwise`."""
@@ -311,10 +267,10 @@ class Builder:
 
     def concat(self, parts: Sequence[Tensor], name: str = "concat") -> Tensor:
         """Channels of all parts, in order: no node, except for parts that are padded or cropped differently."""
-        views = [(t.rows, t.cols) for t in parts]
+        views = [(t.rows, t.cols) for t in parts if not t.constant.all()] or [(parts[0].rows, parts[0].cols)]
         if any(not (np.array_equal(a, views[0][0]) and np.array_equal(b, views[0][1])) for a, b in views):
             parts = [self.plain(t, name=f"{name}.pad") for t in parts]
-        first = parts[0]
+        first = next((t for t in parts if not t.constant.all()), parts[0])
         for t in parts:
             if (t.height, t.width) != (first.height, first.width):
                 rule = f"expected {first.height} x {first.width} pixels like the first operand"
@@ -331,13 +287,9 @@ class Builder:
 
     def fuse(self, x: Tensor, ops: int = 1) -> Tensor:
         """Count a pointwise operator (`ops` operations per element) at the nodes that produce `x`."""
-        first = int(x.source[0])
-        counts = np.bincount(x.source) if np.any(x.source != first) else None
-        if counts is None:
-            self._fused[first] += x.channels * x.height * x.width * ops
-        else:
-            for producer in np.flatnonzero(counts).tolist():
-                self._fused[producer] += int(counts[producer]) * x.height * x.width * ops
+        counts = np.bincount(x.source[~x.constant])
+        for producer in np.flatnonzero(counts).tolist():
+            self._fused[producer] += int(counts[producer]) * x.height * x.width * ops
         return x
 
     def build(self, outputs: Sequence[Tensor] | None = None) -> Network:
@@ -346,11 +298,11 @@ class Builder:
         if outputs is not None:
             keep[:] = False
             for t in outputs:
-                keep[t.source] = True
+                keep[t.source[~t.constant]] = True
             for i in reversed(range(len(self._nodes))):
                 for edge in self._nodes[i].edges if keep[i] else ():
-                    keep[edge.source] = True
-        number = np.cumsum(keep) - 1
+                    keep[edge.producers] = True
+        number = np.append(np.cumsum(keep) - 1, CONSTANT)  # the last one is what CONSTANT is an index of
         nodes = []
         for i in np.flatnonzero(keep).tolist():
             node = self._nodes[i]
@@ -369,12 +321,31 @@ def _stretch(length: int, outputs: int) -> IntArray:
     return r.identity_taps(length) if length == outputs else r.broadcast_taps(outputs)
 
 
+def _pixels(read: Read) -> Tensor:
+    """A map of the pixels that a read makes, whatever its channels."""
+    return replace(read.tensor, rows=r.identity_view(len(read.rows)), cols=r.identity_view(len(read.cols)))
+
+
+def _led(reads: Sequence[Read], shared: Sequence[Read]) -> list[Read]:
+    """Reads of a digital node whose primary one is constant, another one first; empty if there is none."""
+    width = reads[0].tensor.channels
+    for i, read in enumerate(reads):
+        if not read.tensor.constant.all():
+            return [read, *reads[:i], *reads[i + 1 :]]
+    for read in shared:
+        live = np.flatnonzero(~read.tensor.constant)
+        if len(live):
+            return [replace(read, tensor=read.tensor.take(np.resize(live, width)))]
+    return []
+
+
 def _dealt(read: Read, primary: Read) -> list[Edge]:
     """Edges of as many channels as `primary` that together carry what `read` has and `primary` has not."""
     index, width = np.arange(read.tensor.channels), primary.tensor.channels
     if read.rows is primary.rows and read.cols is primary.cols:
         every, own = ((t.source << 32) + t.channel for t in (read.tensor, primary.tensor))
         index = index[~np.isin(every, own)]
+    index = index[~read.tensor.constant[index]]
     check_size("node", "edges", -(-len(index) // width), "edges of a node")
     whole = read.edge()  # all with the same taps, as arrays too
     parts = (np.resize(index[i : i + width], width) for i in range(0, len(index), width))

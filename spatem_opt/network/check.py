@@ -7,7 +7,7 @@ import numpy as np
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import Totals, check_size, table_size
 from spatem_opt.network import receptive as r
-from spatem_opt.network.layers import Edge, Network, Node, Weights
+from spatem_opt.network.layers import CONSTANT, Edge, Network, Node, Weights
 from spatem_opt.types import IntArray
 
 
@@ -82,10 +82,11 @@ def _edge(where: str, node: Node, edge: Edge, position: int, shapes: IntArray) -
     if len(edge.source) < 1 or len(edge.source) != len(edge.channel):
         raise InstanceError(where, "channel", len(edge.channel), f"expected one per source ({len(edge.source)}), >= 1")
     low, high = int(edge.source.min()), int(edge.source.max())
-    if low < 0 or high >= position:
-        rule = f"expected an earlier node, 0 ... {position - 1}"
-        raise InstanceError(where, "source", low if low < 0 else high, rule)
+    if low < CONSTANT or high >= position or high == CONSTANT:
+        rule = f"expected an earlier node, 0 ... {position - 1}, or {CONSTANT} (a constant) for some of the channels"
+        raise InstanceError(where, "source", low if low < CONSTANT else high, rule)
     shape = shapes[edge.source]
+    shape[edge.source == CONSTANT] = 1, 2**62, 2**62  # any pixel of a constant is there
     wrong = np.flatnonzero((edge.channel < 0) | (edge.channel >= shape[:, 0]))
     if len(wrong):
         i = wrong[0]
@@ -144,7 +145,7 @@ def check(network: Network, where: str = "") -> None:
 
 
 def _primary(where: str, node: Node) -> None:
-    producers = node.edges[0].producers.tolist()
+    producers = np.unique(node.edges[0].source).tolist()
     if len(producers) != 1:
         raise InstanceError(f"{where}: edges[0]", "source", producers, "expected one producer in the primary edge")
     for i, edge in enumerate(node.edges):

@@ -13,7 +13,7 @@ from spatem_opt.errors import InstanceError
 from spatem_opt.files.access import read_json
 from spatem_opt.limits import LARGEST_INTEGER, Totals, reading
 from spatem_opt.network.check import check, tally
-from spatem_opt.network.layers import Edge, Network, Node, Weights
+from spatem_opt.network.layers import CONSTANT, Edge, Network, Node, Weights
 from spatem_opt.network.taps_io import integer, keys, read_channels, read_taps, write_channels, write_taps
 
 FORMAT, VERSION = "spatem-network", 1
@@ -65,7 +65,7 @@ def _write_weights(w: Weights) -> dict[str, Any]:
 
 def _write_edge(edge: Edge, weights: Weights | None, sizes: list[tuple[int, int]]) -> dict[str, Any]:
     runs = write_channels(edge.source, edge.channel)
-    producers = {run[0] for run in runs}
+    producers = {run[0] for run in runs} - {CONSTANT}
     hints = ((weights.stride[a], weights.dilation[a]) if weights and weights.transposed else None for a in (0, 1))
     taps = zip((edge.rows, edge.cols), hints, strict=True)
     rows, cols = (write_taps(t, min(sizes[p][a] for p in producers), h) for a, (t, h) in enumerate(taps))
@@ -149,7 +149,7 @@ def _read_node(where: str, value: Any, before: list[Node], channels: list[int]) 
 def _read_edge(where: str, value: Any, size: tuple[int, int], before: list[Node], channels: list[int]) -> Edge:
     item = keys(where, value, {"from"}, {"rows", "cols"})
     source, channel = read_channels(where, item["from"], len(before), channels)
-    producers = [before[run[0]] for run in item["from"]]
+    producers = [before[run[0]] for run in item["from"] if run[0] != CONSTANT]
     rows = item.get("rows", {})
     row_taps = read_taps(f"{where}: rows", rows, size[0], min(n.height for n in producers))
     col_taps = read_taps(f"{where}: cols", item.get("cols", rows), size[1], min(n.width for n in producers))

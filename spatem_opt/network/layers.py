@@ -12,6 +12,8 @@ from spatem_opt.limits import check_size
 from spatem_opt.types import IntArray
 
 NodeKind = Literal["input", "crossbar", "digital"]
+CONSTANT = -1
+"""Source of a channel that no node produces: constant, there without a transfer, as a tap of -1 is a padded pixel."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,7 +23,8 @@ class Edge:
     Parameters
     ----------
     source, channel : int64 arrays, shape (channels,)
-        For every channel carried, the index of the producing node and that node's channel.
+        For every channel carried, the index of the producing node and that node's channel; `CONSTANT` and 0 if it is
+        the same for every input of the network.
     rows, cols : int64 arrays, shape (output rows, taps) and (output columns, taps)
         Input row (column) read as i-th tap by each output row (column) of the reading node; -1 is padding.
     """
@@ -34,7 +37,8 @@ class Edge:
     @property
     def producers(self) -> IntArray:
         """Indices of the producing nodes, ascending."""
-        return np.unique(self.source)
+        found: IntArray = np.unique(self.source)
+        return found[found != CONSTANT] if found[:1] == CONSTANT else found
 
 
 @dataclass(frozen=True, slots=True)

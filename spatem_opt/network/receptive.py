@@ -21,7 +21,7 @@ def _frozen(array: IntArray) -> IntArray:
     return array
 
 
-def _check_table(outputs: int, kernel: int) -> None:
+def check_table(outputs: int, kernel: int) -> None:
     """Refuse tables that are too large, before they are made."""
     check_size("taps", "outputs", outputs, "pixels on an axis")
     check_size("taps", "kernel", kernel, "taps on an axis")
@@ -48,7 +48,7 @@ def window_taps(
     >>> window_taps(3, 3, stride=2, pad=1, length=5).tolist()
     [[-1, 0, 1], [1, 2, 3], [3, 4, -1]]
     """
-    _check_table(outputs, kernel)
+    check_table(outputs, kernel)
     taps = np.arange(outputs)[:, None] * stride - pad + np.arange(kernel)[None, :] * dilation
     return _frozen(np.where((taps >= 0) & (taps < length), taps, -1))
 
@@ -67,7 +67,7 @@ def transposed_taps(
     >>> transposed_taps(4, 2, stride=2, length=2).tolist()
     [[0, -1], [-1, 0], [1, -1], [-1, 1]]
     """
-    _check_table(outputs, kernel)
+    check_table(outputs, kernel)
     position = np.arange(outputs)[:, None] + pad - np.arange(kernel)[None, :] * dilation
     taps = position // stride
     return _frozen(np.where((position % stride == 0) & (taps >= 0) & (taps < length), taps, -1))
@@ -76,21 +76,21 @@ def transposed_taps(
 @lru_cache(maxsize=4096)
 def full_taps(outputs: int, length: int) -> IntArray:
     """Every output reads all ``length`` inputs (global pooling, fully connected); takes no memory per output."""
-    _check_table(outputs, length)
+    check_table(outputs, length)
     return _frozen(np.broadcast_to(np.arange(length), (outputs, length)))
 
 
 @lru_cache(maxsize=4096)
 def identity_taps(length: int) -> IntArray:
     """Output y reads input y only."""
-    _check_table(length, 1)
+    check_table(length, 1)
     return _frozen(np.arange(length)[:, None])
 
 
 @lru_cache(maxsize=4096)
 def broadcast_taps(outputs: int) -> IntArray:
     """All outputs read the only input (a C x 1 x 1 operand of an elementwise operator)."""
-    _check_table(outputs, 1)
+    check_table(outputs, 1)
     return _frozen(np.zeros((outputs, 1), dtype=np.int64))
 
 
@@ -244,7 +244,7 @@ def resize_taps(
     >>> resize_taps(6, 3).ravel().tolist()
     [0, 0, 1, 1, 2, 2]
     """
-    _check_table(outputs, 4)
+    check_table(outputs, 4)
     x = COORDINATES[coordinates](np.arange(outputs, dtype=np.float64), length, outputs, scale or outputs / length)
     x = np.round(x, 9)  # 0.1 * 30 is not 3: coordinates that should be integers must not fall to the pixel before
     if mode == "nearest":

@@ -10,6 +10,7 @@ import numpy as np
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import LIMITS, check_size, table_size
 from spatem_opt.network import receptive as r
+from spatem_opt.network.layers import CONSTANT
 from spatem_opt.types import IntArray
 
 # Larger numbers are a mistake in the file, not a network.
@@ -196,16 +197,20 @@ def read_channels(where: str, value: Any, position: int, channels: list[int]) ->
         field = f"from[{i}]"
         if not isinstance(run, list) or len(run) not in (3, 4):
             raise InstanceError(where, field, run, "expected [node, first channel, count] or [..., step]")
-        node = integer(where, f"{field}[0]", run[0], 0)
+        node = integer(where, f"{field}[0]", run[0], CONSTANT)
         if node >= position:
             raise InstanceError(where, f"{field}[0]", node, f"expected an earlier node, 0 ... {position - 1}")
-        first = integer(where, f"{field}[1]", run[1], 0, channels[node] - 1)
+        first = integer(where, f"{field}[1]", run[1], 0, channels[node] - 1 if node != CONSTANT else 0)
         count = integer(where, f"{field}[2]", run[2], 1)
         step = integer(where, f"{field}[3]", run[3], -MAX_AXIS) if len(run) == 4 else 1
         last = first + (count - 1) * step
-        if not 0 <= last < channels[node]:
+        if node == CONSTANT and last:
+            raise InstanceError(where, field, run, f"expected [{CONSTANT}, 0, count, 0] for constants")
+        if node != CONSTANT and not 0 <= last < channels[node]:
             raise InstanceError(where, field, run, f"expected channels 0 ... {channels[node] - 1} of node {node}")
         total = check_size(where, "channels", total + count, "channels")
         sources.append(np.full(count, node, dtype=np.int64))
         gathered.append(first + step * np.arange(count, dtype=np.int64))
+    if all(run[0] == CONSTANT for run in value):
+        raise InstanceError(where, "from", value, "expected a node, not constants only")
     return np.concatenate(sources), np.concatenate(gathered)

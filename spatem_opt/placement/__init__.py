@@ -1,4 +1,5 @@
 """Where copies lie on the chip, and exchanges of tiles that shorten the way of data or relieve routers (M6, M8).
 
-Read order, interleaving, congestion, places; then the exchanges: segment_relief, period_relief, shortening.
+Read order, interleaving, blocks (of chains), congestion, places; then the exchanges: segment_relief, period_relief,
+shortening.
 """

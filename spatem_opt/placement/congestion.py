@@ -145,6 +145,7 @@ class _Traffic:
         self.network, self.architecture, self.grids, self.counts = network, architecture, grids, counts
         self.moves = moves
         self.segment = [own.segment for own in allocations]
+        self.tied = [own.split.tied for own in allocations]
         self.routers = architecture.mesh_rows * architecture.mesh_cols
         self.bits = np.zeros((max(self.segment) + 1, self.routers, self.routers))
         self._made: list[FloatArray] = []  # per node, shape (columns, routers): shares of a column made there
@@ -176,6 +177,8 @@ class _Traffic:
         per_tile = chip.crossbars_per_tile
         tile = order[::per_tile] // per_tile
         tile = tile if self.moves is None else self.moves[allocation.segment, tile]
+        if allocation.split.tied:
+            return self._block_copies(layer, node, grid, tile[allocation.position // per_tile])
         first, begin = np.divmod(allocation.position, per_tile)
         begin *= shape.crossbars > per_tile  # small copies hardly ever straddle tiles
         block = np.arange(blocks * rows) // rows
@@ -197,9 +200,20 @@ class _Traffic:
         made = homes.reshape(blocks, -1)[_blocks(grid, node.width, blocks)] / rows
         return made, reads.reshape(blocks, -1)
 
+    def _block_copies(self, layer: int, node: Node, grid: Grid, tile: IntArray) -> tuple[FloatArray, FloatArray]:
+        """The same for copies of a chain, each on the tiles of one group: they are taken to lie on its first one."""
+        chip = self.architecture
+        blocks, rows = self.counts[layer]
+        strip = np.arange(blocks * rows) // rows
+        held = np.bincount(strip * self.routers + tile // chip.tiles_per_router, minlength=blocks * self.routers)
+        table = held.reshape(blocks, -1).astype(np.float64)
+        return table[_blocks(grid, node.width, blocks)] / rows, table
+
     def _edge(self, index: int, node: Node, edge: Edge, producer: int, needed: FloatArray, *, own: bool) -> None:
         """Add data from a producer; ``own``: made by the very copies that need most of them."""
         made, host = self.network.nodes[producer], self._host[index]
+        if self.tied[host] and self._host[producer] >= 0 and self.tied[self._host[producer]]:
+            return  # both in blocks, on the same tiles
         (blocks, rows), grid = self.counts[host], self.grids[host]
         block = _blocks(grid, self.network.nodes[self.network.layers[host]].width, blocks)
         if node.kind == "digital":

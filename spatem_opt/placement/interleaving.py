@@ -23,6 +23,7 @@ def interleave(
     architecture: Architecture,
     corner: Collection[int] = (),
     ordered: Collection[int] = (),
+    fixed: Collection[int] = (),
 ) -> IntArray:
     """New tile of what every segment has at each tile; shape (segments, tiles).
 
@@ -37,6 +38,8 @@ def interleave(
     ordered : collection of int
         Segments whose copies first take tiles that are free first: tiles change places only where the segment before
         has the same layers, too. Copies then lie apart, and move more data.
+    fixed : collection of int
+        Segments that stay where they are.
     """
     per_tile, number = architecture.crossbars_per_tile, np.arange(architecture.tiles)
     order = serpentine_order(architecture, allocations[0].lanes)[::per_tile] // per_tile
@@ -46,6 +49,9 @@ def interleave(
     moves = np.empty((int(segment.max()) + 1, len(number)), dtype=np.int64)
     before = np.zeros((0, len(number)), dtype=np.bool_)
     for s in range(len(moves)):
+        if s in fixed:
+            moves[s], before = number, np.zeros((0, len(number)), dtype=np.bool_)
+            continue
         held = np.array([_tiles(own, architecture) for own in allocations if own.segment == s])
         alike = np.concatenate([before, held]) if s in ordered else held
         kind = np.unique(alike, axis=1, return_inverse=True)[1].ravel()

@@ -14,9 +14,10 @@ from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
 from spatem_opt.placement import order
+from spatem_opt.placement.blocks import block_moves, block_positions, block_split
 from spatem_opt.placement.congestion import evened_out, loads, serve
 from spatem_opt.placement.interleaving import interleave
-from spatem_opt.replication.layout import Allocation, column_blocks, unit
+from spatem_opt.replication.layout import Allocation, Split, column_blocks, unit
 from spatem_opt.replication.modes import Modes, windows_in_turn
 from spatem_opt.replication.segmentation import Segmentation
 from spatem_opt.replication.side_by_side import CELLS
@@ -80,17 +81,13 @@ def place_copies(
     times as much (:func:`~spatem_opt.grouping.substitution.substitute_tiling`; 0: none are), larger ones only where a
     segment's crossbars suffice.
     """
-    chosen = tuple(
-        grids[i][int(option.option[way])] for i, (option, way) in enumerate(zip(options, plan.way, strict=True))
-    )
-    shapes = [option.shapes[way] for option, way in zip(options, plan.way, strict=True)]
-    counts = [(int(o.col_blocks[way]), int(o.row_blocks[way])) for o, way in zip(options, plan.way, strict=True)]
-    splits = [column_blocks(grid.window_rows, grid.window_cols, *n) for grid, n in zip(chosen, counts, strict=True)]
-    paces = [_pace(option, way, grid) for option, way, grid in zip(options, plan.way, chosen, strict=True)]
+    kept = [_choice(plan, layer, option, own) for layer, (option, own) in enumerate(zip(options, grids, strict=True))]
+    chosen = tuple(own.grid for own in kept)
+    shapes, counts = [own.shape for own in kept], [own.counts for own in kept]
     reading = {feed.target for feed in order.feeds(network) if feed.source == OUTSIDE}
     inward = {int(plan.segment[layer]) for layer in reading if architecture.input_entry == "corner"}
     orders = _orders(plan) if woven else [frozenset[int]()]
-    used = np.array([int(option.crossbars[way]) for option, way in zip(options, plan.way, strict=True)])
+    used = np.array([own.crossbars for own in kept])
     narrow = set(plan.segment.tolist()) - set(plan.segment[2 * used > architecture.crossbars].tolist())
     best: PlacedCopies | None = None
     for number_of_lanes in lanes:
@@ -100,11 +97,11 @@ def place_copies(
         if laid is None:
             continue
         found = [
-            Allocation(shape, place, split, int(segment), pace, number_of_lanes)
-            for shape, place, split, segment, pace in zip(*laid, splits, plan.segment, paces, strict=True)
+            Allocation(shape, place, own.split, int(segment), own.pace, number_of_lanes, own.share)
+            for shape, place, own, segment in zip(*laid, kept, plan.segment, strict=True)
         ]
         for ordered in orders:
-            moves = interleave(found, woven, architecture, inward, ordered) if woven else None
+            moves = _moves(plan, found, woven, architecture, inward, ordered)
             cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
             if traffic and len(plan.cycles):
                 busy = loads(network, architecture, chosen, counts, found, moves)
@@ -113,6 +110,51 @@ def place_copies(
             if best is None or cycles < best.cycles:
                 best = PlacedCopies(chosen, found, cycles, moves)
     return best
+
+
+def _moves(
+    plan: Segmentation, found: Sequence[Allocation], woven: int, architecture: Architecture,
+    inward: Collection[int], ordered: Collection[int],
+) -> IntArray | None:  # fmt: skip
+    """New tile of what every segment has at each tile; None if everything stays."""
+    if not woven and not plan.chains:
+        return None
+    if woven:
+        moves = interleave(found, woven, architecture, inward, ordered, plan.chains)
+    else:
+        moves = np.tile(np.arange(architecture.tiles), (int(plan.segment.max()) + 1, 1))
+    for segment, mode in zip(plan.segment.tolist(), plan.chain, strict=False):
+        if mode is not None:
+            moves[segment] = block_moves(mode.grid, architecture, found[0].lanes)
+    return moves
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """What a segmentation says of a layer: ``counts`` are blocks of columns, and copies in each; ``share`` as in
+    :class:`~spatem_opt.replication.layout.Allocation`."""
+
+    grid: Grid
+    shape: Tiling
+    counts: tuple[int, int]
+    split: Split
+    pace: int
+    crossbars: int
+    share: int = 0
+
+
+def _choice(plan: Segmentation, layer: int, option: Modes, grids: tuple[Grid, ...]) -> _Choice:
+    mode = plan.chain[layer] if plan.chain else None
+    if mode is not None:
+        grid = grids[mode.option]
+        rows, cols = mode.grid.blocks(grid.window_rows, grid.window_cols)
+        split = block_split(grid.window_rows, grid.window_cols, rows, cols, mode.turns)
+        crossbars = rows * cols * mode.turns * mode.shape.crossbars
+        return _Choice(grid, mode.shape, (cols, rows * mode.turns), split, 0, crossbars, mode.share)
+    way = int(plan.way[layer])
+    grid, counts = grids[int(option.option[way])], (int(option.col_blocks[way]), int(option.row_blocks[way]))
+    split = column_blocks(grid.window_rows, grid.window_cols, *counts)
+    return _Choice(grid, option.shapes[way], counts, split, _pace(option, way, grid), int(option.crossbars[way]))
 
 
 def _orders(plan: Segmentation) -> list[frozenset[int]]:
@@ -148,7 +190,9 @@ def _laid_down(
     """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
     per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
     pairs = list(zip(grids, shapes, strict=True))
-    nearer = [substitute_tiling(grid, own, per_tile, traffic) if traffic else own for grid, own in pairs]
+    nearer = [
+        substitute_tiling(grid, own, per_tile, traffic) if traffic and own.parts > 1 else own for grid, own in pairs
+    ]
     no_larger = [
         substitute_tiling(grid, own, per_tile, traffic, larger=False) if near.crossbars > own.crossbars else near
         for (grid, own), near in zip(pairs, nearer, strict=True)
@@ -157,6 +201,12 @@ def _laid_down(
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
     for segment in np.unique(plan.segment):
         layers = np.flatnonzero(plan.segment == segment)
+        chain = [mode for mode in (plan.chain[layer] for layer in layers if plan.chain) if mode is not None]
+        if chain:
+            held = block_positions(chain, [grids[i] for i in layers.tolist()], per_tile)
+            for layer, place in zip(layers, held, strict=True):
+                positions[layer] = place
+            continue
         free = _corner_free(layers, feeds, parts[segment], architecture)
         for region, more in product((free, parts[segment]), (True, False)):
             spare = int(np.diff(region)[0]) if more else 0

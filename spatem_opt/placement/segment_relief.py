@@ -56,6 +56,8 @@ def relieve_segments(
     budget = QUIET * architecture.router_bits_per_cycle * (meets @ lasts)
     passed: dict[tuple[int, int], FloatArray] = {}
     for segment in range(flows.segments):
+        if len(np.unique(kinds[segment])) == flows.places:
+            continue  # none may move
         crowd = _Crowd(flows, segment, place, architecture)
         for pair in flows.blocks:
             if segment not in pair and pair[0] != OUTSIDE and meets[segment, pair[0]] > 0:

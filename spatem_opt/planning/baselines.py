@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
+from numpy.random import Generator
 
 from spatem_opt.cost.grid import Grid, make_grid, operations_of
 from spatem_opt.grouping.tile_parts import filled_tiling
@@ -17,6 +19,7 @@ from spatem_opt.model.result import Shortage
 from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Outcome, Task
 from spatem_opt.replication.layout import Allocation, interleaved
 from spatem_opt.types import IntArray
 
@@ -71,7 +74,37 @@ BASELINES: dict[str, Callable[[Network, Architecture], Plan | None]] = {
     "woho": woho,
     "vw-sdk": vw_sdk,
 }
-"""Name -> planner; a planner returns None if the network does not fit the chip its way."""
+"""Name -> what makes its plan, None if the network does not fit the chip its way."""
+
+
+class Baseline:
+    """A planner of one plan, laid out across the mesh and along it: what suits it better counts.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`BASELINES`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._solved = True
+
+    def plans(self, task: Task, rng: Generator) -> Iterator[Plan | None]:
+        """The plan both ways; the second one only if the first is fast enough, or anything is."""
+        plan = BASELINES[self.name](task.network, task.architecture)
+        if plan is not None:
+            yield replace(plan, across=True)
+            if self._solved or task.best is None:
+                yield plan
+
+    def learn(self, plan: Plan, outcome: Outcome) -> None:
+        """Whether the last plan led to a solution."""
+        self._solved = outcome.solved
+
+    def missing(self, task: Task) -> Shortage | None:
+        """What the chip lacks."""
+        return missing(self.name, task.network, task.architecture)
 
 
 def missing(name: str, network: Network, architecture: Architecture) -> Shortage | None:

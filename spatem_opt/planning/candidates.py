@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
 from spatem_opt.cost.durations import datum_bits
-from spatem_opt.cost.grid import Grid, make_grid
-from spatem_opt.cost.placed import PlacedNetwork
-from spatem_opt.grouping.substitution import LITTLE_MORE, MUCH_MORE
+from spatem_opt.cost.grid import Grid
 from spatem_opt.mapping.problem import build
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.layers import Network, Node
 from spatem_opt.placement import places
-from spatem_opt.planning import one_segment, scale
-from spatem_opt.planning.plan import Plan, problem_of, rebalanced, segments_relieved
-from spatem_opt.planning.settings import FILLS, LARGE, MORE, PRICES, SHORT, STEADY_FILLS, STEADY_SHARES, Setting
+from spatem_opt.planning import scale
+from spatem_opt.planning.edits import Editor
+from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Task
+from spatem_opt.planning.settings import (
+    CHAINED,
+    CHAINED_SHARES,
+    FILLS,
+    LARGE,
+    MORE,
+    SHORT,
+    STEADY_FILLS,
+    STEADY_SHARES,
+    Setting,
+)
 from spatem_opt.replication import segmentation
+from spatem_opt.replication.chains import (
+    BlockGrid,
+    BlockModes,
+    ChainPrices,
+    block_grids,
+    block_modes,
+    digital_cycles,
+    layers_outside,
+)
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.replication.modes import CORNER, Modes, layer_modes
 from spatem_opt.replication.throughput import ThroughputLayers, least_period
 from spatem_opt.types import IntArray
 
-TRAFFIC = {"latency": MUCH_MORE, "throughput": LITTLE_MORE}
-"""Times the traffic that shapes may take for better groups; none where communication counts."""
 SLACK_PERCENT = 15
 """OU operations a layer may spend beyond its best mapping to read less."""
 ALIGNED = MappingOption("channel-split")
@@ -39,6 +57,10 @@ SMALL_SHARE = 0.2
 """Share of the routers that is tried for these, too: a short inference has no slack to serve a crowded one in."""
 FINE = 256
 """Numbers of slots per crossbar tried for these, at most."""
+CHAIN_SHARE = 0.65
+"""Share of the routers that chains may use."""
+KEPT = 8
+"""Settings whose segmentations are kept, for edits of them."""
 FEW_LAYERS = 40
 """Layers up to which all of :data:`~spatem_opt.planning.settings.MORE` belong to the first answer; of larger networks
 the most
@@ -47,36 +69,42 @@ SHORTEST, SHORT_CYCLES = 4096, 32768
 """Latency bounds [cycles] between which an inference is short."""
 SHORT_LAYERS = 100
 """Layers up to which every plan of a short inference is scheduled for the first answer."""
+HOPELESS, BESIDE = 1.2, 1.6
+"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
+too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
+be twice too high: none is dropped."""
 MANY_LAYERS = 400
-"""Layers beyond which a single setting makes the first answer, and routers are not relieved."""
+"""Layers beyond which a single setting makes the first answer, and routers are not relieved: that would take longer
+than to plan."""
 
 
 class Candidates:
-    """Plans for one network, chip and objective; what they share is computed once, on first use.
+    """Plans for one network, chip and objective; what they share is computed once, on first use."""
 
-    ``best`` is the setting of the best plan so far, the first one before; whoever evaluates the plans moves it.
-    """
-
-    def __init__(self, network: Network, architecture: Architecture, objective: str) -> None:
-        self.network, self.architecture, self.objective = network, architecture, objective
+    def __init__(
+        self, network: Network, architecture: Architecture, objective: str = "latency", task: Task | None = None
+    ) -> None:
+        self.task = Task(network, architecture, objective) if task is None else task
+        self.network, self.architecture, self.policy = network, architecture, self.task.policy
         self._ways: dict[tuple[bool, float], list[Modes]] = {}
         self._made: dict[object, Modes] = {}
-        self.best = self.settings()[0]
+        self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
 
     def settings(self) -> list[Setting]:
         """Settings to begin with; fewer for large networks."""
-        prices = PRICES[self.objective]
-        beside = self.objective not in ("latency", "throughput")
+        prices = self.policy.prices
         if len(self.nodes) > MANY_LAYERS:
             return [Setting(prices[0])]
-        found = [Setting(price, side_by_side=beside) for price in prices]
-        if self.objective == "latency":
-            found = [*MORE, *found] if len(self.nodes) <= FEW_LAYERS else list(LARGE)
-        elif len(self.nodes) <= FEW_LAYERS:
-            found[1:1] = self.more_settings()
-        if self.objective == "latency":
+        found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
+        if self.policy.faster:
+            found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
             found += SHORT if self.short else []
             found += [Setting(0.0, SMALL_SHARE)] if self.effort else []
+            return list(dict.fromkeys(found))
+        if not self.policy.follows:
+            found += [replace(own, router_share=share, chains=True) for share in CHAINED_SHARES for own in found]
+        elif len(self.nodes) <= FEW_LAYERS:
+            found[1:1] = self.more_settings()
         return list(dict.fromkeys(found))
 
     def more_settings(self) -> list[Setting]:
@@ -84,14 +112,11 @@ class Candidates:
 
         For throughput where weights fill the chip, too: there layers take turns.
         """
-        if self.objective != "latency" and not (self.objective == "throughput" and self.scarce):
-            return []
-        return list(MORE)
+        return list(MORE) if self.policy.faster or (self.policy.follows and self.scarce) else []
 
     def steady_settings(self) -> list[Setting]:
-        """Settings of one segment at the least pace: what is wanted for throughput, and for nothing else."""
-        pairs = [(share, fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
-        return [Setting(0.0, share, steady=fill) for share, fill in pairs if self.objective == "throughput"]
+        """Settings of one segment at the least pace."""
+        return [Setting(0.0, share, steady=fill) for share in STEADY_SHARES for fill in STEADY_FILLS]
 
     @property
     def scarce(self) -> bool:
@@ -119,13 +144,47 @@ class Candidates:
 
     def segmented(self, setting: Setting) -> Plan | None:
         """Segments that take turns on the whole chip, or have parts of it; None if none is found that fits."""
-        runs = self.runs(setting)
-        for fill in (fill for fill in FILLS if fill <= setting.fill):
-            cuts = segmentation.best_segmentation(runs, fill=fill)
-            plan = None if cuts is None else self.place(cuts, setting)
+        for cuts in self.segmentations(setting):
+            edited = self.editor(setting).edited(cuts, setting.edits) if setting.edits else cuts
+            plan = None if edited is None else self.place(edited, setting)
             if plan is not None:
                 return plan
+            if setting.edits:
+                return None
         return None
+
+    def segmentations(self, setting: Setting) -> Iterator[segmentation.Segmentation]:
+        """Segmentations for less and less of the crossbars, edits left out; those of the last settings are kept."""
+        base = replace(setting, edits=())
+        found = self._found.pop(base, None) or []
+        self._found[base] = found
+        while len(self._found) > KEPT:
+            del self._found[next(iter(self._found))]
+        yield from (cuts for cuts in found if cuts is not None)
+        fills = [fill for fill in FILLS if fill <= setting.fill][len(found) :]
+        runs = self.runs(base) if fills else None
+        for fill in fills:
+            assert runs is not None
+            chains = self.chains(runs) if setting.chains else []
+            cuts = segmentation.best_segmentation(runs, fill=fill, chains=chains)
+            found.append(cuts)
+            if cuts is not None:
+                yield cuts
+
+    def editor(self, setting: Setting) -> Editor:
+        """What makes, and proposes, edits of a setting's segmentation."""
+        chains = {blocks.together: modes for blocks, modes in self.block_modes} if setting.chains else {}
+        return Editor(self.ways(setting), chains, self.architecture)
+
+    def edit(self, setting: Setting, rng: np.random.Generator, lost: IntArray | None) -> Setting | None:
+        """The setting with one more edit; None if none was found."""
+        if setting.side_by_side or setting.steady:
+            return None
+        editor = self.editor(setting)
+        cuts = next(self.segmentations(setting), None)
+        edited = None if cuts is None else editor.edited(cuts, setting.edits)
+        edit = None if edited is None else editor.propose(edited, rng, lost)
+        return None if edit is None else replace(setting, edits=(*setting.edits, edit))
 
     def steady(self, setting: Setting) -> Plan | None:
         """All layers at once at the least pace; None if they do not fit.
@@ -140,7 +199,8 @@ class Candidates:
         placed = places.place_copies(chosen, options, self.grids, self.network, self.architecture)
         if placed is None:
             return None
-        return Plan("steady", placed.grids, [replace(own, pace=0) for own in placed.allocations], span=0)
+        allocations = [replace(own, pace=0) for own in placed.allocations]
+        return Plan(setting.name, placed.grids, allocations, span=0, origin=setting)
 
     def runs(self, setting: Setting) -> segmentation.SegmentPrices:
         """Prices of all runs of layers."""
@@ -157,64 +217,74 @@ class Candidates:
             setting.waits,
         )  # fmt: skip
 
+    def chains(self, runs: segmentation.SegmentPrices) -> list[ChainPrices]:
+        """Prices of chains on groups of all sizes, at the price of communication of runs."""
+        chip = self.architecture
+        router = CHAIN_SHARE * chip.mesh_rows * chip.mesh_cols * chip.router_bits_per_cycle
+        return [
+            ChainPrices(blocks, modes, self.network, chip, runs.price, self.slots, router)
+            for blocks, modes in self.block_modes
+        ]
+
+    @cached_property
+    def block_modes(self) -> list[tuple[BlockGrid, list[BlockModes]]]:
+        """Modes of every layer in chains, for groups of all sizes."""
+        outside = layers_outside(self.network)
+        digital = digital_cycles(self.network, self.architecture)
+        gathered = _gathered(self.network, self.architecture)
+        made: dict[object, BlockModes] = {}
+        found: list[tuple[BlockGrid, list[BlockModes]]] = []
+        for blocks in block_grids(self.architecture):
+            modes = []
+            for layer, (node, grids) in enumerate(zip(self.nodes, self.grids, strict=True)):
+                reads = int(node.edges[0].rows.max()), int(node.edges[0].cols.max())
+                gathers = gathered.get(self.network.layers[layer], 0)
+                key = blocks, _kind(node), reads, outside[layer], digital[layer], gathers
+                if key not in made:
+                    made[key] = block_modes(
+                        grids, node, self.architecture, self.slots, blocks,
+                        outside=outside[layer], digital=digital[layer], gathered=gathers,
+                    )  # fmt: skip
+                modes.append(made[key])
+            found.append((blocks, modes))
+        return found
+
     def _weighted(self, way: Modes, weight: float) -> Modes:
         """Ways with other communication; for latency, where it has hardly a price, also with other router traffic."""
-        hops = 2.0 ** (weight / 2) if self.objective == "latency" else 1.0
+        hops = 2.0 ** (weight / 2) if self.policy.faster else 1.0
         return replace(way, bits=way.bits * 2.0**weight, hop_bits=way.hop_bits * hops)
 
     def place(self, cuts: segmentation.Segmentation, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
-        fast = self.objective in ("latency", "throughput")
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
-            self._lanes(setting) if fast else (0,), setting.woven, TRAFFIC.get(self.objective, 0.0),
+            (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
+            self.policy.detour,
         )  # fmt: skip
         if placed is None:
             return None
-        regions = places.segment_regions(cuts, self.architecture)
+        turns = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        relieved = turns and not all(own.split.tied for own in placed.allocations)
         return Plan(
-            "segments", placed.grids, placed.allocations, regions=regions, moves=placed.moves, estimate=placed.cycles
-        )
-
-    def ready(self, plan: Plan, setting: Setting) -> tuple[Plan, PlacedNetwork]:
-        """The plan as it is to be scheduled, and its problem: for latency, if segments take turns, with its routers
-        relieved and its windows dealt out.
-
-        Not with very many layers, whose segments would take longer to relieve than to plan.
-        """
-        if self.objective != "latency" or setting.side_by_side or len(self.nodes) > MANY_LAYERS:
-            return plan, problem_of(plan, self.network, self.architecture)
-        plan = segments_relieved(plan, self.network, self.architecture)
-        return rebalanced(plan, problem_of(plan, self.network, self.architecture))
+            setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
+            moves=placed.moves, estimate=placed.cycles,
+            tolerance=inf if self.effort else BESIDE if setting.side_by_side else HOPELESS,
+            exchanges=("relieve-segments",) if relieved else (), rebalance=relieved, origin=setting,
+        )  # fmt: skip
 
     def _lanes(self, setting: Setting) -> Sequence[int]:
         """Numbers of lanes of the walk to choose from."""
         return (setting.lanes,) if setting.lanes else stripe_counts(self.architecture)
 
-    def one_segment(self) -> Plan | None:
-        """All layers at once, the slowest as fast as the chip allows."""
-        grids = tuple(options[0] for options in self.grids)
-        allocations = one_segment.balance_segment(grids, self.architecture)
-        span = 0 if self.objective == "throughput" else None
-        return None if allocations is None else Plan("pipeline", grids, allocations, span=span)
-
-    def may_win(self, baseline: str) -> bool:
-        """Whether a baseline is worth its time for the objective: no barrier and no lone copy can be fast."""
-        return baseline != "layer-serial" or self.objective in ("communication", "energy")
-
     @cached_property
     def grids(self) -> list[tuple[Grid, ...]]:
         """Grids of every layer under its admitted mapping options, fewest OU operations first."""
         problem = build(self.network, self.architecture, slack_percent=SLACK_PERCENT)
-        made: dict[tuple[object, MappingOption], Grid] = {}
         found: list[tuple[Grid, ...]] = []
-        for layer, node in enumerate(self.nodes):
+        for layer in range(len(self.nodes)):
             order = sorted(problem.allowed(layer).nonzero()[0], key=lambda i: int(problem.operations[layer][i]))
             options = [*(problem.options[layer][i] for i in order), ALIGNED]
-            for option in options:
-                if (_kind(node), option) not in made:
-                    made[_kind(node), option] = make_grid(node, option, self.architecture)
-            found.append(_worth_trying(tuple(made[_kind(node), option] for option in options)))
+            found.append(_worth_trying(tuple(self.task.grid(layer, option) for option in options)))
         return found
 
     @cached_property
@@ -251,6 +321,11 @@ class Candidates:
     def nodes(self) -> list[Node]:
         """Crossbar layers."""
         return [self.network.nodes[i] for i in self.network.layers]
+
+
+def candidates_of(task: Task) -> Candidates:
+    """Those of a task, for :meth:`~spatem_opt.planning.protocol.Task.shared`."""
+    return Candidates(task.network, task.architecture, task.objective, task)
 
 
 def _worth_trying(grids: tuple[Grid, ...]) -> tuple[Grid, ...]:

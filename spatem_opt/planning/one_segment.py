@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.random import Generator
 
 from spatem_opt.cost.grid import Grid
 from spatem_opt.grouping.tiling import Tiling, slot_options, tiling_for_serial
 from spatem_opt.model.architecture import Architecture
+from spatem_opt.planning.candidates import candidates_of
+from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Task
 from spatem_opt.replication.layout import Allocation, interleaved, pack
 from spatem_opt.types import NEVER, IntArray
+
+
+class Pipeline:
+    """A planner of one plan: all layers at once, the slowest as fast as the chip allows."""
+
+    name = "pipeline"
+
+    def plans(self, task: Task, rng: Generator) -> Iterator[Plan | None]:
+        """The plan; where only faster ones count, it is seldom one, and has its turn after others."""
+        if task.policy.faster and task.best is not None:
+            yield None
+        plan = task.shared(pipeline)
+        if plan is not None:
+            yield plan
+
+
+def pipeline(task: Task) -> Plan | None:
+    """The plan of :class:`Pipeline`; None if one copy of every layer does not fit."""
+    grids = tuple(options[0] for options in task.shared(candidates_of).grids)
+    allocations = balance_segment(grids, task.architecture)
+    return None if allocations is None else Plan(
+        Pipeline.name, grids, allocations, span=0 if task.policy.follows else None
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from math import inf
+from typing import Any
 
 import numpy as np
 
 from spatem_opt.cost.grid import Grid
 from spatem_opt.cost.placed import Chunks, PlacedNetwork, Times
-from spatem_opt.cost.traffic import flows, traffic
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import Schedule, Solution
 from spatem_opt.network.layers import Network
-from spatem_opt.placement.period_relief import relieve_period
-from spatem_opt.placement.segment_relief import relieve_segments
-from spatem_opt.placement.shortening import shorten
-from spatem_opt.replication.layout import Allocation, placement, serpentine_order
+from spatem_opt.replication.layout import Allocation, placement
 from spatem_opt.scheduling.rebalancing import rebalance_windows
 from spatem_opt.types import IntArray
-
-RELIEVED = 0.95
-"""Share of a router that its traffic may take before tiles are exchanged to relieve it, for throughput."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +26,7 @@ class Plan:
     Parameters
     ----------
     name : str
-        Method that made it.
+        What made it, in a few words: the planner, and what it was told.
     grids : tuple of Grid
     allocations : list of Allocation
     serial : bool
@@ -47,6 +42,15 @@ class Plan:
     span : int, optional
         Made for inferences that follow each other this fast [cycles], or as fast as the busiest copy can: no copy takes
         longer from its first start to its last end, if it can begin late enough for that.
+    tolerance : float
+        The plan is dropped if ``estimate`` is so many times above the latency (or period) that counts.
+    exchanges : tuple of str
+        Tile exchanges (by their names in :mod:`spatem_opt.planning.registry`) to be made before it is scheduled, if it
+        is not dropped.
+    rebalance : bool
+        Windows are dealt out to copies by when these are free, before it is scheduled.
+    origin : object
+        What its planner wants to find again when it is told what became of the plan; can be pickled.
     """
 
     name: str
@@ -58,6 +62,10 @@ class Plan:
     estimate: float | None = None
     across: bool = False
     span: int | None = None
+    tolerance: float = inf
+    exchanges: tuple[str, ...] = ()
+    rebalance: bool = False
+    origin: Any = None
 
     def digest(self) -> bytes:
         """The same for plans that decide alike."""
@@ -101,45 +109,6 @@ def busiest(problem: PlacedNetwork) -> int:
         each = np.bincount(problem.chunks.copy[mine], windows, placed.copies)
         most = max(most, int((each * placed.interval).max()))
     return most
-
-
-def shortened(plan: Plan, problem: PlacedNetwork) -> Plan:
-    """The same plan with routers of a segment exchanged so that its data go shorter ways; the latency may change."""
-    chip, segment = problem.architecture, plan.segment
-    per_router = chip.crossbars_per_tile * chip.tiles_per_router
-    router = serpentine_order(chip, across=plan.across)[::per_router] // per_router
-    allowed = np.ones((int(segment.max()) + 1, len(router)), dtype=np.bool_)
-    if plan.regions is not None:
-        place = np.arange(len(router)) * per_router
-        allowed[:, router] = (place >= plan.regions[:, :1]) & (place < plan.regions[:, 1:])
-    return replace(plan, moves=shorten(traffic(problem, segment), chip, allowed))
-
-
-def period_relieved(plan: Plan, problem: PlacedNetwork) -> Plan:
-    """The same plan with tiles exchanged until the busiest router is not what inferences wait for, if possible."""
-    chip = problem.architecture
-    enough = RELIEVED * busiest(problem) * chip.router_bits_per_cycle
-    place, bits = relieve_period(traffic(problem, plan.segment, by_tile=True), chip, enough)
-    return replace(plan, moves=place[None], span=int(bits / chip.router_bits_per_cycle))
-
-
-def segments_relieved(plan: Plan, network: Network, architecture: Architecture) -> Plan:
-    """The same plan with tiles of a segment exchanged that hold the same layers, so that its routers are less busy.
-
-    The segment before has the same layers on both as well: which tile is free when, and needed, hardly changes.
-    """
-    problem = problem_of(replace(plan, moves=None), network, architecture)
-    chip, segment = architecture, plan.segment
-    shape = int(segment.max()) + 1, chip.tiles
-    lasts, held = np.zeros(shape[0]), np.zeros((len(segment), chip.tiles), dtype=np.bool_)
-    for layer, (placed, own) in enumerate(zip(problem.placed, plan.allocations, strict=True)):
-        held[layer, placed.pair_tile] = True
-        lasts[segment[layer]] = max(lasts[segment[layer]], int(placed.interval.max()) * own.split.most)
-    near = [held[(segment == s) | (segment == s - 1)] for s in range(shape[0])]
-    kinds = [np.unique(own, axis=1, return_inverse=True)[1].ravel() for own in near]
-    return replace(
-        plan, moves=relieve_segments(flows(problem, segment, by_tile=True), np.array(kinds), lasts, chip, plan.moves)
-    )
 
 
 def rebalanced(plan: Plan, problem: PlacedNetwork) -> tuple[Plan, PlacedNetwork]:

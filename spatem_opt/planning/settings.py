@@ -6,17 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from spatem_opt.planning.edits import Edit, describe
 from spatem_opt.replication.modes import CORNER
 from spatem_opt.types import IntArray
 
-PRICES = {
-    "latency": (0.003, 0.03),
-    "throughput": (0.003, 0.03),
-    "communication": (1.0, 10.0, 100.0),
-    "energy": (0.3, 1.0, 10.0),
-    "balanced": (0.3, 0.1, 1.0, 3.0),
-}
-"""Prices of communication tried first, per objective, in units of (latency bound) / (communication bound)."""
 FILLS = (1.0, 0.985, 0.97, 0.9, 0.8)
 """Shares of the crossbars that runs may plan to use, in the order in which they are tried."""
 STEADY_SHARES, STEADY_FILLS = (0.6, 0.8, 0.4), (1.0, 0.97, 0.94)
@@ -26,6 +19,8 @@ RUN_FREED, HEAVIEST, FOCUSED = 0.5, 2, 0.7
 the likelier the more cycles it lost."""
 LAID_OUT, WAITS, STRIPS = 0.4, (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
 """How often a variation changes how segments follow each other, and what it chooses from."""
+CHAINS = 0.1
+"""How often a variation has chains where there were none, or none where there were."""
 LANES = (0, 0, 0, 2, 3, 4, 5)
 """Numbers of lanes that it chooses from; 0: what the estimate says is best."""
 WOVEN = (0, 6, 8, 12, 12, 16, 24)
@@ -62,6 +57,10 @@ class Setting:
         Of the walk that copies lie along; 0: as many as keep routers least busy.
     woven : int
         Strips that the walk is dealt out to, alike in all segments; 0: layers lie near those that they read.
+    chains : bool
+        Whether segments may be chains (:mod:`~spatem_opt.replication.chains`).
+    edits : tuple of Edit
+        What is changed in the segmentation found with all this.
     """
 
     price: float
@@ -75,6 +74,8 @@ class Setting:
     corner: float = CORNER
     lanes: int = 0
     woven: int = 0
+    chains: bool = False
+    edits: tuple[Edit, ...] = ()
 
     @property
     def name(self) -> str:
@@ -88,7 +89,9 @@ class Setting:
         more += f", corner {self.corner:.2g}" if self.corner != CORNER else ""
         more += f", lanes {self.lanes}" if self.lanes else ""
         more += f", woven {self.woven}" if self.woven else ""
+        more += ", chains" if self.chains else ""
         more += ", layers weighted" if any(self.weights) else ""
+        more += describe(self.edits)
         return f"segments (price {self.price:.3g}, router share {self.router_share:.2g}{more})"
 
     def vary(self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None) -> Setting:
@@ -100,6 +103,8 @@ class Setting:
         if self.steady:
             share = float(np.clip(self.router_share * np.exp(rng.normal(0.0, 0.2)), 0.1, 1.5))
             return replace(self, router_share=share, steady=float(rng.uniform(STEADY_FILLS[-1], STEADY_FILLS[0])))
+        if rng.random() < CHAINS:
+            return replace(self, chains=not self.chains)
         if not self.side_by_side and rng.random() < LAID_OUT:
             waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, FILLS[:3], CORNERS))
             strips, lanes, woven = (int(rng.choice(values)) for values in (STRIPS, LANES, WOVEN))
@@ -126,6 +131,11 @@ MORE = (
     Setting(0.003, 0.45, waits=0.5), Setting(0.003, 1.2, waits=0.3),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
+CHAINED = (Setting(0.003, 0.15, woven=16, chains=True), Setting(0.003, 0.4, woven=16, chains=True))
+"""Settings with chains for latency: estimates of pipelined segments are too low where routers are busy, so that these
+may use little of them."""
+CHAINED_SHARES = (0.6, 0.15)
+"""The same for other objectives."""
 LARGE = (
     Setting(0.003, 0.65, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.8),
     Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 1.0, woven=12, waits=0.8),

@@ -47,12 +47,16 @@ def stripe_counts(architecture: Architecture) -> list[int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """Which copy runs which windows: columns of equal length, rows of one copy in the order they run (M7)."""
+    """Which copy runs which windows: columns of equal length, rows of one copy in the order they run (M7).
+
+    ``tied``: where a window runs follows from where its inputs are made; windows are not to change copies.
+    """
 
     copy: IntArray
     first: IntArray
     last: IntArray
     step: IntArray
+    tied: bool = False
 
     @property
     def most(self) -> int:
@@ -153,6 +157,9 @@ class Allocation:
         windows take anyway.
     lanes : int
         Of the walk (:func:`serpentine_order`).
+    share : int
+        Crossbars of a copy in each of its tiles, at the same place in all of them; 0: a copy's crossbars follow each
+        other along the walk.
     """
 
     shape: Tiling
@@ -161,6 +168,7 @@ class Allocation:
     segment: int = 0
     pace: int = 0
     lanes: int = 0
+    share: int = 0
 
 
 LOST = 1 / 16
@@ -241,7 +249,10 @@ def placement(
     for layer, (grid, allocation) in enumerate(zip(grids, allocations, strict=True)):
         rect = rectangles(grid, allocation.shape)
         copies = len(allocation.position)
-        crossbar = walks[allocation.lanes][(allocation.position[:, None] + rect[:, 0]).ravel()]
+        place = rect[:, 0]
+        if allocation.share:
+            place = place // allocation.share * architecture.crossbars_per_tile + place % allocation.share
+        crossbar = walks[allocation.lanes][(allocation.position[:, None] + place).ravel()]
         copy = np.repeat(np.arange(copies), len(rect))
         rects = np.tile(rect[:, 1:], (copies, 1))
         columns.append((np.full(len(copy), layer), copy, crossbar, *rects.T))

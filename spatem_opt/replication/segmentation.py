@@ -17,6 +17,7 @@ from spatem_opt.grouping.tiling import slot_options, tiling_for_serial
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
 from spatem_opt.network.readings import readings
+from spatem_opt.replication.chains import ChainMode, ChainPrices, origin
 from spatem_opt.replication.modes import Modes
 from spatem_opt.replication.side_by_side import CELLS, WIDTHS, SideBySide
 from spatem_opt.types import FloatArray, IntArray
@@ -68,6 +69,8 @@ class Segmentation:
         How long each lasts, at paces refined, with all of its trail. Empty: not known.
     trail : float array, shape (segments,)
         Cycles that the last layer of each trails the first one.
+    chain : tuple of ChainMode or None
+        Per layer: its mode if its segment is a chain, in which case ``way`` means nothing. Empty: there are none.
     """
 
     segment: IntArray
@@ -76,6 +79,12 @@ class Segmentation:
     cells: IntArray = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     cycles: FloatArray = field(default_factory=lambda: np.zeros(0))
     trail: FloatArray = field(default_factory=lambda: np.zeros(0))
+    chain: tuple[ChainMode | None, ...] = ()
+
+    @property
+    def chains(self) -> frozenset[int]:
+        """Segments that are chains."""
+        return frozenset(int(self.segment[layer]) for layer, mode in enumerate(self.chain) if mode is not None)
 
 
 class SegmentPrices:
@@ -219,7 +228,9 @@ def pipeline_lags(network: Network) -> tuple[FloatArray, FloatArray]:
     return np.array(before)[index], np.array(depth)[index]
 
 
-def best_segmentation(runs: SegmentPrices, *, fill: float = 0.97) -> Segmentation | None:
+def best_segmentation(
+    runs: SegmentPrices, *, fill: float = 0.97, chains: Sequence[ChainPrices] = ()
+) -> Segmentation | None:
     """Cuts, slots and ways of least cycles plus priced communication: a shortest path over (layers done, slots used).
 
     Parameters
@@ -227,26 +238,72 @@ def best_segmentation(runs: SegmentPrices, *, fill: float = 0.97) -> Segmentatio
     runs : SegmentPrices
     fill : float
         Share of the crossbars that a run may plan to use; the rest is for whole tiles.
+    chains : sequence of ChainPrices
+        Kinds of chains that a run may be, too. The path then also knows of which kind the last run was: a chain finds
+        its inputs in its tiles after a chain of its own kind, and near them after others.
     """
     layers, capacity = len(runs.options), runs.architecture.ou_slots
     shelves = _shelves(runs, fill) if len(runs.widths) > 1 else None
-    best = np.full((layers + 1, capacity + 1), np.inf)
-    best[0, 0] = 0.0
-    parent = np.zeros((layers + 1, capacity + 1), dtype=np.int64)  # first layer of the last run, and its slots
+    best = np.full((1 + len(chains), layers + 1, capacity + 1), np.inf)  # kind 0: no chain
+    best[0, 0, 0] = 0.0
+    parent = np.zeros((1 + len(chains), layers + 1, capacity + 1), dtype=np.int64)
     for first in range(layers):
-        if not np.isfinite(best[first]).any():
+        known = best[:, first]
+        if not np.isfinite(known).any():
             continue
-        cost = runs.costs(first, fill).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
-        for s, slots in enumerate(runs.slots):
-            total = best[first, None, : capacity + 1 - slots] + cost[s][:, None]
-            rows = slice(first + 1, first + 1 + len(total))
-            better = total < best[rows, slots:]
-            np.copyto(best[rows, slots:], total, where=better)
-            np.copyto(parent[rows, slots:], first * len(runs.slots) + s, where=better)
-    used = int(best[layers].argmin())
-    if not np.isfinite(best[layers, used]):
+        whole = runs.costs(first, fill).T if shelves is None else shelves.arcs()[:, first, first + 1 :]
+        plain = _Arcs(first, len(runs.slots), known)
+        plain.extend(best[0], parent[0], range(len(known)), whole, runs.slots)
+        for kind, chain in enumerate(chains, start=1):
+            cost = chain.costs(first)
+            for case in range(cost.shape[1]):
+                before = [k for k in range(len(known)) if origin(kind, k) == case]
+                plain.extend(best[kind], parent[kind], before, cost[:, case].T, runs.slots)
+    kind, used = (int(i) for i in np.unravel_index(best[:, layers].argmin(), best[:, layers].shape))
+    if not np.isfinite(best[kind, layers, used]):
         return None
-    return _trace(runs, shelves, parent, fill, used, float(best[layers, used]))
+    path = _path(runs, parent, kind, used)
+    return _traced(runs, shelves, chains, path, fill, float(best[kind, layers, used]))
+
+
+class _Arcs:
+    """Runs from one layer on, and the least cost of what comes before: ``known``, shape (kinds, slots used)."""
+
+    def __init__(self, first: int, choices: int, known: FloatArray) -> None:
+        self.first, self.choices, self.known = first, choices, known.copy()
+
+    def extend(
+        self, best: FloatArray, parent: IntArray, before: Sequence[int], cost: FloatArray, slots: IntArray
+    ) -> None:
+        """Make ``best`` and ``parent``, shapes (layers + 1, slots used), what runs of costs (slots, lengths) lead to.
+
+        ``before``: kinds that the run before may have. A parent is the first layer of the last run, the index of its
+        slots, and that kind, in one number.
+        """
+        if not len(before) or not cost.size:
+            return
+        known = self.known[list(before)]
+        kind = np.array(before)[known.argmin(axis=0)]
+        known = known.min(axis=0)
+        width = best.shape[1]
+        for s, taken in enumerate(slots.tolist()):
+            total = known[None, : width - taken] + cost[s][:, None]
+            rows = slice(self.first + 1, self.first + 1 + len(total))
+            better = total < best[rows, taken:]
+            np.copyto(best[rows, taken:], total, where=better)
+            code = (self.first * self.choices + s) * len(self.known) + kind[: width - taken]
+            np.copyto(parent[rows, taken:], code, where=better)
+
+
+def _path(runs: SegmentPrices, parent: IntArray, kind: int, used: int) -> list[tuple[int, int, int, int]]:
+    """Slots (their index), first layer, layer after the last, and kind of every run of the shortest path."""
+    stop, found = len(runs.options), []
+    while stop:
+        code, before = divmod(int(parent[kind, stop, used]), len(parent))
+        first, s = divmod(code, len(runs.slots))
+        found.append((s, first, stop, kind))
+        used, stop, kind = used - int(runs.slots[s]), first, before
+    return found[::-1]
 
 
 def _shelves(runs: SegmentPrices, fill: float) -> SideBySide:
@@ -262,25 +319,40 @@ def _shelves(runs: SegmentPrices, fill: float) -> SideBySide:
     return SideBySide(cost)
 
 
-def _trace(
-    runs: SegmentPrices, shelves: SideBySide | None, parent: IntArray, fill: float, used: int, cost: float
-) -> Segmentation:
-    """Walk the shortest path back from its end."""
-    stop = len(runs.options)
-    found: list[tuple[int, int, int, int, int]] = []
-    while stop:
-        first, s = divmod(int(parent[stop, used]), len(runs.slots))
-        shelf = [(first, stop, 0, CELLS)] if shelves is None else shelves.runs(s, first, stop)
-        found = [(s, *run) for run in shelf] + found
-        used, stop = used - int(runs.slots[s]), first
-    picked = [_refined(runs, s, first, stop, fill, WIDTHS.index(cells)) for s, first, stop, _, cells in found]
-    way = np.array([k for _, ways in picked for k in ways])
-    segment = np.searchsorted([run[1] for run in found], np.arange(len(way)), side="right") - 1
-    paces = np.array([pace for pace, _ in picked])
-    trail = paces * [runs.lags_behind(run[1], run[2]) for run in found]
+def _traced(
+    runs: SegmentPrices, shelves: SideBySide | None, chains: Sequence[ChainPrices],
+    path: list[tuple[int, int, int, int]], fill: float, cost: float,
+) -> Segmentation:  # fmt: skip
+    """The segmentation of a path, with every run's pace and modes refined."""
+    segment: list[int] = []
+    way: list[int] = []
+    chain: list[ChainMode | None] = []
+    cells: list[tuple[int, int]] = []
+    cycles: list[float] = []
+    trail: list[float] = []
+    before = 0
+    for s, begin, end, kind in path:
+        found = shelves.runs(s, begin, end) if shelves is not None and not kind else [(begin, end, 0, CELLS)]
+        for first, stop, cell, width in found:
+            if kind:
+                modes, lasts = chains[kind - 1].chosen(first, stop, int(runs.slots[s]), origin(kind, before))
+                chain += modes
+                way += [0] * len(modes)
+                cycles.append(lasts)
+                trail.append(0.0)
+            else:
+                pace, ways = _refined(runs, s, first, stop, fill, WIDTHS.index(width))
+                chain += [None] * len(ways)
+                way += ways
+                trail.append(pace * runs.lags_behind(first, stop))
+                cycles.append(pace + trail[-1])
+            segment += [len(cells)] * (stop - first)
+            cells.append((cell, cell + width))
+        before = kind
     return Segmentation(
-        segment, way, cost, np.array([(cell, cell + cells) for *_, cell, cells in found]), paces + trail, trail
-    )
+        np.array(segment), np.array(way), cost, np.array(cells), np.array(cycles), np.array(trail),
+        tuple(chain) if chains else (),
+    )  # fmt: skip
 
 
 def _refined(runs: SegmentPrices, s: int, first: int, stop: int, fill: float, width: int) -> tuple[float, list[int]]:

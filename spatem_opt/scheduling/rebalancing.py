@@ -90,7 +90,7 @@ class _Deal(ScheduledNode):
         split, grid, interval = self.splits[number], self.problem.grids[number], self.problem.placed[number].interval
         copies = len(interval)
         blocks = len(np.unique(split.copy[split.first < grid.window_cols]))
-        if copies == 1 or copies % blocks or self.chunks[number].pace.any():
+        if split.tied or copies == 1 or copies % blocks or self.chunks[number].pace.any():
             return None
         ready = self.ready(index, node, number)
         begin = np.maximum(self.free_copies(number), ready.min())

@@ -8,7 +8,7 @@ import numpy as np
 
 from spatem_opt.cost.durations import datum_bits, transfer_cycles
 from spatem_opt.cost.placed import PlacedNetwork, Times
-from spatem_opt.network.layers import Edge, Node
+from spatem_opt.network.layers import CONSTANT, Edge, Node
 from spatem_opt.types import OUTSIDE
 
 Pixel = tuple[int, int]
@@ -99,7 +99,8 @@ class Replay:
         for index, node in enumerate(self.problem.network.nodes):
             for edge in node.edges:
                 for tile, carried in self._reads(index, node, edge):
-                    found[int(edge.source[carried]), tile].add(int(edge.channel[carried]))
+                    if edge.source[carried] != CONSTANT:
+                        found[int(edge.source[carried]), tile].add(int(edge.channel[carried]))
         return found
 
     def _reads(self, index: int, node: Node, edge: Edge) -> set[tuple[int, int]]:

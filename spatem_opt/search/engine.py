@@ -1,49 +1,46 @@
-"""The heuristic search: candidate plans, each scheduled and evaluated; what it learns steers what it tries next."""
+"""The search: plans of planners, each scheduled and evaluated; planners learn what became of theirs.
+
+It knows planners and tile exchanges by their protocols only. Who is next: in the first round every planner has a turn,
+in the order given, until it passes, has no more plans, or has had :data:`TURN` of them; later rounds are for those that
+passed and, if the search is endless, for all that have plans left: a few plans each, fewer rounds the longer a planner
+was of no use (:data:`PATIENCE`). No rule depends on time.
+"""
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import TypeVar
 
-import numpy as np
+from numpy.random import default_rng
 
-from spatem_opt.cost.placed import PlacedNetwork
+from spatem_opt.errors import ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import Solution
 from spatem_opt.network import Network
-from spatem_opt.planning.baselines import BASELINES
-from spatem_opt.planning.candidates import FEW_LAYERS, Candidates
-from spatem_opt.planning.plan import Plan, period_relieved, problem_of, shortened
+from spatem_opt.planning import registry
+from spatem_opt.planning.exchanges import exchanged
+from spatem_opt.planning.fit import misfit
+from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Outcome, Planner, Reason, Task, TileExchange, learn
 from spatem_opt.planning.settings import Setting
 from spatem_opt.search.budget import Budget
-from spatem_opt.search.realisation import measure, rank, realise
-from spatem_opt.search.workers import Attempt, Planned, Scheduled, Workers, estimate
-from spatem_opt.types import IntArray
+from spatem_opt.search.realisation import Scheduled, attempt, measure, rank
+from spatem_opt.search.workers import Attempt, Workers
 
-PRICED = ("communication", "energy", "balanced")
-"""Objectives for which a shorter way of the data is worth a longer latency."""
-HALVINGS, PREFIXES, STEEP = 6, 4, 4
-"""Prices tried to meet a latency limit as closely as possible; numbers of layers tried with a price beyond what meets
-it, and how far beyond."""
-HOPELESS, BESIDE = 1.2, 1.6
-"""A plan is dropped if its estimate is so many times above the latency that counts: estimates are hardly ever a fifth
-too high, but of segments side by side, which need not take turns, by up to a half. Of the shortest inferences they may
-be twice too high: none is dropped."""
-FEW, SOME = 2, 5
-"""Plans that are scheduled for the first answer of a network with many layers, and with few, if the first one has a
-solution."""
-SCREENED = 3
-"""Variations planned at a time, of which the one with the lowest estimate is scheduled."""
-NEARBY = 10
-"""Variations of the best of these that belong to the first answer."""
-SPREAD, CLOSE = 0.7, 0.2
-"""How far prices are varied, and where they are bounded by a latency limit."""
+TURN, LATER = 32, 4
+"""Plans of a planner in its first turn, if it does not pass before, and in a later one of an endless search in which
+others have plans, too."""
+MOST = 100
+"""Times a planner is asked for a first answer."""
+PATIENCE, RESTED = 8, 8
+"""Plans in a row of which none was the best, after which a planner rests for twice as many rounds as before; and the
+most rounds it does so."""
 
 Answer = TypeVar("Answer")
 Tell = Callable[[str], None]
@@ -53,7 +50,7 @@ Tell = Callable[[str], None]
 class Evaluated:
     """A solution that the evaluator accepts, its numbers, when it was found, and what it came from.
 
-    ``setting`` is what the segment search was told; None for plans of other makers.
+    ``plan`` is None for a solution that somebody else brought.
     """
 
     name: str
@@ -61,15 +58,68 @@ class Evaluated:
     evaluation: Evaluation
     value: int
     seconds: float
-    plan: Plan
-    setting: Setting | None = None
+    plan: Plan | None = None
+
+    @property
+    def planned(self) -> Plan:
+        """The plan, where there must be one."""
+        if self.plan is None:
+            raise ModelError(f"{self.name}: a solution that was brought along has no plan")
+        return self.plan
+
+    @property
+    def setting(self) -> Setting | None:
+        """What the segment search was told; None for plans of other makers."""
+        origin = None if self.plan is None else self.plan.origin
+        return origin if isinstance(origin, Setting) and not origin.steady else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """What a search is told.
+
+    Parameters
+    ----------
+    task : Task
+    planners : sequence of Planner
+        In the order of their first turns.
+    exchanges : sequence of TileExchange
+        Tried on every better solution.
+    seed : int
+        Every planner has a generator of this seed, so that its plans do not hang on who else is there.
+    workers : int
+        Processes that make and schedule plans; with one no other than this. First answers do not depend on it.
+    stop : callable, optional
+        The search ends once it is true and there is a solution, or every planner has had its first turn.
+    budget : Budget
+        Once it is used up, what is being tried is given up, too.
+    tell : callable, optional
+        Told in a few words what is going on.
+    """
+
+    task: Task
+    planners: Sequence[Planner]
+    exchanges: Sequence[TileExchange] = ()
+    seed: int = 0
+    workers: int = 1
+    stop: Callable[[], bool] | None = None
+    budget: Budget = field(default_factory=lambda: Budget(None))
+    tell: Tell | None = None
+
+    def run(self, start: Evaluated | None = None) -> Generator[Evaluated, None, None]:
+        """Evaluated solutions, one after the other as they are found; not necessarily better and better.
+
+        With a ``start`` others must be better than that; it is not among them.
+        """
+        with Workers(self.task, self.workers if self.workers > 1 else 0) as crew:
+            yield from _Run(self, crew, start).found()
 
 
 def search(
     network: Network,
     architecture: Architecture,
     objective: str,
-    method: str,
+    method: str = "heuristic",
     progress: Tell | None = None,
     *,
     seed: int = 0,
@@ -78,322 +128,218 @@ def search(
     workers: int = 1,
     budget: Budget | None = None,
 ) -> Generator[Evaluated, None, None]:
-    """Evaluated solutions, one after the other as they are found; not necessarily better and better.
-
-    Parameters
-    ----------
-    network, architecture
-    objective : str
-        What is to be small (:func:`measure`).
-    method : str
-        A baseline; anything else: all candidates.
-    progress : callable, optional
-        Told in a few words what is going on.
-    seed : int
-        Of the variations.
-    stop : callable, optional
-        With it the search goes on, varying what led to the best solution so far, until it is true; before there is a
-        solution, all first candidates are tried.
-    latency_limit : int, optional
-        Cycles; slower solutions do not count.
-    workers : int
-        Processes that make plans; with one no other than this. First candidates do not depend on it.
-    budget : Budget, optional
-        Once it is used up, what is being tried is given up and the search ends, if there is a solution or all first
-        candidates are tried.
-    """
-    begun = time.monotonic()
-    candidates = Candidates(network, architecture, objective)
-    budget = budget if budget is not None else Budget(None)
-    with Workers(candidates, workers if workers > 1 else 0) as crew:
-        yield from _found(_Search(candidates, crew, method, seed, latency_limit), begun, progress, stop, budget)
+    """Search by the usual planners, or by the one named ``method``; endless with ``stop``. See :class:`Search`."""
+    task = Task(network, architecture, objective, latency_limit, endless=stop is not None)
+    alone = method in registry.OWN_PLANNERS
+    planners = [registry.planner(method)] if alone else registry.usual(task.policy)
+    exchanges = () if alone else usual_exchanges(task)
+    budget = Budget(None) if budget is None else budget
+    return Search(task, planners, exchanges, seed, workers, stop, budget, progress).run()
 
 
-def _found(
-    run: _Search, begun: float, progress: Tell | None, stop: Callable[[], bool] | None, budget: Budget
-) -> Iterator[Evaluated]:
-    """Schedule and evaluate one plan after the other, and tell the search what became of it."""
-    planners = run.planners(endless=stop is not None)
-    trying = "what is next"
-
-    def settled() -> bool:
-        return run.best is not None or run.varied
-
-    def ended() -> bool:
-        return settled() and ((stop is not None and stop()) or budget.over())
-
-    def within(work: Callable[[], Answer]) -> Answer | None:
-        return budget.spend(f"search, {trying}", work, settled)
-
-    def evaluated(name: str, made: Scheduled, setting: Setting | None) -> Evaluated:
-        value, seconds = measure(made.evaluation, run.objective), time.monotonic() - begun
-        return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan, setting)
-
-    while not ended():  # also before others are planned, to tell which is next
-        trying = "what is next"
-        name, make, setting = within(lambda: next(planners, None)) or ("", None, None)
-        if make is None or ended():
-            return
-        trying = name
-        if progress is not None:
-            progress(name)
-        made = within(make)
-        better = run.tell(setting, made)
-        if made is None:
-            continue
-        yield evaluated(name, made, setting)
-        if better and run.objective in PRICED and run.method not in BASELINES:
-            moved = within(partial(run.moved, made))
-            if run.tell(setting, moved) and moved is not None:
-                yield evaluated(f"{name}, moved", moved, setting)
+def usual_exchanges(task: Task) -> tuple[TileExchange, ...]:
+    """Those of the objective."""
+    return tuple(registry.exchange(name) for name in task.policy.exchanges)
 
 
-Tried = Iterator[tuple[str, Attempt, Setting | None]]
-"""Names of plans, what comes of them, and settings of the segment search."""
+@dataclass(slots=True, eq=False)
+class _Seat:
+    """A planner at the table.
 
-
-class _Search:
-    """What is to be tried next, and what is known so far.
-
-    ``best`` is the best value so far, ``rank`` what must be beaten; ``fits`` whether the last plan led to a solution
-    (within the latency limit); ``varied`` whether the first candidates are all tried.
+    ``idle`` counts its plans since one was the best, ``rests`` the rounds it sits out, ``pause`` how many the next
+    time, ``asked`` how often it was asked for a plan; ``passed`` whether it ever passed, ``done`` if it has no more.
     """
 
-    def __init__(self, candidates: Candidates, crew: Workers, method: str, seed: int, limit: int | None) -> None:
-        self.candidates, self.crew, self.method = candidates, crew, method
-        self.network, self.architecture = candidates.network, candidates.architecture
-        self.objective = candidates.objective
-        self.random = np.random.default_rng(seed)
-        self.latency_limit = limit
-        self.best: int | None = None
+    planner: Planner
+    plans: Iterator[Plan | None]
+    idle: int = 0
+    rests: int = 0
+    pause: int = 1
+    asked: int = 0
+    done: bool = False
+    passed: bool = False
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is of this package: then a plan that breaks a rule is a bug of ours."""
+        return type(self.planner).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+    @property
+    def ahead(self) -> bool:
+        """Whether the next plan does not hang on outcomes."""
+        return bool(getattr(self.planner, "ahead", False))
+
+    def resting(self) -> bool:
+        """Whether it sits out this round."""
+        self.rests -= 1
+        return self.rests >= 0
+
+    def next(self) -> Plan | None:
+        """Its next plan; None if it passes, or is done."""
+        self.asked += 1
+        try:
+            plan = next(self.plans)
+        except StopIteration:
+            self.done = True
+            return None
+        self.passed |= plan is None
+        return plan
+
+    def judged(self, *, best: bool) -> None:
+        """Take note of whether a plan was the best."""
+        self.idle = 0 if best else self.idle + 1
+        if best:
+            self.pause = 1
+        elif self.idle >= PATIENCE:
+            self.idle, self.rests, self.pause = 0, self.pause, min(2 * self.pause, RESTED)
+
+
+Pulled = tuple[_Seat, Plan, Attempt | Outcome]
+
+
+class _Run:
+    """One search at work: ``rank`` is what must be beaten, ``varied`` whether all planners had their first turn."""
+
+    def __init__(self, search: Search, crew: Workers, start: Evaluated | None) -> None:
+        self.search, self.task, self.crew = search, search.task, crew
+        self.begun = time.monotonic()
         self.rank: tuple[int, int] | None = None
-        self.fits = self.varied = False
-        self.lost: IntArray | None = None
-        self._verdicts: dict[bytes, bool] = {}
-        self._key = b""
+        self.varied = False
+        if start is not None:
+            self.rank = rank(start.evaluation, self.task.objective)
+            self.task.best = self.rank[0]
 
-    @property
-    def limit(self) -> int | None:
-        """Latency [cycles] from which on a solution is of no use."""
-        allowed = [] if self.latency_limit is None else [self.latency_limit + 1]
-        if self.objective == "latency" and self.best is not None:
-            allowed.append(self.best)
-        return min(allowed, default=None)
-
-    @property
-    def goal(self) -> int | None:
-        """Cycles that a plan must be able to do better than: the limit, or the best period."""
-        periods = [self.best] if self.objective == "throughput" and self.best is not None else []
-        return min([*periods, *([] if self.limit is None else [self.limit])], default=None)
-
-    def tell(self, setting: Setting | None, made: Scheduled | None) -> bool:
-        """Learn what became of the last plan; True if it is the best so far."""
-        self.fits = self._verdicts.setdefault(self._key, made is not None)
-        if made is None or (self.rank is not None and rank(made.evaluation, self.objective) >= self.rank):
-            return False
-        self.rank = rank(made.evaluation, self.objective)
-        self.best = self.rank[0]
-        if setting is not None:
-            self.candidates.best = setting
-            turns = not setting.side_by_side and not setting.steady
-            self.lost = lost_cycles(made.plan, made.solution) if turns else None
-        return True
-
-    def planners(self, *, endless: bool) -> Tried:
-        """Everything that is tried, in turn."""
-        if self.method in BASELINES:
-            yield from self._baseline(self.method)
-            return
-        for setting in self.candidates.steady_settings():
-            yield setting.name, partial(self._steady, setting), setting
-        if self._foreseen:
-            yield from self._promising(self.candidates.settings(), endless)
-        elif self.objective == "throughput" and self.best is not None and not self.candidates.scarce:
-            pass  # a steady plan has all the cells it needs
-        elif self.latency_limit is not None:
-            for setting in self._halvings():
-                yield setting.name, partial(self._fresh, setting, self.crew.plan(setting)), setting
-        else:
-            yield from self._each(self.candidates.settings())
-        if self.best is None or self.objective != "latency":  # as a run of all layers it was among the segments
-            yield "pipeline", partial(self._plain, self.candidates.one_segment), None
-        for name in BASELINES:
-            if self.candidates.may_win(name):
-                yield from self._baseline(name)
-        self.varied = True
-        if endless and self.latency_limit is None:
-            yield from self._each(self.candidates.more_settings())
-        yield from self._variations(endless)
-
-    def _each(self, settings: list[Setting]) -> Tried:
-        """One plan after the other; helpers plan ahead."""
-        planned = [(setting, self.crew.plan(setting)) for setting in settings]
-        return self._ahead((setting, plan()) for setting, plan in planned)
-
-    def _ahead(self, plans: Iterable[tuple[Setting, Plan | None]]) -> Tried:
-        """One plan after the other, each helper at one; those that come to nothing are left out."""
-        waiting: deque[tuple[Setting, Plan, Attempt | None]] = deque()
-        for setting, plan in plans:
-            if plan is None:
+    def found(self) -> Iterator[Evaluated]:
+        """Schedule and evaluate one plan after the other, and tell its planner what became of it."""
+        turns = self._turns()
+        while not self._ended():  # also before others are planned, to tell which is next
+            pulled = self._within("what is next", partial(next, turns, None))
+            if pulled is None or self._ended():
+                return
+            if pulled == ():
                 continue
-            promising = plan.digest() not in self._verdicts and not self._late(setting, plan)
-            waiting.append((setting, plan, self.crew.attempt(plan, setting, self.limit) if promising else None))
-            if len(waiting) > self.crew.helpers:
-                yield self._next(*waiting.popleft())
-        while waiting:
-            yield self._next(*waiting.popleft())
+            seat, plan, make = pulled
+            if self.search.tell is not None:
+                self.search.tell(plan.name)
+            made = self._within(plan.name, partial(self._tried, seat, plan, make))
+            if made is None:
+                return
+            outcome = self._judged(plan, made)
+            learn(seat.planner, plan, outcome)
+            seat.judged(best=outcome.reason is Reason.ACCEPTED)
+            if isinstance(made, Scheduled):
+                yield self._evaluated(plan.name, made)
+                if outcome.reason is Reason.ACCEPTED:
+                    yield from self._exchanged(seat, made)
 
-    def _next(self, setting: Setting, plan: Plan, attempt: Attempt | None) -> tuple[str, Attempt, Setting]:
-        return setting.name, lambda: self._fresh(setting, lambda: plan, attempt), setting
+    def _settled(self) -> bool:
+        return self.task.best is not None or self.varied
 
-    def _variations(self, endless: bool) -> Tried:
-        """Plans near the best one. While one is evaluated, helpers make the next, if the answer may depend on time."""
-        effort: float = self.candidates.effort + (0 if self.latency_limit is None else NEARBY)
-        effort, ahead = (math.inf, max(1, self.crew.helpers)) if endless else (effort, 1)
-        waiting: deque[Callable[[], tuple[Setting, Planned, Attempt | None]]] = deque()
-        while effort > 0 or waiting:
-            while effort > 0 and len(waiting) < ahead and not self.candidates.best.steady:
-                effort -= 1
-                waiting.append(self.crew.likeliest(self._varied(), self._verdicts, self.limit))
+    def _ended(self) -> bool:
+        stop = self.search.stop
+        return self._settled() and ((stop is not None and stop()) or self.search.budget.over())
+
+    def _within(self, what: str, work: Callable[[], Answer]) -> Answer | None:
+        return self.search.budget.spend(f"search, {what}", work, self._settled)
+
+    def _evaluated(self, name: str, made: Scheduled) -> Evaluated:
+        value, seconds = measure(made.evaluation, self.task.objective), time.monotonic() - self.begun
+        return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan)
+
+    def _turns(self) -> Iterator[Pulled | tuple[()]]:
+        """Everything that is tried, in turn; empty where a planner passed, so that the search may end there."""
+        task, seed = self.task, self.search.seed
+        seats = [_Seat(planner, planner.plans(task, default_rng(seed))) for planner in self.search.planners]
+        for seat in seats:
+            yield from self._turn(seat, TURN)
+        self.varied = True
+        while True:
+            seats = [s for s in seats if not s.done and (task.endless or (s.passed and s.asked < MOST))]
+            if not seats:
+                return
+            for seat in seats:
+                if len(seats) == 1 or not seat.resting():
+                    yield from self._turn(seat, LATER if task.endless and len(seats) > 1 else inf)
+                    yield ()
+
+    def _turn(self, seat: _Seat, number: float) -> Iterator[Pulled]:
+        """Up to so many plans of a planner; each helper is at one, if they do not hang on each other."""
+        waiting: deque[Pulled] = deque()
+        more = True
+        while more or waiting:
+            while more and number > 0 and (not waiting or (seat.ahead and len(waiting) <= self.crew.helpers)):
+                plan = seat.next()
+                more = plan is not None
+                if plan is not None:
+                    waiting.append((seat, plan, self._attempt(seat, plan)))
+                    number -= 1
+            more = more and number > 0
             if waiting:
-                setting, plan, attempt = waiting.popleft()()
-                yield setting.name, partial(self._fresh, setting, plan, attempt), setting
-            else:
-                effort -= 1
-                (setting,) = self._varied()
-                yield setting.name, partial(self._steady, setting), setting
+                yield waiting.popleft()
 
-    def _varied(self) -> list[Setting]:
-        """Variations of the best setting, of which one is scheduled."""
-        spread, layers = SPREAD if self.latency_limit is None else CLOSE, len(self.network.layers)
-        number = SCREENED if self._foreseen and not self.candidates.effort else 1
-        return [self.candidates.best.vary(self.random, layers, spread, self.lost) for _ in range(number)]
+    def _attempt(self, seat: _Seat, plan: Plan) -> Attempt | Outcome:
+        """Have a plan scheduled, by a helper if there is one and it does not have to be known at once."""
+        wrong = None if seat.ours else misfit(plan, self.task)
+        if wrong is not None:
+            return Outcome(Reason.NO_FIT, detail=wrong)
+        if self.crew.helpers and seat.ahead and seat.ours and not self._late(plan) and not self.task.known(plan):
+            return self.crew.attempt(plan, self.task.limit)
+        return lambda: attempt(plan, self.task, self.task.limit)
 
-    @property
-    def _foreseen(self) -> bool:
-        """Whether estimates of latency tell plans apart, so that those of the lowest ones come first."""
-        return self.objective == "latency" and self.latency_limit is None
-
-    def _promising(self, settings: list[Setting], endless: bool) -> Tried:
-        """The first plan at once, then the others in the order of their estimates.
-
-        For a first answer no more than a few; of short inferences all, whose estimates are the least certain.
-        """
-        first = self.candidates.segmented(settings[0])
-        attempt = self.crew.attempt(first, settings[0], self.limit)
-        others = [(setting, self.crew.plan(setting)) for setting in settings[1:]]
-        yield settings[0].name, partial(self._fresh, settings[0], lambda: first, attempt), settings[0]
-        plans = [(settings[0], first), *((setting, plan()) for setting, plan in others)]
-        plans.sort(key=lambda item: estimate(item[1]))
-        few = FEW if len(self.network.layers) > FEW_LAYERS else SOME
-        number = len(plans) if endless or self.candidates.short else few
-        yield from self._ahead(plans[:number])
-        for plan in plans[number:]:
-            if self.best is None:
-                yield from self._ahead([plan])
-
-    def _baseline(self, name: str) -> Tried:
-        """A baseline laid out both ways: what suits it better counts."""
-        plan = BASELINES[name](self.network, self.architecture)
-        if plan is not None:
-            yield name, partial(self._plain, lambda: replace(plan, across=True)), None
-            if self.fits or self.method == name:
-                yield name, partial(self._plain, lambda: plan), None
-
-    def _halvings(self) -> Iterator[Setting]:
-        """Prices closer and closer to the highest that meets the latency limit; then a higher one for the first layers.
-
-        Between two prices next to each other the plan may change all of a sudden: pricing only the first layers much
-        higher leads through plans in between.
-        """
-        setting = self.candidates.settings()[0]
-        fast = slow = None
-        price = setting.price
-        for _ in range(HALVINGS):
-            yield replace(setting, price=price)
-            if self.fits:
-                fast = price
-            else:
-                slow = price
-            if fast is not None and slow is not None:
-                price = (fast * slow) ** 0.5
-            else:
-                price = price / 5 if fast is None else price * 5
-        if fast is None or slow is None:
-            return
-        few, many = 0, len(self.network.layers)
-        for _ in range(PREFIXES):
-            first = (few + many) // 2
-            weights = (math.log2(STEEP * slow / fast),) * first + (0.0,) * (len(self.network.layers) - first)
-            yield replace(setting, price=fast, weights=weights)
-            few, many = (first, many) if self.fits else (few, first)
-
-    def _fresh(self, setting: Setting, planned: Planned, attempt: Attempt | None = None) -> Scheduled | None:
+    def _tried(self, seat: _Seat, plan: Plan, make: Attempt | Outcome) -> Scheduled | Outcome:
         """What comes of a plan; nothing if it was tried before, or can hardly be fast enough."""
-        plan = planned()
-        self._begin(plan)
-        if plan is None or self._known(plan) or self._late(setting, plan):
-            return None
-        made = self.tried(*self.candidates.ready(plan, setting)) if attempt is None else attempt()
-        late = made is not None and self.limit is not None and (made.evaluation.latency_cycles or 0) >= self.limit
-        return None if late else made
+        if isinstance(make, Outcome):
+            return make
+        known = self.task.verdicts.get(plan.digest())
+        if known is not None:
+            return Outcome(Reason.NOT_BETTER if known is Reason.ACCEPTED else known, known=True)
+        if self._late(plan):
+            return Outcome(Reason.TOO_SLOW)
+        try:
+            made = make()
+        except (ModelError, ValueError, IndexError) as error:
+            if seat.ours:
+                raise
+            return Outcome(Reason.NO_FIT, detail=str(error))
+        if isinstance(made, Reason):
+            return Outcome(made)
+        limit = self.task.limit
+        late = limit is not None and (made.evaluation.latency_cycles or 0) >= limit
+        return Outcome(Reason.TOO_SLOW) if late else made
 
-    def _steady(self, setting: Setting) -> Scheduled | None:
-        """What comes of a setting for a steady stream of inferences, if its plan is a new one and fast enough."""
-        plan = self._unknown(partial(self.candidates.steady, setting))
-        if plan is None:
-            return None
-        plan = period_relieved(plan, problem_of(plan, self.network, self.architecture))
-        return None if self.goal is not None and (plan.span or 0) >= self.goal else self.tried(plan)
-
-    def moved(self, made: Scheduled) -> Scheduled | None:
-        """What comes of a plan whose copies are moved nearer to each other."""
-        return self.tried(shortened(made.plan, made.problem))
-
-    def tried(self, plan: Plan, problem: PlacedNetwork | None = None) -> Scheduled | None:
-        """What comes of a plan that is tried here."""
-        problem = problem_of(plan, self.network, self.architecture) if problem is None else problem
-        made = realise(plan, self.network, self.architecture, self.limit, problem, full=self.objective == "throughput")
-        return None if made is None else Scheduled(plan, problem, *made)
-
-    def _late(self, setting: Setting, plan: Plan) -> bool:
+    def _late(self, plan: Plan) -> bool:
         """Whether a plan can hardly be fast enough."""
-        if self.goal is None or self.candidates.effort:
+        goal = self.task.goal
+        if goal is None or not plan.allocations:
             return False
-        return (plan.estimate or 0) > (BESIDE if setting.side_by_side else HOPELESS) * self.goal
+        return plan.busiest >= goal if plan.estimate is None else plan.estimate > plan.tolerance * goal
 
-    def _plain(self, make: Callable[[], Plan | None]) -> Scheduled | None:
-        """What comes of a plan of another maker, nothing if it was tried before or cannot be fast enough."""
-        plan = self._unknown(make)
-        return None if plan is None else self.tried(plan)
+    def _judged(self, plan: Plan, made: Scheduled | Outcome) -> Outcome:
+        """What to tell the planner; what is better counts from now on."""
+        outcome = made if isinstance(made, Outcome) else self._outcome(made)
+        if outcome.reason is not Reason.NO_FIT:
+            self.task.verdicts.setdefault(plan.digest(), outcome.reason)
+        return outcome
 
-    def _unknown(self, make: Callable[[], Plan | None]) -> Plan | None:
-        plan = make()
-        self._begin(plan)
-        late = plan is not None and self.goal is not None and plan.busiest >= self.goal
-        return None if self._known(plan) or late else plan
+    def _outcome(self, made: Scheduled) -> Outcome:
+        found, objective = made.evaluation, self.task.objective
+        better = self.rank is None or rank(found, objective) < self.rank
+        if better:
+            self.rank = rank(found, objective)
+            self.task.best = self.rank[0]
+        reason = Reason.ACCEPTED if better else Reason.NOT_BETTER
+        return Outcome(reason, value=measure(found, objective), latency=found.latency_cycles, solution=made.solution)
 
-    def _begin(self, plan: Plan | None) -> None:
-        """What is told next is about this plan."""
-        self._key = b"" if plan is None else plan.digest()
+    def _exchanged(self, seat: _Seat, made: Scheduled) -> Iterator[Evaluated]:
+        """What comes of a better plan with tiles exchanged."""
+        for exchange in self.search.exchanges:
+            moved = self._within(f"{made.plan.name}, moved", partial(self._moved, exchange, made.plan))
+            if isinstance(moved, Scheduled):
+                outcome = self._outcome(moved)
+                if outcome.reason is Reason.ACCEPTED:
+                    learn(seat.planner, moved.plan, outcome)
+                    yield self._evaluated(f"{moved.plan.name}, moved", moved)
 
-    def _known(self, plan: Plan | None) -> bool:
-        """Whether a plan was tried before, or is none."""
-        return plan is None or plan.digest() in self._verdicts
-
-
-def lost_cycles(plan: Plan, solution: Solution) -> IntArray:
-    """First and last layer of every segment that takes turns, and the cycles it lost: shape (segments, 3).
-
-    Lost is what a segment's end comes later after the one before than its busiest copy computes; at least 1.
-    """
-    segment, schedule = plan.segment, solution.schedule
-    first = np.flatnonzero(np.diff(segment, prepend=-1))
-    last = np.append(first[1:], len(segment)) - 1
-    end = np.zeros(len(first), dtype=np.int64)
-    np.maximum.at(end, segment[schedule.layer], schedule.end)
-    compute = np.array([
-        grid.phases * a.shape.serial * a.split.most for grid, a in zip(plan.grids, plan.allocations, strict=True)
-    ])  # fmt: skip
-    lost = np.diff(np.maximum.accumulate(end), prepend=0) - np.maximum.reduceat(compute, first)
-    return np.stack([first, last, np.maximum(lost, 1)], axis=1)
+    def _moved(self, exchange: TileExchange, plan: Plan) -> Scheduled | Reason:
+        plan = exchanged(plan, exchange, self.task.network, self.task.architecture)
+        return attempt(plan, self.task, self.task.limit)

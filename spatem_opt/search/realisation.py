@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spatem_opt.cost.placed import PlacedNetwork
 from spatem_opt.errors import InstanceError, ModelError
-from spatem_opt.evaluator import Evaluation, Evaluator, settle
+from spatem_opt.evaluator import Evaluation, Evaluator
+from spatem_opt.evaluator.settling import settle_or_say
 from spatem_opt.limits import LONGEST_TIME
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import Solution
 from spatem_opt.network import Network
-from spatem_opt.planning.plan import Plan, assemble, problem_of
+from spatem_opt.planning.plan import Plan, assemble, busiest, problem_of
+from spatem_opt.planning.policy import policy_of
+from spatem_opt.planning.protocol import Reason, Task
+from spatem_opt.planning.ready import ready
 from spatem_opt.scheduling import bounds, list_schedule
+
+WORDS = {"buffer": Reason.BUFFER, "limit": Reason.ROUTER, "stopped": Reason.TOO_SLOW, "unsettled": Reason.ROUTER}
+"""Why nothing came of a plan that was fast enough without queues."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scheduled:
+    """A plan as it was scheduled, and a solution that the evaluator accepts."""
+
+    plan: Plan
+    solution: Solution
+    evaluation: Evaluation
 
 
 def realise(
@@ -39,18 +55,39 @@ def realise(
         If the evaluator finds a constraint broken that no schedule of the plan should break.
     """
     problem = problem_of(plan, network, architecture) if problem is None else problem
+    done = _realised(plan, problem, limit, stop, full=full)
+    return None if isinstance(done, Reason) else done
+
+
+def attempt(plan: Plan, task: Task, limit: int | None) -> Scheduled | Reason:
+    """Make a plan ready and schedule it, as :func:`realise`, or say why nothing came of it."""
+    plan, problem = ready(plan, task.network, task.architecture)
+    done = _realised(plan, problem, limit, None, full=task.policy.follows)
+    return done if isinstance(done, Reason) else Scheduled(plan, *done)
+
+
+def _realised(
+    plan: Plan, problem: PlacedNetwork, limit: int | None, stop: Callable[[], bool] | None, *, full: bool
+) -> tuple[Solution, Evaluation] | Reason:
+    network, architecture = problem.network, problem.architecture
     if limit is not None and max(bounds.path(problem)[1]) >= limit:
-        return None
+        return _held_back(plan, problem, limit)
     times = list_schedule.solve(problem)
     if limit is not None and times.latency >= limit:  # queues only make it later
-        return None
+        return _held_back(plan, problem, limit)
     if times.latency >= LONGEST_TIME:
         where = f"network {network.name!r} on {architecture.name!r}"
         raise InstanceError(where, "latency", int(times.latency), f"expected < {LONGEST_TIME} cycles")
     solution = assemble(plan, problem, times)
     if plan.serial:
         solution = one_by_one(solution, Evaluator()(solution, full=False))
-    return settle(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full)
+    done = settle_or_say(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full)
+    return WORDS[done] if isinstance(done, str) else done
+
+
+def _held_back(plan: Plan, problem: PlacedNetwork, limit: int) -> Reason:
+    """Whether ports alone make a plan too slow, whose copies compute fast enough."""
+    return Reason.PORT if plan.busiest < limit <= busiest(problem) else Reason.TOO_SLOW
 
 
 def one_by_one(solution: Solution, found: Evaluation) -> Solution:
@@ -74,19 +111,15 @@ def measure(found: Evaluation, objective: str) -> int:
     """Objective value of an evaluated solution."""
     if found.latency_cycles is None or found.communication is None or found.energy is None:
         raise ModelError("a solution without violations could not be replayed")
-    if objective == "throughput" and found.period_cycles is None:
+    policy = policy_of(objective)
+    if policy.follows and found.period_cycles is None:
         raise ModelError("a solution was evaluated without its period")
-    values = {
-        "latency": found.latency_cycles,
-        "throughput": found.period_cycles or 0,
-        "communication": found.communication.total,
-        "energy": found.energy.total,
-        "balanced": found.latency_cycles * found.communication.total,
-    }
-    return values[objective]
+    return policy.value(
+        latency=found.latency_cycles, period=found.period_cycles or 0, communication=found.communication.total,
+        energy=found.energy.total,
+    )  # fmt: skip
 
 
 def rank(found: Evaluation, objective: str) -> tuple[int, int]:
     """What is compared: the objective value; of equal periods the latency decides."""
-    value = measure(found, objective)
-    return value, measure(found, "latency") if objective == "throughput" else 0
+    return measure(found, objective), measure(found, "latency") if policy_of(objective).follows else 0

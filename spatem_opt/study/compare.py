@@ -19,9 +19,11 @@ from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.arguments import check_flag, check_run
 from spatem_opt.model.result import Decoupling, Shortage, Step, gap
 from spatem_opt.network.layers import Network
-from spatem_opt.planning.baselines import BASELINES, missing
+from spatem_opt.planning import registry
+from spatem_opt.planning.baselines import BASELINES
+from spatem_opt.planning.protocol import Planner, Task, lacking
 from spatem_opt.search.budget import Budget
-from spatem_opt.search.engine import Evaluated, Tell, search
+from spatem_opt.search.engine import Evaluated, Search, Tell, search
 from spatem_opt.search.progress import Listener, Teller
 from spatem_opt.search.realisation import measure
 from spatem_opt.search.stop import catch_interrupt
@@ -48,7 +50,7 @@ class MethodRow:
     Parameters
     ----------
     method : str
-        A baseline, ``heuristic`` or ``balanced``.
+        A planner, or one of ours.
     plan : str or None
         Candidate that won.
     latency_cycles, latency_ms, period_cycles, communication_bits, energy_fj
@@ -195,6 +197,7 @@ def compare(
     *,
     time_limit: float | None = None,
     seed: int = 0,
+    planners: Sequence[Planner | str] = (),
     exact: bool = False,
     workers: int = 1,
     progress: Listener | None = None,
@@ -208,6 +211,9 @@ def compare(
         Seconds for each of our rows, which use all of them to improve. Baselines are always finished.
     seed : int
         Of the improvement.
+    planners : sequence of Planner or str
+        More planners, each alone for latency in a row of its own: objects, names, or ``path/file.py:Class``. With a
+        time limit they have all of it.
     exact : bool
         Also a row :data:`EXACT`, and what it proves of each step, within the same time limit
         (:data:`~spatem_opt.front_end.EXACT_SECONDS` without one).
@@ -219,7 +225,7 @@ def compare(
     Returns
     -------
     Comparison
-        Rows in the order of :data:`~spatem_opt.planning.baselines.BASELINES`, then :data:`OURS`, then maybe
+        Rows in the order of :data:`~spatem_opt.planning.baselines.BASELINES`, then ``planners``, :data:`OURS`, maybe
         :data:`EXACT`.
 
     Examples
@@ -234,38 +240,81 @@ def compare(
         "compare", (network, architecture), time_limit=time_limit, seed=seed, workers=workers, progress=progress
     )
     check_flag("compare", "exact", exact)
+    others = [registry.planner(planner) for planner in planners]
     tell = Teller(progress, network.name)
-    lacking = shortage(network, architecture)
-    if lacking is not None:
-        return Comparison(network.name, architecture.name, shortage=lacking)
+    short = shortage(network, architecture)
+    if short is not None:
+        return Comparison(network.name, architecture.name, shortage=short)
     bound = bounds.latency(network, architecture)
-    done: list[tuple[MethodRow, Evaluation | None]] = []
-    for name in BASELINES:
-        tell(name)
-        done.append(_baseline(name, network, architecture, bound))
+    run = _Compared(network, architecture, bound, tell, time_limit, seed, workers)
+    done = [run.alone(registry.planner(name), None) for name in BASELINES]
+    rows = [row for row, _ in done] + [run.alone(planner, time_limit)[0] for planner in others]
     pool = [(row.method, found) for row, found in done if found is not None]
     fastest = min((found.latency_cycles or 0 for _, found in pool), default=None)
-    seconds, fastest_of_ours = {}, _Fastest()
-    for name, objective in OURS.items():
-        begun = time.monotonic()
-        limit = fastest // 2 if name == HALF and fastest is not None else None
-        if name != HALF or limit is not None:
-            budget = None if time_limit is None else Budget(time_limit)
-            found = search(
-                network, architecture, objective, "heuristic", tell, seed=seed, latency_limit=limit, workers=workers,
-                stop=None if budget is None else budget.over, budget=budget,
-            )  # fmt: skip
-            pool += [fastest_of_ours.seen(one) for one in found]
-        seconds[name] = time.monotonic() - begun
-    ours = [_ours(name, pool, fastest, bound, spent) for name, spent in seconds.items()]
+    ours, best = run.ours(pool, fastest)
     steps: tuple[Step, ...] = ()
     price: Decoupling | None = None
-    if exact and fastest_of_ours.best is not None:
+    if exact and best is not None:
         exact_seconds = EXACT_SECONDS if time_limit is None else time_limit
-        row, steps, price = _exact(fastest_of_ours.best, bound, exact_seconds, seed, workers, tell)
+        row, steps, price = _exact(best, bound, exact_seconds, seed, workers, tell)
         ours.append(row)
-    rows = (*(row for row, _ in done), *ours)
-    return Comparison(network.name, architecture.name, rows, steps=steps, decoupling=price)
+    return Comparison(network.name, architecture.name, (*rows, *ours), steps=steps, decoupling=price)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Compared:
+    """What all rows of a comparison have in common."""
+
+    network: Network
+    architecture: Architecture
+    bound: Bound
+    tell: Teller
+    time_limit: float | None
+    seed: int
+    workers: int
+
+    def alone(self, planner: Planner, time_limit: float | None) -> tuple[MethodRow, Evaluation | None]:
+        """The row of one planner for latency, and what it found; without a time limit a first answer."""
+        self.tell(planner.name)
+        budget = Budget(time_limit)
+        task = Task(self.network, self.architecture, "latency", endless=time_limit is not None)
+        short = lacking(planner, task)
+        if short is not None:
+            return MethodRow(planner.name, bound=self.bound.value, note=f"does not fit: {short}"), None
+        begun = time.monotonic()
+        stop = None if time_limit is None else budget.over
+        solutions = Search(task, [planner], (), self.seed, self.workers, stop, budget).run()
+        found = min(solutions, key=lambda made: made.value, default=None)
+        seconds = time.monotonic() - begun
+        if found is None:
+            note = "no schedule that ports, routers and buffers can follow"
+            return MethodRow(planner.name, bound=self.bound.value, seconds=seconds, note=note), None
+        return _row(planner.name, found.name, found.evaluation, self.bound, seconds), found.evaluation
+
+    def ours(
+        self, pool: list[tuple[str, Evaluation]], fastest: int | None
+    ) -> tuple[list[MethodRow], Evaluated | None]:
+        """The rows of :data:`OURS`, from all that is found for any of them, and the fastest solution."""
+        seconds, fastest_of_ours = {}, _Fastest()
+        for name, objective in OURS.items():
+            begun = time.monotonic()
+            limit = fastest // 2 if name == HALF and fastest is not None else None
+            if name != HALF or limit is not None:
+                budget = None if self.time_limit is None else Budget(self.time_limit)
+                found = search(
+                    self.network, self.architecture, objective, "heuristic", self.tell, seed=self.seed,
+                    latency_limit=limit, workers=self.workers, stop=None if budget is None else budget.over,
+                    budget=budget,
+                )  # fmt: skip
+                pool += [fastest_of_ours.seen(one) for one in found]
+            seconds[name] = time.monotonic() - begun
+        rows = [_ours(name, pool, fastest, self.bound, spent) for name, spent in seconds.items()]
+        return rows, fastest_of_ours.best
+
+
+def installed_planners() -> tuple[str, ...]:
+    """Names of planners that other packages brought along."""
+    return tuple(registry.installed(registry.PLANNERS))
 
 
 def summarize(comparisons: Iterable[Comparison]) -> Summary:
@@ -305,21 +354,6 @@ def _reduction(ours: MethodRow, base: MethodRow) -> Reduction:
         ours.method, base.method, share(ours.latency_cycles, base.latency_cycles),
         share(ours.communication_bits, base.communication_bits),
     )  # fmt: skip
-
-
-def _baseline(
-    name: str, network: Network, architecture: Architecture, bound: Bound
-) -> tuple[MethodRow, Evaluation | None]:
-    lacking = missing(name, network, architecture)
-    if lacking is not None:
-        return MethodRow(name, bound=bound.value, note=f"does not fit: {lacking}"), None
-    begun = time.monotonic()
-    found = min(search(network, architecture, "latency", name), key=lambda made: made.value, default=None)
-    seconds = time.monotonic() - begun
-    if found is None:
-        note = "no schedule that ports, routers and buffers can follow"
-        return MethodRow(name, bound=bound.value, seconds=seconds, note=note), None
-    return _row(name, name, found.evaluation, bound, seconds), found.evaluation
 
 
 class _Fastest:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from numpy.random import default_rng
+
 from spatem_opt.cost import bounds
-from spatem_opt.cost.placed import PlacedNetwork
 from spatem_opt.errors import InstanceError, ModelError
 from spatem_opt.evaluator import Evaluation
 from spatem_opt.mapping.shortage import shortage
@@ -23,8 +24,11 @@ from spatem_opt.model.result import Shortage
 from spatem_opt.model.solution import Solution
 from spatem_opt.network.layers import Network
 from spatem_opt.planning.baselines import BASELINES
-from spatem_opt.planning.candidates import Candidates
-from spatem_opt.planning.plan import Plan, problem_of, shortened
+from spatem_opt.planning.candidates import candidates_of
+from spatem_opt.planning.exchanges import Shorten, exchanged
+from spatem_opt.planning.one_segment import Pipeline
+from spatem_opt.planning.plan import Plan
+from spatem_opt.planning.protocol import Task
 from spatem_opt.planning.settings import Setting
 from spatem_opt.search.budget import Budget
 from spatem_opt.search.progress import Listener, Teller
@@ -194,10 +198,10 @@ class _Sweep:
         cuts = self._budget.cuts
         made = self._budget.spend(name, partial(self._first, make), self.ended)
         if made is not None:
-            plan, problem, solution, evaluation = made
+            plan, solution, evaluation = made
             point = self._add(_point(name, solution, evaluation))
             if point.solution is not None:
-                again = partial(self._moved, plan, problem)
+                again = partial(self._moved, plan)
                 moved = self._budget.spend(f"{name}, moved,", again, self.ended)
                 if moved is not None:
                     self._add(_point(f"{name}, moved", *moved))
@@ -213,16 +217,16 @@ class _Sweep:
             *self._bounds, seconds, cut=self._budget.cuts,
         )  # fmt: skip
 
-    def _first(self, make: Callable[[], Plan | None]) -> tuple[Plan, PlacedNetwork, Solution, Evaluation] | None:
+    def _first(self, make: Callable[[], Plan | None]) -> tuple[Plan, Solution, Evaluation] | None:
         plan = make()
         if plan is None:
             return None
-        problem = problem_of(plan, self._network, self._architecture)
-        made = realise(plan, self._network, self._architecture, problem=problem, full=False)
-        return None if made is None else (plan, problem, *made)
+        made = realise(plan, self._network, self._architecture, full=False)
+        return None if made is None else (plan, *made)
 
-    def _moved(self, plan: Plan, problem: PlacedNetwork) -> tuple[Solution, Evaluation] | None:
-        return realise(shortened(plan, problem), self._network, self._architecture, full=False)
+    def _moved(self, plan: Plan) -> tuple[Solution, Evaluation] | None:
+        moved = exchanged(plan, Shorten(), self._network, self._architecture)
+        return realise(moved, self._network, self._architecture, full=False)
 
     def _add(self, point: Point) -> Point:
         """Take a point, unless a run before this one had it; returns it without its solution if it is dominated."""
@@ -277,11 +281,12 @@ def _point(name: str, solution: Solution, found: Evaluation) -> Point:
 def _planners(
     network: Network, architecture: Architecture, prices: Iterable[float]
 ) -> Iterator[tuple[str, Callable[[], Plan | None]]]:
-    candidates = Candidates(network, architecture, "balanced")
+    task = Task(network, architecture, "balanced")
+    candidates = task.shared(candidates_of)
     for price in prices:
         beside = price >= 1
         name = f"segments (price {price:g}{', side by side' if beside else ''})"
         yield name, partial(candidates.segmented, Setting(price, side_by_side=beside))
-    yield "pipeline", candidates.one_segment
+    yield "pipeline", lambda: next(Pipeline().plans(task, default_rng(0)), None)
     for name, baseline in BASELINES.items():
         yield name, partial(baseline, network, architecture)

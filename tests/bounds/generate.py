@@ -8,8 +8,9 @@ import numpy as np
 
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network import receptive
-from spatem_opt.network.builder import Builder, Read, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
+from spatem_opt.network.maps import Read, Tensor
 
 Rng = np.random.Generator
 KINDS = ("chain", "strips", "sides", "inputs", "mixed", "gate", "shared")

@@ -13,8 +13,9 @@ from formulations.solver import Limits, run_cpsat
 from spatem_opt.cost import bounds
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.result import Status
-from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
+from spatem_opt.network.maps import Tensor
 from spatem_opt.testing import TINY, tiny_instance
 from tests.bounds.generate import as_it_is
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from spatem_opt import front_end
 from spatem_opt.cli import main
+from spatem_opt.search.engine import Evaluated, Search
 
 STEPS = ("mapping", "grouping", "replication", "scheduling")
 SMALL = ["lenet5", "--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
@@ -94,15 +94,15 @@ def test_infeasible_names_the_families(capsys: pytest.CaptureFixture[str]) -> No
 def test_interrupt_keeps_the_best_so_far(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search = front_end.search
+    run = Search.run
 
-    def interrupted(*arguments: Any, **options: Any) -> Iterator[Any]:
-        found = next(search(*arguments, **options))
+    def interrupted(search: Search, start: Evaluated | None) -> Iterator[Any]:
+        found = next(run(search, start))
         os.kill(os.getpid(), signal.SIGINT)
         yield found
         pytest.fail("went on after Ctrl-C")
 
-    monkeypatch.setattr(front_end, "search", interrupted)
+    monkeypatch.setattr(Search, "run", interrupted)
     assert main(["solve", *SMALL, "-o", str(tmp_path / "out.json")]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "out.json")]) == 0

@@ -147,7 +147,7 @@ def test_a_shapes_serial_is_what_its_fullest_crossbar_computes(seed: int) -> Non
     assert np.bincount(rect[:, 0], rectangle_ous(grid, rect[:, 1:])).max() <= shape.serial
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(SEEDS, st.sampled_from(["columns", "corner"]))
 def test_hops_are_the_evaluators(seed: int, entry: str) -> None:
     rng = np.random.default_rng(seed)

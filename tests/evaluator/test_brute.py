@@ -17,7 +17,7 @@ from tests.evaluator.brute import OUTSIDE, Brute
 from tests.evaluator.generate import scrambled, solution
 
 seeds = st.integers(0, 10**9)
-few = settings(max_examples=60, deadline=None, derandomize=True)
+few = settings(max_examples=60)
 fewer = settings(few, max_examples=20)
 
 

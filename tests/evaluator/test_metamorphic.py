@@ -16,7 +16,7 @@ from tests.evaluator.generate import solution
 from tests.evaluator.hand import with_chip
 
 seeds = st.integers(0, 10**9)
-few = settings(max_examples=25, deadline=None, derandomize=True)
+few = settings(max_examples=25)
 RATES = ("router_bits_per_cycle", "buffer_bits_per_cycle")
 
 

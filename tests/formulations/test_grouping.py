@@ -20,6 +20,7 @@ from spatem_opt.grouping import bounds, heuristic
 from spatem_opt.grouping.problem import GroupingProblem
 from spatem_opt.grouping.referee import check
 from spatem_opt.model.result import Status
+from spatem_opt.types import NEVER
 from tests.grouping.brute import optimum
 
 README = Path(cpsat.__file__).with_name("README.md")
@@ -97,7 +98,7 @@ def test_tables_of_prices_against_all_patterns(case: tuple[GroupingProblem, tupl
     sides = patterns.profile(problem).sides
     for t, shape in enumerate(patterns.profile(problem).shapes):
         if patterns.full(problem, shape) < dual_bound.least_size(problem):
-            assert found.reduced[shape] == -dual_bound.NONE
+            assert found.reduced[shape] == NEVER
             continue
         reduced = dual_bound.SCALE * (problem.row_cost * shape[0] + problem.col_cost * shape[1])
         for axis, side in enumerate(sides):

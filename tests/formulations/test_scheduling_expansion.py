@@ -58,7 +58,7 @@ def test_evaluator_finds_the_makespan(network: str, chip: str) -> None:
     replayed(*placed(network, chip), 4, "layer", None)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.sampled_from(CASES[:2]), st.integers(1, 9), st.sampled_from(["layer", "copy"]))
 def test_any_order_of_chunks_replays(seed: int, case: tuple[str, str], count: int, by: str) -> None:
     replayed(*placed(*case), count, by, np.random.default_rng(seed))
@@ -121,7 +121,7 @@ def test_parts_are_whole_rows_where_there_are_enough() -> None:
     assert parts(8, np.array([5, 6])).tolist() == [0, 1]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(2, 8))
 def test_cliques_cover_all_pairs_and_only_those(seed: int, teams: int) -> None:
     rng = np.random.default_rng(seed)

@@ -85,3 +85,30 @@ def observed(proto: onnx.ModelProto, output: str, shape: Sequence[int], layout: 
                 changed[0, c, i, j] += 1000.0  # large: it wins every maximum
                 fields[:, :, i, j] |= (outputs(changed) != base).any(axis=0)
     return fields
+
+
+def dependence(proto: onnx.ModelProto, output: str, shape: Sequence[int]) -> np.ndarray:
+    """Which elements of an output change with which of the input: bool (*output shape, *input shape)."""
+    from onnx.reference import ReferenceEvaluator
+
+    run = ReferenceEvaluator(doubled(proto))
+    x = np.random.default_rng(0).uniform(0.5, 1.5, shape).astype(np.float64)
+    base = run.run([output], {"x": x})[0]
+    found = np.zeros((*base.shape, x.size), dtype=bool)
+    for i in range(x.size):
+        changed = x.copy()
+        changed.flat[i] += 3.0
+        found[..., i] = run.run([output], {"x": changed})[0] != base
+    return found.reshape(*base.shape, *shape)
+
+
+def doubled(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with all floats as doubles, so that no change is lost in rounding."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for tensor in copy.graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), tensor.name))
+    for value in (*copy.graph.input, *copy.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    return copy

@@ -164,7 +164,7 @@ BAD: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "later producer": (_set(*CONV, "edges", 0, "from", 0, 0, value=2), r"from\[0\]\[0\] = 2, expected an earlier node"),
     "itself": (_set(*CONV, "edges", 0, "from", 0, 0, value=1), r"expected an earlier node, 0 \.\.\. 0"),
     "dangling": (_set(*CONV, "edges", 0, "from", 0, 0, value=99), r"from\[0\]\[0\] = 99"),
-    "negative producer": (_set(*CONV, "edges", 0, "from", 0, 0, value=-1), r"from\[0\]\[0\] = -1"),
+    "negative producer": (_set(*CONV, "edges", 0, "from", 0, 0, value=-2), r"from\[0\]\[0\] = -2"),
     "channel": (
         _set(*CONV, "edges", 0, "from", 0, value=[0, 1, 2]), r"from\[0\] = \[0, 1, 2\], expected channels 0 \.\.\. 1",
     ),

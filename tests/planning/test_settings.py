@@ -12,10 +12,11 @@ from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
 from spatem_opt.network.builder import chain
 from spatem_opt.planning.candidates import FEW_LAYERS, SHORT_LAYERS, Candidates
-from spatem_opt.planning.settings import LARGE, MORE, SHORT, Setting
+from spatem_opt.planning.edits import Edit
+from spatem_opt.planning.segmented import lost_cycles
+from spatem_opt.planning.settings import CHAINED, LARGE, MORE, SHORT, Setting
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.replication.segmentation import best_segmentation
-from spatem_opt.search.engine import lost_cycles
 from spatem_opt.search.realisation import realise
 
 CHIP = "ou-isaac-4x4"
@@ -30,7 +31,7 @@ def test_larger_networks_try_fewer_settings_first(name: str) -> None:
     made = candidates(name)
     first, more = made.settings(), made.more_settings()
     assert len(more) == len(MORE)
-    assert set(more) <= set(first) if len(made.nodes) <= FEW_LAYERS else first == list(LARGE)
+    assert set(more) <= set(first) if len(made.nodes) <= FEW_LAYERS else first == [*LARGE, CHAINED[0]]
 
 
 @pytest.mark.parametrize("objective", ["throughput", "communication", "energy", "balanced"])
@@ -75,7 +76,8 @@ def test_names_tell_settings_apart() -> None:
         replace(base, price=0.1), replace(base, router_share=0.8), replace(base, side_by_side=True),
         replace(base, weights=(1.0,)), replace(base, steady=0.9), replace(base, waits=0.5),
         replace(base, strips=4), replace(base, fill=0.9), replace(base, corner=0.7), replace(base, lanes=3),
-        replace(base, woven=8),
+        replace(base, woven=8), replace(base, chains=True),
+        replace(base, edits=(Edit("cut", 1, -1),)),
     ]  # fmt: skip
     assert len({setting.name for setting in (base, *others)}) == len(others) + 1
     assert len(others) == len(fields(Setting))

@@ -14,7 +14,9 @@ import pytest
 
 from spatem_opt.model.presets import load_architecture
 from spatem_opt.network import load
-from spatem_opt.planning.candidates import Candidates
+from spatem_opt.planning.candidates import candidates_of
+from spatem_opt.planning.protocol import Task
+from spatem_opt.planning.segmented import segmented
 from spatem_opt.search.engine import search
 from spatem_opt.search.workers import Workers
 
@@ -61,23 +63,23 @@ def test_variations_go_on_with_helpers_until_told_to_stop_and_none_is_left_behin
 
 
 def test_what_dead_helpers_leave_undone_is_done_here() -> None:
-    candidates = Candidates(load("cifar10"), CHIP, "latency")
-    first, second = candidates.settings()[:2]
-    expected = [candidates.segmented(setting) for setting in (first, second)]
-    with Workers(candidates, 1) as crew:
-        plans = [crew.plan(first)]
+    task = Task(load("cifar10"), CHIP)
+    first, second = task.shared(candidates_of).settings()[:2]
+    expected = [segmented(task, setting) for setting in (first, second)]
+    with Workers(task, 1):
+        plans = [task.order(segmented, first)]
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGKILL)
             process.join(10.0)
-        plans.append(crew.plan(second))
+        plans.append(task.order(segmented, second))
         found = [plan() for plan in plans]
     assert [plan and plan.digest() for plan in found] == [plan and plan.digest() for plan in expected]
 
 
 def test_helpers_leave_ctrl_c_to_the_process_that_asks() -> None:
-    candidates = Candidates(load("cifar10"), CHIP, "latency")
-    with Workers(candidates, 1) as crew:
-        plan = crew.plan(candidates.settings()[0])
+    task = Task(load("cifar10"), CHIP)
+    with Workers(task, 1):
+        plan = task.order(segmented, task.shared(candidates_of).settings()[0])
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGINT)
         assert plan() is not None

@@ -1,6 +1,6 @@
 """ONNX import (M2). How an operator becomes nodes or edges is told by its handler:
 
-- `crossbar`: Conv, ConvTranspose, Gemm, MatMul and their quantised forms;
+- `crossbar`: Conv, ConvTranspose, Gemm, MatMul, Einsum and their quantised forms;
 - `digital`: pooling, reductions, elementwise operators on several tensors, resize, concat of pixels;
 - `movement`: reshapes, slices, padding (edges only) and pointwise operators (fused into the producing node).
 
@@ -9,34 +9,45 @@ Shapes are computed on the way, from the inputs' shapes alone: a graph needs no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from spatem_opt.errors import InstanceError
 from spatem_opt.limits import reading
-from spatem_opt.network.builder import Builder, Tensor
+from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
-from spatem_opt.network.onnx_import import crossbar, digital, movement
-from spatem_opt.network.onnx_import.context import HANDLERS, Context
+from spatem_opt.network.maps import Tensor
+from spatem_opt.network.onnx_import import crossbar, digital, einsum, foreign, movement
+from spatem_opt.network.onnx_import.context import COMPUTED, HANDLERS, Context
 from spatem_opt.network.onnx_import.fold import fold
-from spatem_opt.network.onnx_import.graph import Graph, InputShape, Op, input_shapes, read_graph
+from spatem_opt.network.onnx_import.graph import Graph, InputShape, Op, input_shapes, read_graph, taken
+from spatem_opt.network.onnx_import.joining import joined
+from spatem_opt.network.onnx_import.quantisation import WIDTHS, layer_bits, quantised, with_bits
+from spatem_opt.network.onnx_import.trace import layouts
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, activation
 
-__all__ = ["crossbar", "digital", "from_onnx", "movement"]
+__all__ = ["crossbar", "digital", "einsum", "foreign", "from_onnx", "movement"]
 
-_THROUGH = frozenset({"Cast", "Identity", "Add", "Sub", "Mul", "Div", "QuantizeLinear", "DequantizeLinear"})
-_LAST_AXIS = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul", "LayerNormalization"})
+_STAY = (movement.pointwise, movement.passed, digital.elementwise, foreign.quant)
+THROUGH = frozenset(name for name, handler in HANDLERS.items() if handler in _STAY) - {"LRN", "BatchNormalization"}
+"""Operators of one computed operand that leave every element where it is."""
 
 
-def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Network:
+def from_onnx(
+    path: str | Path, input_shape: InputShape | None = None, outputs: str | Sequence[str] | None = None
+) -> Network:
     """The network of an ONNX file.
 
     Parameters
     ----------
     path : str or Path
-        A file of opset 9 or newer. Weights need not be there, only their shapes.
+        A file of opset 7 or newer. Weights need not be there, only their shapes.
     input_shape : str, sequence of int, mapping or None
         ``"[NAME=]1x3x320x320[,NAME=...]"``, a shape (of the first input) or shapes by name; needed if a dimension
-        other than the batch is dynamic.
+        other than the batch is dynamic. -1 keeps the file's own.
+    outputs : str, sequence of str or None
+        Names of tensors or operators, ``"NAME[,NAME...]"`` if text: what only others need, such as a tail of
+        post-processing, is left out. The graph's own outputs if None.
 
     Returns
     -------
@@ -50,43 +61,66 @@ def from_onnx(path: str | Path, input_shape: InputShape | None = None) -> Networ
         or there is no crossbar layer.
     """
     with reading(str(path), "an ONNX model"):
-        return _from_onnx(Path(path), input_shape)
+        wanted = [name for name in outputs.split(",") if name] if isinstance(outputs, str) else outputs
+        return _from_onnx(read_graph(Path(path), wanted), Path(path).name, input_shape)
 
 
-def _from_onnx(path: Path, input_shape: InputShape | None) -> Network:
-    graph = read_graph(path)
-    ctx = Context(Builder(graph.name, f"ONNX file {path.name}"), dict(graph.constants))
-    for name, shape in input_shapes(graph, input_shape).items():
-        kinds = _layout(graph, name, len(shape))
-        sizes = dict(zip(kinds, shape, strict=True))
-        tensor = _input(graph, ctx.builder, name, (sizes["c"], sizes.get("h", 1), sizes.get("w", 1)))
+def _from_onnx(graph: Graph, name: str, input_shape: InputShape | None) -> Network:
+    graph = joined(graph, THROUGH | {"Cast"})
+    ctx = Context(Builder(graph.name, f"ONNX file {name}"), dict(graph.constants))
+    shapes = input_shapes(graph, input_shape)
+    for name, kinds in layouts(graph, shapes, THROUGH).items():
+        sizes = dict(zip(kinds, shapes[name], strict=True))
+        tensor = _input(graph, ctx.builder, name, (sizes.get("c", 1), sizes.get("h", 1), sizes.get("w", 1)))
         ctx.values[name] = activation(tensor, kinds)
-    for op in graph.ops:
-        for name, value in zip(op.outputs, _results(graph, ctx, op), strict=False):
-            ctx.values[name] = value
-    outputs = [v.tensor for v in map(ctx.values.get, graph.outputs) if isinstance(v, Activation)]
+    _run(graph, ctx, graph.ops)
+    tensors = [v.tensor for v in map(ctx.values.get, graph.outputs) if isinstance(v, Activation)]
     try:
-        return ctx.builder.build(outputs)
+        return ctx.builder.build(tensors)
     except InstanceError as error:
         raise InstanceError(f"{graph.where}: {error.where}", error.field, error.value, error.rule) from error
+
+
+def _run(graph: Graph, ctx: Context, ops: Sequence[Op]) -> None:
+    for op in ops:
+        if op.type == "If":
+            branch = taken(op, ctx.operand(op, 0))
+            ctx.values.update(branch.constants)
+            _run(graph, ctx, branch.ops)
+            results = [ctx.values[name] for name in branch.outputs]
+        else:
+            results = _results(graph, ctx, op)
+        for name, value in zip(op.outputs, results, strict=False):
+            ctx.values[name] = value
 
 
 def _results(graph: Graph, ctx: Context, op: Op) -> list[Value]:
     operands = ctx.operands(op)
     try:
         if not any(isinstance(o, Activation) for o in operands):
-            return list(fold(op, [o for o in operands if o is None or isinstance(o, Constant)]))
+            constants = [o for o in operands if o is None or isinstance(o, Constant)]
+            return with_bits(op, operands, [quantised(op, operands)] if op.type in WIDTHS else fold(op, constants))
         if op.type not in HANDLERS:
             raise op.error("operator", op.type, "not supported: neither a crossbar layer nor a known digital operator")
-        return list(HANDLERS[op.type](ctx, op))
+        ctx.builder.bits = layer_bits(op, operands)
+        return with_bits(op, operands, HANDLERS[op.type](ctx, op))
     except InstanceError as error:
-        if error.where.startswith(graph.where):
-            raise
-        raise InstanceError(op.where, error.field, error.value, error.rule) from error
+        where = error.where if error.where.startswith(graph.where) else op.where
+        rule = error.rule + (_way_out(graph, ctx, op) if error.field == "operator" or error.value == COMPUTED else "")
+        raise InstanceError(where, error.field, error.value, rule) from error
     except Exception as error:
         # Handlers trust attribute types, ranks and axes; a file that breaks the ONNX rules fails here.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InstanceError(op.where, "", reason, "expected a valid operator") from error
+
+
+def _way_out(graph: Graph, ctx: Context, op: Op) -> str:
+    """How to leave out a tail that cannot be read: outputs that are there already, and what the operator reads."""
+    if not ctx.builder.layers:
+        return ""
+    names = [n for n in dict.fromkeys((*graph.outputs, *op.inputs)) if n not in graph.inputs]
+    names = [n for n in names if isinstance(ctx.values.get(n), Activation)]
+    return f"; --outputs {','.join(names)} leaves out this operator and what follows" if names else ""
 
 
 def _input(graph: Graph, builder: Builder, name: str, shape: tuple[int, int, int]) -> Tensor:
@@ -94,19 +128,3 @@ def _input(graph: Graph, builder: Builder, name: str, shape: tuple[int, int, int
         return builder.input(*shape, name)
     except InstanceError as error:
         raise InstanceError(f"{graph.where}: input {name!r}", error.field, error.value, error.rule) from error
-
-
-def _layout(graph: Graph, name: str, rank: int) -> str:
-    """Layout of an input: channels first, unless its first real reader says that they are last."""
-    readers, seen = list(graph.users.get(name, ())), {name}
-    while readers:
-        op = readers.pop()
-        perm = op.get("perm") if op.type == "Transpose" else None
-        if rank == 4 and perm == [0, 3, 1, 2]:
-            return "bhwc"
-        if rank == 3 and (op.type in _LAST_AXIS or perm == [0, 2, 1]):
-            return "bwc"
-        if op.type in _THROUGH and not seen.issuperset(op.outputs):
-            seen.update(op.outputs)
-            readers.extend(user for o in op.outputs for user in graph.users.get(o, ()))
-    return {1: "c", 2: "bc", 3: "bcw", 4: "bchw"}[rank]

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from spatem_opt.network.builder import Builder, Pads, Read, Tensor
-from spatem_opt.network.layers import Weights
+from spatem_opt.network.builder import Builder, Pads
+from spatem_opt.network.maps import Tensor
 from spatem_opt.network.onnx_import.graph import Op, integers
-from spatem_opt.network.onnx_import.values import KINDS, Activation, Constant, Value, activation, arranged
+from spatem_opt.network.onnx_import.relayout import arranged
+from spatem_opt.network.onnx_import.values import KINDS, Activation, Constant, Value, activation
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Context:
         """An operand that must be constant."""
         value = self.operand(op, position)
         if not isinstance(value, Constant):
-            found = "missing" if value is None else "computed from the inputs"
+            found = "missing" if value is None else COMPUTED
             raise op.error(needed, found, "expected a constant")
         return value
 
@@ -65,10 +66,12 @@ class Context:
         return self.arranged(op, value, KINDS[rank]), KINDS[rank]
 
     def arranged(self, op: Op, value: Activation, kinds: str) -> Tensor:
-        """See :func:`spatem_opt.network.onnx_import.values.arranged`."""
+        """See :func:`spatem_opt.network.onnx_import.relayout.arranged`."""
         return arranged(self.builder, value, kinds, op.name)
 
 
+COMPUTED = "computed from the inputs"
+"""What a message says of an operand that should have been constant."""
 Handler = Callable[[Context, Op], Sequence[Value]]
 HANDLERS: dict[str, Handler] = {}
 
@@ -115,42 +118,6 @@ def pads(op: Op, kinds: str) -> Pads:
 def result(tensor: Tensor, kinds: str) -> list[Value]:
     """The only output of an operator, in a plain layout."""
     return [activation(tensor, kinds)]
-
-
-def contracted(ctx: Context, op: Op, value: Activation, axis: int, weight: Sequence[int], name: str) -> Value:
-    """Product with a (inputs, outputs) matrix along an axis: a window per remaining pixel, the rest is its kernel.
-
-    Raises
-    ------
-    InstanceError
-        If the lengths differ.
-    """
-    inputs, outputs = weight
-    axis %= len(value.axes)
-    if value.shape[axis] != inputs:
-        raise op.error("weights", list(weight), f"expected {value.shape[axis]} rows, the length of axis {axis}")
-    if any(a != axis for a, _ in value.channel_parts):
-        others = [a for a in range(len(value.axes)) if a != axis and value.axes[a]]
-        if len(others) > 2:
-            raise op.error("shape", list(value.shape), "expected at most 2 dimensions of windows")
-        letters = {axis: "c", **dict(zip(others[::-1], "wh", strict=False))}
-        kinds = "".join(letters.get(a, "b") for a in range(len(value.axes)))
-        value = activation(ctx.arranged(op, value, kinds), kinds)
-    t, inside = value.tensor, {kind for kind, _ in value.axes[axis]}
-    rows, kernel_h = _contract(t.height, "h" in inside)
-    cols, kernel_w = _contract(t.width, "w" in inside)
-    weights = Weights(1, t.channels, outputs, (kernel_h, kernel_w))
-    kind = "fc" if len(rows) * len(cols) == 1 else "matmul"
-    out = ctx.builder.crossbar(name, kind, Read(t, rows, cols), weights)
-    axes = list(value.axes)
-    axes[axis] = (("c", outputs),) if outputs > 1 else ()
-    return Activation(tuple(axes), out)
-
-
-def _contract(length: int, inside: bool) -> tuple[Any, int]:
-    from spatem_opt.network import receptive as r
-
-    return (r.full_taps(1, length), length) if inside else (r.identity_taps(length), 1)
 
 
 def span(count: int) -> Any:

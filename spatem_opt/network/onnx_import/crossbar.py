@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import prod
 
-from spatem_opt.network.builder import Pads, Tensor
-from spatem_opt.network.onnx_import.context import Context, contracted, handles, pads, pair, result
+import numpy as np
+
+from spatem_opt.network.builder import Pads
+from spatem_opt.network.maps import Tensor
+from spatem_opt.network.onnx_import.context import Context, handles, pads, pair, result
 from spatem_opt.network.onnx_import.graph import Op
-from spatem_opt.network.onnx_import.values import Activation, Constant, Value, aligned
+from spatem_opt.network.onnx_import.products import contracted, product
+from spatem_opt.network.onnx_import.relayout import aligned
+from spatem_opt.network.onnx_import.values import Activation, Constant, Value, transpose, widened
 
 # Where the weights are among the operands; quantised operators have scales and zero points between.
 _WEIGHTS = {"QLinearConv": 3, "QLinearMatMul": 3}
-_ONE_CONSTANT = "expected constant weights in one (a crossbar holds them)"
 
 
 def _kernel(ctx: Context, op: Op) -> tuple[Tensor, str, Sequence[int]]:
@@ -88,14 +94,21 @@ def gemm(ctx: Context, op: Op) -> Sequence[Value]:
         x, weight, axis, turned = a, b, 0 if op.get("transA") else 1, bool(op.get("transB"))
     elif isinstance(b, Activation) and isinstance(a, Constant):
         x, weight, axis, turned = b, a, 1 if op.get("transB") else 0, not op.get("transA")
+    elif isinstance(a, Activation) and isinstance(b, Activation):
+        turn = [transpose(v, (1, 0)) if op.get(f) else v for v, f in ((a, "transA"), (b, "transB"))]
+        return _biased(ctx, op, product(ctx, op, turn[0], turn[1], op.name))
     else:
-        raise op.error("operands", "both computed", _ONE_CONSTANT)
+        raise op.error("operands", "missing", "expected two")
     if len(x.axes) != 2 or len(weight.shape) != 2:
         raise op.error("operands", [list(x.shape), list(weight.shape)], "expected matrices")
     flip = op.get("transA") if x is a else op.get("transB")
-    out = contracted(ctx, op, x, axis, weight.shape[::-1] if turned else weight.shape, op.name)
+    out = contracted(ctx, op, x, axis, weight.shape[::-1] if turned else weight.shape)
     if flip and isinstance(out, Activation):
         out = Activation(out.axes[::-1], out.tensor)
+    return _biased(ctx, op, out)
+
+
+def _biased(ctx: Context, op: Op, out: Value) -> list[Value]:
     bias = ctx.operand(op, 2)
     if isinstance(bias, Activation) and isinstance(out, Activation):
         tensors, axes = aligned(ctx.builder, [out, bias], op.name)
@@ -105,15 +118,50 @@ def gemm(ctx: Context, op: Op) -> Sequence[Value]:
 
 @handles("MatMul", "MatMulInteger", "QLinearMatMul")
 def matmul(ctx: Context, op: Op) -> Sequence[Value]:
-    """Matrix product with constant weights, either side; every other position of the operand is a window."""
+    """Matrix product: with constant weights, either side, every other position of the operand is a window."""
     a, b = ctx.operand(op, 0), ctx.operand(op, _WEIGHTS.get(op.type, 1))
+    if a is None or b is None:
+        raise op.error("operands", "missing", "expected two")
+    return [multiplied(ctx, op, a, b)]
+
+
+def multiplied(ctx: Context, op: Op, a: Value, b: Value) -> Activation:
+    """numpy's matmul of two operands, one of them computed at least; vectors are matrices of one row or column."""
+    single = [len(v.shape) == 1 for v in (a, b)]
+    a = _with_axis(a, 0) if single[0] else a
+    b = _with_axis(b, 1) if single[1] else b
     if isinstance(a, Activation) and isinstance(b, Constant):
-        x, weight, axis, turned = a, b, -1, False
+        out = _by_constant(ctx, op, a, b.shape, -1)
     elif isinstance(b, Activation) and isinstance(a, Constant):
-        x, weight, axis, turned = b, a, -2 if len(b.axes) > 1 else -1, True
+        out = _by_constant(ctx, op, b, (*a.shape[:-2], a.shape[-1], a.shape[-2]), -2)
+    elif isinstance(a, Activation) and isinstance(b, Activation):
+        out = product(ctx, op, a, b, op.name)
     else:
-        raise op.error("operands", "both computed", _ONE_CONSTANT)
-    shape = weight.shape
-    if len(shape) < 2 or any(n != 1 for n in shape[:-2]):
-        raise op.error("weights", list(shape), "expected one matrix")
-    return [contracted(ctx, op, x, axis, shape[:-3:-1] if turned else shape[-2:], op.name)]
+        raise op.error("operands", "both constant", "expected one that is computed")
+    drop = {len(out.axes) - 2} if single[0] else set()
+    drop |= {len(out.axes) - 1} if single[1] else set()
+    return replace(out, axes=tuple(axis for i, axis in enumerate(out.axes) if i not in drop))
+
+
+def _with_axis(value: Value, position: int) -> Value:
+    if isinstance(value, Constant):
+        return Constant(np.expand_dims(value.array, position), value.known, value.bits)
+    return replace(value, axes=(*value.axes[:position], (), *value.axes[position:]))
+
+
+def _by_constant(ctx: Context, op: Op, x: Activation, shape: Sequence[int], axis: int) -> Activation:
+    """Product with one matrix, or with one for each position of the operand's batch: a group of the layer each."""
+    batch = [n for n in shape[:-2] if n != 1]
+    groups = prod(batch)
+    out_rank = max(len(shape), len(x.axes))
+    x = replace(x, axes=((),) * (out_rank - len(x.axes)) + x.axes)
+    if groups > 1:
+        full = [1] * (out_rank - len(shape)) + list(shape[:-2])
+        where = [a for a, n in enumerate(full) if n > 1]
+        if any(x.shape[a] not in (1, full[a]) for a in where):
+            raise op.error("weights", list(shape), f"expected a batch that fits that of the operand, {list(x.shape)}")
+        for a in where:
+            x = x if x.axes[a] else widened(x, a, (("c", full[a]),))
+        if len(where) > 1 or any(n > 1 for a, n in enumerate(x.shape[:-2]) if a < where[0]):
+            raise op.error("weights", list(shape), "expected one matrix, or one for each position of the first axis")
+    return contracted(ctx, op, x, axis, (shape[-2], shape[-1]), groups)

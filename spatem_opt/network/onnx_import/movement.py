@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -20,18 +21,16 @@ from spatem_opt.network.onnx_import.fold import (
     target_shape,
 )
 from spatem_opt.network.onnx_import.graph import Op
+from spatem_opt.network.onnx_import.relayout import relaid, scrambled
 from spatem_opt.network.onnx_import.values import (
-    KINDS,
     Activation,
     Constant,
     Value,
-    arranged,
-    merged,
     reshape,
-    scrambled,
     select,
     transpose,
     unknown,
+    usual,
 )
 from spatem_opt.types import IntArray
 
@@ -39,10 +38,10 @@ _PAD_MODES = ("constant", "reflect", "edge", "wrap")
 
 
 @handles("Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh",
-         "Softplus", "Softsign", "Softmax", "LogSoftmax", "Hardmax", "Clip", "Gelu", "Mish", "Swish", "Erf", "Exp",
-         "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Sin", "Cos", "Not", "Shrink",
-         "LRN", "BatchNormalization", "LayerNormalization", "LpNormalization", "SimplifiedLayerNormalization",
-         "RMSNormalization")  # fmt: skip
+         "Softplus", "Softsign", "Clip", "Gelu", "Mish", "Swish", "Erf", "Exp", "Log", "Sqrt",
+         "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Sin", "Cos", "Tan", "Asin",
+         "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Not", "BitwiseNot", "IsNaN", "IsInf", "Shrink",
+         "LRN", "BatchNormalization")  # fmt: skip
 def pointwise(ctx: Context, op: Op) -> Sequence[Value]:
     """One fused operation per element."""
     value = ctx.data(op)
@@ -78,27 +77,24 @@ def size(ctx: Context, op: Op) -> Sequence[Value]:
     return [Constant(np.array(np.prod(ctx.data(op).shape), dtype=np.int64))]
 
 
-def _regrouped(ctx: Context, op: Op, value: Activation, wanted: Sequence[int]) -> Sequence[Value]:
+def regrouped(ctx: Context, op: Op, value: Activation, wanted: Sequence[int]) -> Activation:
+    """The value in another shape: a view, or a node of which every output depends on everything."""
     found = reshape(value, wanted)
-    if found is None:
-        if len(wanted) not in KINDS or (len(wanted) > 1 and wanted[0] != 1):
-            raise op.error("shape", list(wanted), "cuts rows of pixels; expected 1 to 4 dimensions, the first one 1")
-        found = scrambled(ctx.builder, value, wanted, op.name)
-    return [found]
+    return scrambled(ctx.builder, value, wanted, op.name) if found is None else found
 
 
 @handles("Reshape")
 def reshape_op(ctx: Context, op: Op) -> Sequence[Value]:
     """Another shape of the same elements."""
     value = ctx.data(op)
-    return _regrouped(ctx, op, value, target_shape(op, value.shape, ctx.numbers(op, 1, "shape")))
+    return [regrouped(ctx, op, value, target_shape(op, value.shape, ctx.numbers(op, 1, "shape")))]
 
 
 @handles("Flatten")
 def flatten(ctx: Context, op: Op) -> Sequence[Value]:
     """To two axes."""
     value = ctx.data(op)
-    return _regrouped(ctx, op, value, flattened(op, value.shape))
+    return [regrouped(ctx, op, value, flattened(op, value.shape))]
 
 
 @handles("Squeeze")
@@ -133,19 +129,23 @@ def transpose_op(ctx: Context, op: Op) -> Sequence[Value]:
     return [transpose(value, perm)]
 
 
-def _selected(ctx: Context, op: Op, value: Activation, axis: int, index: IntArray) -> Activation:
+def selected(ctx: Context, op: Op, value: Activation, axis: int, index: IntArray) -> Activation:
+    """The given positions of an axis, -1 for constants: a view, behind a reshape where the axis has several kinds."""
     if not len(index):
         raise op.error("axis", axis, "expected at least one element to stay")
+    rank, kinds = len(value.axes), usual(len(value.axes))
     if np.array_equal(index, positions(op, value.shape[axis])):
         return value
-    found = select(value, axis, index)
-    if found is None and len(value.axes) in KINDS:
-        kinds = "bwc" if len(value.axes) == 3 else KINDS[len(value.axes)]
-        tensor = arranged(ctx.builder, value, kinds, op.name)
-        axes = tuple(merged([(k, n)]) for k, n in zip(kinds, value.shape, strict=True))
-        found = select(Activation(axes, tensor), axis, index)
+    kind = kinds[axis] if kinds[axis] != "b" else "c"
+    found = select(value, axis, index, kind)
     if found is None:
-        raise op.error("axis", axis, f"cannot be cut: layout {value.axes}")
+        parts = value.axes[axis]
+        one = max((k for k, _ in parts), key=lambda k: prod(n for q, n in parts if q == k))
+        letters = ["".join(k for k, _ in axis) for axis in value.axes]
+        letters[axis] = one * len(parts)
+        found = select(relaid(ctx.builder, value, letters, op.name), axis, index, kind)
+    if found is None:
+        raise op.error("axis", axis, f"of {rank} cannot be cut: layout {value.axes}")
     return found
 
 
@@ -158,7 +158,7 @@ def slice_op(ctx: Context, op: Op) -> Sequence[Value]:
             raise op.error("starts, ends, axes, steps", "unknown values", "expected constants")
     arrays = [None, *(o.array if isinstance(o, Constant) else None for o in operands[1:])]
     for axis, index in slices(op, arrays, value.shape).items():
-        value = _selected(ctx, op, value, axis, index)
+        value = selected(ctx, op, value, axis, index)
     return [value]
 
 
@@ -170,28 +170,29 @@ def split(ctx: Context, op: Op) -> Sequence[Value]:
     operands = [o.array if isinstance(o, Constant) else None for o in ctx.operands(op)]
     ends = np.cumsum(split_sizes(op, operands, value.shape[axis]))
     parts = np.split(positions(op, value.shape[axis]), ends[:-1])
-    return [_selected(ctx, op, value, axis, part) for part in parts]
+    return [selected(ctx, op, value, axis, part) for part in parts]
 
 
 @handles("Gather")
 def gather(ctx: Context, op: Op) -> Sequence[Value]:
-    """Channels, rows or columns at constant indices."""
+    """Channels, rows or columns at constant indices; an axis for each of the indices' own."""
     value, index = ctx.data(op), ctx.constant(op, 1, "indices")
-    if not index.known or index.array.ndim > 1:
-        raise op.error("indices", list(index.shape), "expected a known number or vector")
+    if not index.known:
+        raise op.error("indices", list(index.shape), "expected known numbers")
     axis = axis_at(op, op.get("axis", 0), len(value.axes))
-    wanted, length = np.atleast_1d(index.array).astype(np.int64), value.shape[axis]
+    wanted, length = index.array.ravel().astype(np.int64), value.shape[axis]
     if ((wanted < -length) | (wanted >= length)).any():
         raise op.error("indices", wanted.tolist(), f"expected within 0 ... {length - 1}, the length of axis {axis}")
-    found = _selected(ctx, op, value, axis, wanted % length)
-    if index.array.ndim == 0:
-        found = replace(found, axes=found.axes[:axis] + found.axes[axis + 1 :])
+    found = selected(ctx, op, value, axis, wanted % length)
+    if index.array.ndim != 1:
+        shape = (*found.shape[:axis], *index.shape, *found.shape[axis + 1 :])
+        return [regrouped(ctx, op, found, shape)]
     return [found]
 
 
 @handles("Pad")
 def pad(ctx: Context, op: Op) -> Sequence[Value]:
-    """Padding of rows and columns: a view, which the taps of the reading layer take up."""
+    """Padding: of pixels a view, which the taps of the reading layer take up, of channels constant channels."""
     value = ctx.data(op)
     rank = len(value.axes)
     amounts = ctx.numbers(op, 1, "pads")
@@ -202,47 +203,25 @@ def pad(ctx: Context, op: Op) -> Sequence[Value]:
         raise op.error("pads", [mode, *amounts], f"expected {2 * len(axes)} numbers and a known mode")
     for axis, before, after in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
         if before or after:
-            value = _padded_axis(op, value, axis, (before, after), mode)
+            index = r.padded(positions(op, value.shape[axis]), before, after, mode)
+            if not len(index):
+                raise op.error("pads", [before, after], "expected elements to be left")
+            value = selected(ctx, op, value, axis, index)
     return [value]
-
-
-def _padded_axis(op: Op, value: Activation, axis: int, amounts: tuple[int, int], mode: str) -> Activation:
-    parts = value.axes[axis] or ((KINDS.get(len(value.axes), "")[axis:][:1], 1),)
-    kind = parts[0][0]
-    taken = {k for a, other in enumerate(value.axes) if a != axis for k, _ in other}
-    if len(parts) > 1 or kind not in ("h", "w") or kind in taken:
-        raise op.error("pads", list(amounts), f"expected padding of rows or columns of pixels, not of axis {axis}")
-    view = r.padded(value.tensor.rows if kind == "h" else value.tensor.cols, *amounts, mode)
-    if not len(view):
-        raise op.error("pads", list(amounts), "expected pixels to be left")
-    axes = list(value.axes)
-    axes[axis] = merged([(kind, len(view))])
-    t = value.tensor
-    return Activation(tuple(axes), replace(t, rows=view) if kind == "h" else replace(t, cols=view))
 
 
 @handles("Expand", "Tile")
 def expand(ctx: Context, op: Op) -> Sequence[Value]:
-    """Repetition along axes of length 1: a view."""
+    """Repetition along axes: a view."""
     value = ctx.data(op)
     wanted = ctx.numbers(op, 1, "shape")
     if op.type == "Tile":
-        if any(n > 1 < m for n, m in zip(value.shape, wanted, strict=True)):
-            raise op.error("repeats", wanted, f"expected repetition of axes of length 1 only, of {list(value.shape)}")
         wanted = [n * m for n, m in zip(value.shape, wanted, strict=True)]
-    final = np.broadcast_shapes(value.shape, tuple(wanted))
-    axes = [()] * (len(final) - len(value.axes)) + list(value.axes)
-    tensor = value.tensor
-    for a, n in enumerate(final):
-        if n == 1 or axes[a]:
-            continue
-        kind = (KINDS.get(len(final)) or "b" * len(final))[a]
-        used = {k for axis in axes for k, _ in axis}
-        if kind == "b" or kind in used:
-            raise op.error("shape", list(final), f"cannot expand axis {a} of {list(value.shape)}")
-        check_size(op.where, "shape", n, "pixels on an axis")
-        zeros = np.zeros(n, dtype=np.int64)
-        views = {"c": ("source", "channel"), "h": ("rows",), "w": ("cols",)}[kind]
-        tensor = replace(tensor, **{f: getattr(tensor, f)[zeros] for f in views})
-        axes[a] = ((kind, n),)
-    return [Activation(tuple(axes), tensor)]
+    else:
+        wanted = list(np.broadcast_shapes(value.shape, tuple(wanted)))
+    value = replace(value, axes=((),) * (len(wanted) - len(value.axes)) + value.axes)
+    for axis, (old, new) in enumerate(zip(value.shape, wanted, strict=True)):
+        check_size(op.where, "shape", new, "elements on an axis")
+        if old != new:
+            value = selected(ctx, op, value, axis, np.arange(new) % old)
+    return [value]

@@ -1,0 +1,203 @@
+"""Which axis of a network input is which: found by following its elements through all operators that only move data.
+
+Exporters transpose, slice, pad, split and join inputs before the first operator that knows channels from pixels. The
+elements are numbered, the numbers are moved as the graph says, and that first operator tells along which of its axes
+which axes of the input lie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from spatem_opt.errors import InstanceError
+from spatem_opt.limits import table_size
+from spatem_opt.network import receptive as r
+from spatem_opt.network.onnx_import.fold import FOLDS, axis_at, fold
+from spatem_opt.network.onnx_import.graph import Graph, Op, integers, taken
+from spatem_opt.network.onnx_import.values import KINDS, Array, Constant
+
+MOST = 2**25
+"""Inputs of more elements than this are not followed: they are taken as most exporters have them."""
+_MOVED = frozenset({"Concat", "Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather",
+                    "Expand", "Tile"})  # fmt: skip
+_CHANNELS_SECOND = frozenset({
+    "Conv", "QLinearConv", "ConvInteger", "FusedConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool",
+    "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "Resize", "Upsample", "BatchNormalization",
+    "InstanceNormalization", "GroupNormalization", "LRN", "DepthToSpace", "SpaceToDepth", "QLinearAveragePool",
+    "QLinearGlobalAveragePool",
+})  # fmt: skip
+_PRODUCTS = frozenset({
+    "MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "TransposeMatMul", "MatMulNBits", "MatMulIntegerToFloat",
+    "DynamicQuantizeMatMul", "Attention", "MultiHeadAttention",
+})  # fmt: skip
+_NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ids:
+    """Numbers of elements of inputs, -1 for constants."""
+
+    array: Array
+
+
+def layouts(graph: Graph, shapes: dict[str, tuple[int, ...]], through: frozenset[str]) -> dict[str, str]:
+    """The kind of every axis of every input, e.g. ``"bhwc"``: "b" (length 1), "c", "h" or "w".
+
+    Parameters
+    ----------
+    graph : Graph
+    shapes : dict
+        Of the inputs.
+    through : frozenset of str
+        Operators that leave every element where it is.
+
+    Raises
+    ------
+    InstanceError
+        If an input has a batch other than 1, or more than three axes longer than 1.
+    """
+    found: dict[str, dict[int, str]] = {}
+    values: dict[str, Constant | _Ids] = dict(graph.constants)
+    offsets: dict[str, int] = {}
+    total = 0
+    for name, shape in shapes.items():
+        if table_size(*shape) <= MOST:
+            values[name] = _Ids(np.arange(total, total + prod(shape), dtype=np.int64).reshape(shape))
+            offsets[name] = total
+            total += prod(shape)
+    _follow(graph.ops, values, through, shapes, offsets, found)
+    return {name: _kinds(graph.where, name, shape, found.get(name, {})) for name, shape in shapes.items()}
+
+
+def _follow(ops: Sequence[Op], values: dict[str, Constant | _Ids], through: frozenset[str],
+            shapes: dict[str, tuple[int, ...]], offsets: dict[str, int],
+            found: dict[str, dict[int, str]]) -> None:  # fmt: skip
+    for op in ops:
+        if len(found) == len(offsets):
+            return
+        operands = [values.get(name) if name else None for name in op.inputs]
+        _votes(op, operands, shapes, offsets, found)
+        if any(o is None for o, name in zip(operands, op.inputs, strict=True) if name):
+            continue
+        try:
+            if op.type == "If":
+                branch = taken(op, operands[0])
+                values.update(branch.constants)
+                _follow(branch.ops, values, through, shapes, offsets, found)
+                results: Sequence[Constant | _Ids] = [values[name] for name in branch.outputs]
+            else:
+                results = _results(op, operands, through)
+        except (InstanceError, ValueError, IndexError, KeyError, TypeError, AttributeError):
+            continue  # the importer itself will say what is wrong
+        values.update(zip(op.outputs, results, strict=False))
+
+
+def _results(op: Op, operands: Sequence[Constant | _Ids | None], through: frozenset[str]) -> Sequence[Constant | _Ids]:
+    ids = [o for o in operands if isinstance(o, _Ids)]
+    if not ids:
+        return fold(op, [o for o in operands if not isinstance(o, _Ids)])
+    if op.type in ("Shape", "Size"):
+        return [Constant(np.asarray(FOLDS[op.type](op, [ids[0].array])))]
+    if op.type == "Pad":
+        return [_Ids(_padded(op, ids[0].array, operands))]
+    if op.type in _MOVED:
+        joined = op.type == "Concat"
+        arrays = [o.array if isinstance(o, _Ids) or (o is not None and not joined) else
+                  None if o is None else np.full(o.shape, -1) for o in operands]  # fmt: skip
+        moved = FOLDS[op.type](op, arrays)
+        return [_Ids(a) for a in (moved if isinstance(moved, list) else [moved])]
+    if op.type in through and len(ids) == 1:
+        shape = np.broadcast_shapes(*(o.array.shape for o in operands if o is not None))
+        same = ids[0].array.shape
+        return [_Ids(np.broadcast_to(ids[0].array, shape if len(shape) == len(same) else same))]
+    return []
+
+
+def _padded(op: Op, array: Array, operands: Sequence[Constant | _Ids | None]) -> Array:
+    amounts = op.get("pads") or integers(operands[1])  # type: ignore[arg-type]
+    given = operands[3] if len(operands) > 3 else None
+    axes = [axis_at(op, a, array.ndim) for a in (integers(given) if isinstance(given, Constant) else range(array.ndim))]
+    for axis, before, after in zip(axes, amounts[: len(axes)], amounts[len(axes) :], strict=True):
+        index = r.padded(np.arange(array.shape[axis]), before, after, op.get("mode", "constant"))
+        shape = [-1 if a == axis else 1 for a in range(array.ndim)]
+        array = np.where((index >= 0).reshape(shape), np.take(array, np.maximum(index, 0), axis=axis), -1)
+        if array.size > MOST:
+            raise op.error("pads", list(amounts), "expected fewer elements")
+    return array
+
+
+def _roles(op: Op, position: int, rank: int, constant: bool) -> str | None:
+    """What an operator takes the axes of an operand for."""
+    kind = op.type.rpartition(".")[2]  # of any domain
+    if kind in _CHANNELS_SECOND and position == 0 and rank in (3, 4) and not op.get("channels_last", 0):
+        return "bcw" if rank == 3 else "bchw"
+    if kind in ("Gemm", "QGemm", "FusedGemm") and rank == 2:
+        turned = op.get("transA") if position == 0 else not op.get("transB")
+        return "cb" if turned else "bc"
+    if kind in _PRODUCTS and 2 <= rank <= 4:
+        pixels = {2: "b", 3: "bw", 4: "bhw"}[rank]
+        left = position > 0 and constant and rank > 1
+        return f"{pixels[:-1]}c{pixels[-1]}" if left and rank > 2 else f"{pixels}c"
+    if kind in _NORMS and position == 0 and op.get("axis", -1) in (-1, rank - 1) and 2 <= rank <= 4:
+        return {2: "b", 3: "bw", 4: "bhw"}[rank] + "c"
+    return None
+
+
+def _votes(op: Op, operands: Sequence[Constant | _Ids | None], shapes: dict[str, tuple[int, ...]],
+           offsets: dict[str, int], found: dict[str, dict[int, str]]) -> None:  # fmt: skip
+    for position, value in enumerate(operands):
+        if not isinstance(value, _Ids):
+            continue
+        other = isinstance(operands[0], Constant)
+        roles = _roles(op, position, value.array.ndim, other)
+        if roles is None:
+            continue
+        for name, offset in offsets.items():
+            if name not in found and (said := _said(value.array, roles, shapes[name], offset)) is not None:
+                found[name] = said
+
+
+def _said(array: Array, roles: str, shape: tuple[int, ...], offset: int) -> dict[int, str] | None:
+    """Kinds of the axes of an input of which an operand has elements; None if it has none."""
+    inside = (array >= offset) & (array < offset + prod(shape))
+    if not inside.any():
+        return None
+    place = [n // 2 for n in array.shape]
+    if not inside[tuple(place)]:
+        some = np.argwhere(inside)
+        place = some[len(some) // 2].tolist()
+    varies: list[list[int]] = []
+    for axis in range(array.ndim):
+        index = tuple(slice(None) if a == axis else place[a] for a in range(array.ndim))
+        line, keep = array[index], inside[index]
+        where = np.unravel_index(line[keep] - offset, shape)
+        varies.append([a for a, w in enumerate(where) if len(np.unique(w)) > 1])
+    said: dict[int, str] = {}
+    for axis in sorted(range(array.ndim), key=lambda a: "bhwc".index(roles[a])):
+        new = [a for a in varies[axis] if a not in said]
+        letters = roles[axis] if len(new) == 1 else ""
+        if len(new) == 2 and roles[axis] in "hw" and "h" not in said.values():
+            letters = "hw"  # an image whose rows were joined
+        said.update(zip(new, letters, strict=False))
+    return said
+
+
+def _kinds(where: str, name: str, shape: tuple[int, ...], said: dict[int, str]) -> str:
+    usual = KINDS[len(shape)]
+    kinds = {a: k for a, k in said.items() if shape[a] > 1}
+    for a, n in enumerate(shape):
+        if a not in kinds and n > 1:
+            taken = set(kinds.values())
+            free = [k for k in usual[a] + "chw" if k not in taken]
+            kinds[a] = free[0] if free else "b"
+    for a in range(len(shape)):
+        kinds.setdefault(a, "b")
+    for a, n in enumerate(shape):
+        if kinds[a] == "b" and n > 1:
+            rule = "expected batch 1 as the first dimension; --input-shape overrides it"
+            raise InstanceError(f"{where}: input {name!r}", "shape", "x".join(map(str, shape)), rule)
+    return "".join(kinds[a] for a in range(len(shape)))
