@@ -18,6 +18,9 @@ from spatem_opt.network.layers import Edge, Node
 from spatem_opt.network.readings import Reading, readings
 from spatem_opt.types import OUTSIDE, BoolArray, FloatArray, IntArray
 
+SPARSE = 8
+"""Pixels are counted one by one if fewer than this share of them is read: one in so many."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flows:
@@ -119,15 +122,23 @@ def _sent(
     """Bits from the homes of a producer to the tiles that read it, and the homes' tiles; (homes, tiles), (homes,)."""
     made = problem.network.nodes[producer]
     pixels = _read(windows, reading.edge, made.height, made.width).reshape(len(windows), -1)
-    by_class = np.zeros((len(windows), len(site.home)))
-    owner = site.class_of[site.copy]
-    order = np.argsort(owner, kind="stable")
-    present, first = np.unique(owner[order], return_index=True)
-    by_class[:, present] = np.add.reduceat(pixels[:, order], first, axis=1, dtype=np.int64)
+    by_class = _by_owner(pixels, site.class_of[site.copy], len(site.home))
     cls, source, holds = homes(site, problem.architecture.tiles)
     reads = read_of(reading, producer, channels, made.channels).astype(np.float32)
     volume = (holds @ reads.T) * datum_bits(problem.network, problem.architecture)[producer]
     return np.asarray(volume * by_class[kind][:, cls].T, dtype=np.float64), source
+
+
+def _by_owner(pixels: BoolArray, owner: IntArray, owners: int) -> IntArray:
+    """How many of the pixels in each set are of each owner, shape (sets, owners)."""
+    if SPARSE * np.count_nonzero(pixels) < pixels.size:
+        number, pixel = np.nonzero(pixels)
+        return np.bincount(number * owners + owner[pixel], minlength=len(pixels) * owners).reshape(-1, owners)
+    found = np.zeros((len(pixels), owners), dtype=np.int64)
+    order = np.argsort(owner, kind="stable")
+    present, first = np.unique(owner[order], return_index=True)
+    found[:, present] = np.add.reduceat(pixels[:, order], first, axis=1, dtype=np.int64)
+    return found
 
 
 def _read(windows: BoolArray, edge: Edge, height: int, width: int) -> BoolArray:

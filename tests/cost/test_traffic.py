@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spatem_opt import evaluate, load_architecture, load_network
-from spatem_opt.cost.traffic import traffic
+from spatem_opt.cost.traffic import _by_owner, traffic
 from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.placement.shortening import shorten
@@ -109,3 +109,12 @@ def test_routers_outside_the_region_stay_empty() -> None:
     allowed = np.array([[True, True, False, False], [False, False, True, True]])
     place = shorten(bits, chip, allowed)
     assert place.tolist() == [[1, 0, 2, 3], [0, 1, 3, 2]]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.6, 1.0])
+def test_pixels_are_counted_by_owner(share: float) -> None:
+    """Few of them one by one, many along sorted columns; an owner may have none."""
+    rng = np.random.default_rng(0)
+    pixels, owner = rng.random((5, 40)) < share, rng.choice([0, 2, 3, 6], 40)
+    expected = [[int(line[owner == k].sum()) for k in range(8)] for line in pixels]
+    assert _by_owner(pixels, owner, 8).tolist() == expected
