@@ -70,7 +70,7 @@ def layouts(graph: Graph, shapes: dict[str, tuple[int, ...]], through: frozenset
             offsets[name] = total
             total += prod(shape)
     _follow(graph.ops, values, through, shapes, offsets, found)
-    return {name: _kinds(graph.where, name, shape, found.get(name, {})) for name, shape in shapes.items()}
+    return {name: _kinds(graph.where, name, shape, found.get(name)) for name, shape in shapes.items()}
 
 
 def _follow(ops: Sequence[Op], values: dict[str, Constant | _Ids], through: frozenset[str],
@@ -180,19 +180,21 @@ def _said(array: Array, roles: str, shape: tuple[int, ...], offset: int) -> dict
     for axis in sorted(range(array.ndim), key=lambda a: "bhwc".index(roles[a])):
         new = [a for a in varies[axis] if a not in said]
         letters = roles[axis] if len(new) == 1 else ""
-        if len(new) == 2 and roles[axis] in "hw" and "h" not in said.values():
+        if len(new) == 2 and roles[axis] in "hw":
             letters = "hw"  # an image whose rows were joined
-        said.update(zip(new, letters, strict=False))
+        if not set(letters) & set(said.values()) - {"b"}:
+            said.update(zip(new, letters, strict=False))
     return said
 
 
-def _kinds(where: str, name: str, shape: tuple[int, ...], said: dict[int, str]) -> str:
+def _kinds(where: str, name: str, shape: tuple[int, ...], said: dict[int, str] | None) -> str:
     usual = KINDS[len(shape)]
-    kinds = {a: k for a, k in said.items() if shape[a] > 1}
+    kinds = {a: k for a, k in (said or {}).items() if shape[a] > 1}
     for a, n in enumerate(shape):
         if a not in kinds and n > 1:
             taken = set(kinds.values())
-            free = [k for k in usual[a] + "chw" if k not in taken]
+            mine = usual[a] if usual[a] != "b" or said is None else ""
+            free = [k for k in mine + "chw" if k not in taken]
             kinds[a] = free[0] if free else "b"
     for a in range(len(shape)):
         kinds.setdefault(a, "b")
