@@ -14,7 +14,7 @@ from spatem_opt.evaluator.arrays import distinct
 from spatem_opt.evaluator.taps import of_equal_taps, read_pixels, readers
 from spatem_opt.evaluator.transfers import datum_bits
 from spatem_opt.model.architecture import Architecture
-from spatem_opt.network.layers import Network, Node, Weights
+from spatem_opt.network.layers import CONSTANT, Network, Node, Weights
 from spatem_opt.types import BoolArray, IntArray
 
 
@@ -114,7 +114,7 @@ def _links(network: Network, arch: Architecture, away: list[bool], bits: list[in
     for edges in of_equal_taps(network.nodes[reader]):
         rows, cols = (taps[:1] if taps.strides[0] == 0 else taps for taps in (edges[0].rows, edges[0].cols))
         source, every = (np.concatenate([getattr(edge, part) for edge in edges]) for part in ("source", "channel"))
-        for producer in distinct(source)[0].tolist():
+        for producer in distinct(source[source != CONSTANT])[0].tolist():
             channels = distinct(every[source == producer])[0]
             delay = 0
             if away[reader] != away[producer]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
@@ -77,6 +78,7 @@ class Builder:
         self._fused: list[int] = []
         self._names: dict[str, int] = {}
         self._totals = Totals()
+        self._taps: dict[tuple[tuple[int, ...], bytes], IntArray] = {}
         self.bits: tuple[int | None, int | None] = (None, None)
         """Bits of weights and activations of the crossbar layers that are added; None for those of the chip."""
 
@@ -92,10 +94,18 @@ class Builder:
             name = f"{name}~{count + 1}"
         self._names[name] = 1
         index = len(self._nodes)
+        edges = tuple(replace(edge, rows=self._one(edge.rows), cols=self._one(edge.cols)) for edge in edges)
         self._nodes.append(Node(name, kind, op, *shape, edges, weights, ops))
         tally(self._totals, f"node {name!r}", self._nodes[-1])
         self._fused.append(0)
         return self._tensor(index)
+
+    def _one(self, taps: IntArray) -> IntArray:
+        """The one array of all taps that are equal: who reads the network tells them apart as arrays."""
+        if not taps.strides[0]:  # `receptive` has each of these once
+            return taps
+        key = taps.shape, blake2b(np.ascontiguousarray(taps).tobytes()).digest()
+        return self._taps.setdefault(key, taps)
 
     def _tensor(self, index: int) -> Tensor:
         node = self._nodes[index]

@@ -91,6 +91,18 @@ INPUTS: dict[str, tuple[list[onnx.NodeProto], tuple[int, ...], list[onnx.TensorP
         [N("Transpose", ["x"], ["t"], perm=[0, 2, 1]), N("Conv", ["t", "v"], ["y"])], (1, 12, 2),
         [weight("v", 4, 2, 3)], (2, 1, 12),
     ),
+    "tokens behind each other": (
+        [N("Transpose", ["x"], ["t"], perm=[1, 0, 2]), N("MatMul", ["t", "v"], ["y"])], (1, 12, 2), [weight("v", 2, 3)],
+        (2, 12, 1),
+    ),
+    "tokens turned in the plane": (
+        [N("Mul", ["x", "k"], ["a"]), N("Neg", ["x"], ["n"]), N("Add", ["a", "n"], ["s"]),
+         N("MatMul", ["s", "v"], ["y"])],
+        (1, 12, 2), [weight("k", 12, 2), weight("v", 2, 3)], (2, 1, 12),
+    ),
+    "an image in five dimensions": (
+        [N("Squeeze", ["x", "o"], ["u"]), N("Conv", ["u", "w"], ["y"])], (1, 1, 2, 8, 7), [ints("o", 1), W], (2, 8, 7),
+    ),
     "tokens": ([N("MatMul", ["x", "v"], ["y"])], (1, 12, 2), [weight("v", 2, 3)], (2, 1, 12)),
     "a flat image": (
         [N("Reshape", ["x", "s"], ["u"]), N("Conv", ["u", "v"], ["y"])], (1, 64),

@@ -282,6 +282,26 @@ def test_attention_of_onnxruntime(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("shape", [(1, 12, 8), (1, 2, 12, 4)])
+def test_attention_of_onnx(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Of two heads; and of two heads of queries that share one of keys and values."""
+    nodes = [N("MatMul", ["x", "v"], ["a"]), N("Attention", ["a", "a", "a"], ["y"], q_num_heads=2, kv_num_heads=2)]
+    network = imported(tmp_path, model(nodes, shape, [weight("v", shape[-1], shape[-1])], opset=23))
+    kinds = [n.op for n in network.nodes if n.op != "reshape"]
+    assert kinds == ["input", "matmul", "matmul", "softmax", "matmul"]
+    products = [n for n in network.nodes if n.kind == "digital" and n.op == "matmul"]
+    assert [n.ops_per_window * n.windows for n in products] == [2 * 12 * 12 * 4] * 2
+
+
+def test_attention_of_grouped_queries(tmp_path: Path) -> None:
+    nodes = [
+        N("MatMul", ["x", "v"], ["q"]), N("MatMul", ["x", "u4"], ["k"]),
+        N("Attention", ["q", "k", "k"], ["y"], q_num_heads=2, kv_num_heads=1),
+    ]  # fmt: skip
+    network = imported(tmp_path, model(nodes, (1, 12, 8), [weight("v", 8, 8), weight("u4", 8, 4)], opset=23))
+    assert network.nodes[-1].channels == 8
+
+
 def test_gemm_of_onnxruntime(tmp_path: Path) -> None:
     nodes = [N("QGemm", ["x", "s", "z", "k", "s", "kz"], ["y"], domain=MS, transB=1)]
     weights = [*SCALE, array("k", np.ones((5, 8)), np.int8), array("kz", 0, np.int8)]

@@ -238,3 +238,14 @@ def test_reductions_over_other_axes_are_not_joined(tmp_path: Path) -> None:
     network = imported(tmp_path, proto)
     assert [n.op for n in network.nodes if n.kind == "digital"] == ["reduce_mean", "reduce_max", "add", "mul"]
     fields_agree(network, proto, (1, 2, 6, 6), (2, 3))
+
+
+def test_a_mean_that_is_normalised_keeps_its_shape(tmp_path: Path) -> None:
+    """The mean of rows is divided by its sum: what is joined begins behind the mean."""
+    nodes = [
+        N("Conv", ["x", "w"], ["a"]), N("ReduceMean", ["a"], ["m"], axes=[2]), N("ReduceSum", ["m", "axes"], ["s"]),
+        N("Div", ["m", "s"], ["n"]), N("Conv", ["n", "u"], ["y"]),
+    ]  # fmt: skip
+    weights = [weight("w", 3, 2, 3, 3), weight("u", 2, 3, 1, 1), ints("axes", 2)]
+    network = imported(tmp_path, model(nodes, initializers=weights, opset=13))
+    assert (network.nodes[-1].height, network.nodes[-1].width) == (1, 4)

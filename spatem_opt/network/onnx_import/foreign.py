@@ -126,9 +126,41 @@ def attention(ctx: Context, op: Op) -> Sequence[Value]:
     return [attended(ctx, op, parts, heads), *[unknown(())] * 2]
 
 
-def attended(ctx: Context, op: Op, parts: Sequence[Activation], heads: int) -> Activation:
-    """softmax(q k^T) v of (1, tokens, heads x features) operands."""
-    split = [regrouped(ctx, op, v, (*v.shape[:2], heads, v.shape[2] // heads)) for v in parts]
+@handles("Attention")
+def standard_attention(ctx: Context, op: Op) -> Sequence[Value]:
+    """ONNX's own of opset 23: operands in heads, or heads as an attribute; no past, and at most a constant mask."""
+    if ctx.operand(op, 4) is not None:
+        raise op.error("past_key", "there", "expected no past")
+    if ctx.operand(op, 3) is not None:
+        ctx.constant(op, 3, "attn_mask")
+    parts = [ctx.data(op, i) for i in range(3)]
+    if all(len(v.axes) == 4 for v in parts):
+        out, heads = None, parts[0].shape[1]
+        parts = [regrouped(ctx, op, transpose(v, [0, 2, 1, 3]), _joined_heads(v)) for v in parts]
+    else:
+        out, heads = 3, int(op.get("q_num_heads", 1))
+    if any(len(v.axes) != 3 for v in parts):
+        raise op.error("operands", [list(v.shape) for v in parts], "expected 3 or 4 dimensions each")
+    found = attended(ctx, op, parts, heads, int(op.get("kv_num_heads", heads)))
+    if out is None:
+        found = transpose(regrouped(ctx, op, found, (*found.shape[:2], heads, found.shape[2] // heads)), [0, 2, 1, 3])
+    return [found]
+
+
+def _joined_heads(value: Activation) -> tuple[int, ...]:
+    batch, heads, tokens, features = value.shape
+    return batch, tokens, heads * features
+
+
+def attended(ctx: Context, op: Op, parts: Sequence[Activation], heads: int, few: int | None = None) -> Activation:
+    """softmax(q k^T) v of (1, tokens, heads x features) operands; keys and values may have `few` heads for all."""
+    numbers = heads, few or heads, few or heads
+    if heads % numbers[1] or any(v.shape[2] % n for v, n in zip(parts, numbers, strict=True)):
+        sizes = [v.shape[2] for v in parts]
+        raise op.error("heads", list(numbers), f"expected divisors of {sizes}, and the second one of the first")
+    split = [regrouped(ctx, op, v, (*v.shape[:2], n, v.shape[2] // n)) for v, n in zip(parts, numbers, strict=True)]
+    if numbers[1] < heads:
+        split[1:] = [selected(ctx, op, v, 2, np.repeat(np.arange(numbers[1]), heads // numbers[1])) for v in split[1:]]
     q, k, v = (transpose(x, p) for x, p in zip(split, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=True))
     scores = product(ctx, op, q, k, f"{op.name}.scores")
     weights = over_axes(ctx, replace(op, name=f"{op.name}.softmax", type="Softmax"), scores, [3])

@@ -262,9 +262,9 @@ def input_shapes(graph: Graph, given: InputShape | None) -> dict[str, tuple[int,
             raise InstanceError(where, "shape", text, rule)
         else:
             shape = tuple(d if isinstance(d, int) else 1 for d in dims)
-        if not 1 <= len(shape) <= 4:
-            raise InstanceError(where, "shape", _show(shape), "expected 1 to 4 dimensions")
-        if min(shape) < 1:
+        if len(shape) > 4 and sum(n > 1 for n in shape) > 3:
+            raise InstanceError(where, "shape", _show(shape), "expected 1 to 4 dimensions, or no more than 3 above 1")
+        if min(shape, default=1) < 1:
             raise InstanceError(where, "shape", _show(shape), "expected dimensions >= 1; --input-shape overrides them")
         shapes[name] = shape
     return shapes

@@ -106,7 +106,9 @@ def _region(position: int, op: Op, facts: _Facts) -> tuple[str, list[int], set[i
         inside.add(index)
         front = (front - set(producer.outputs)) | set(_computed(producer, facts))
         if len(front) == 1 and reductions > counted and axes is not None and _closed(inside, position, facts):
-            best, counted = (next(iter(front)), list(axes), inside - {position}), reductions
+            source = next(iter(front))
+            if _whole(source, inside, position, facts):
+                best, counted = (source, list(axes), inside - {position}), reductions
     return best
 
 
@@ -115,6 +117,16 @@ def _closed(inside: set[int], last: int, facts: _Facts) -> bool:
     names = {name for i in inside if i != last for name in facts.ops[i].outputs if name}
     members = {id(facts.ops[i]) for i in inside}
     return not names & facts.outputs and all(id(user) in members for n in names for user in facts.users.get(n, ()))
+
+
+def _whole(source: str, inside: set[int], last: int, facts: _Facts) -> bool:
+    """Whether the last operator's result has the source's shape: elements reach it that no reduction has taken in."""
+    whole = {source}
+    for i in sorted(inside):
+        op = facts.ops[i]
+        if op.type not in _REDUCTIONS and whole.intersection(op.inputs):
+            whole.update(op.outputs)
+    return bool(whole.intersection(facts.ops[last].outputs))
 
 
 def _plain(op: Op, facts: _Facts) -> bool:

@@ -41,7 +41,7 @@ _PAD_MODES = ("constant", "reflect", "edge", "wrap")
          "Softplus", "Softsign", "Clip", "Gelu", "Mish", "Swish", "Erf", "Exp", "Log", "Sqrt",
          "Reciprocal", "Neg", "Abs", "Floor", "Ceil", "Round", "Sign", "Sin", "Cos", "Tan", "Asin",
          "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Not", "BitwiseNot", "IsNaN", "IsInf", "Shrink",
-         "LRN", "BatchNormalization")  # fmt: skip
+         "Trilu", "LRN", "BatchNormalization")  # fmt: skip
 def pointwise(ctx: Context, op: Op) -> Sequence[Value]:
     """One fused operation per element."""
     value = ctx.data(op)

@@ -18,7 +18,8 @@ from spatem_opt.limits import table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.onnx_import.fold import FOLDS, axis_at, fold
 from spatem_opt.network.onnx_import.graph import Graph, Op, integers, taken
-from spatem_opt.network.onnx_import.values import KINDS, Array, Constant
+from spatem_opt.network.onnx_import.values import Array, Constant
+from spatem_opt.network.onnx_import.values import usual as layout_of
 
 MOST = 2**25
 """Inputs of more elements than this are not followed: they are taken as most exporters have them."""
@@ -34,14 +35,15 @@ _PRODUCTS = frozenset({
     "MatMul", "MatMulInteger", "QLinearMatMul", "FusedMatMul", "TransposeMatMul", "MatMulNBits", "MatMulIntegerToFloat",
     "DynamicQuantizeMatMul", "Attention", "MultiHeadAttention",
 })  # fmt: skip
+_MOST_LANES = 4
 _NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ids:
-    """Numbers of elements of inputs, -1 for constants."""
+    """Numbers of elements of inputs, -1 for constants; where tensors were added (or the like), those of each."""
 
-    array: Array
+    arrays: tuple[Array, ...]
 
 
 def layouts(graph: Graph, shapes: dict[str, tuple[int, ...]], through: frozenset[str]) -> dict[str, str]:
@@ -66,11 +68,11 @@ def layouts(graph: Graph, shapes: dict[str, tuple[int, ...]], through: frozenset
     total = 0
     for name, shape in shapes.items():
         if table_size(*shape) <= MOST:
-            values[name] = _Ids(np.arange(total, total + prod(shape), dtype=np.int64).reshape(shape))
+            values[name] = _Ids((np.arange(total, total + prod(shape), dtype=np.int64).reshape(shape),))
             offsets[name] = total
             total += prod(shape)
     _follow(graph.ops, values, through, shapes, offsets, found)
-    return {name: _kinds(graph.where, name, shape, found.get(name, {})) for name, shape in shapes.items()}
+    return {name: _kinds(graph.where, name, shape, found.get(name)) for name, shape in shapes.items()}
 
 
 def _follow(ops: Sequence[Op], values: dict[str, Constant | _Ids], through: frozenset[str],
@@ -101,20 +103,36 @@ def _results(op: Op, operands: Sequence[Constant | _Ids | None], through: frozen
     if not ids:
         return fold(op, [o for o in operands if not isinstance(o, _Ids)])
     if op.type in ("Shape", "Size"):
-        return [Constant(np.asarray(FOLDS[op.type](op, [ids[0].array])))]
-    if op.type == "Pad":
-        return [_Ids(_padded(op, ids[0].array, operands))]
-    if op.type in _MOVED:
-        joined = op.type == "Concat"
-        arrays = [o.array if isinstance(o, _Ids) or (o is not None and not joined) else
-                  None if o is None else np.full(o.shape, -1) for o in operands]  # fmt: skip
-        moved = FOLDS[op.type](op, arrays)
-        return [_Ids(a) for a in (moved if isinstance(moved, list) else [moved])]
-    if op.type in through and len(ids) == 1:
-        shape = np.broadcast_shapes(*(o.array.shape for o in operands if o is not None))
-        same = ids[0].array.shape
-        return [_Ids(np.broadcast_to(ids[0].array, shape if len(shape) == len(same) else same))]
-    return []
+        return [Constant(np.asarray(FOLDS[op.type](op, [ids[0].arrays[0]])))]
+    if op.type in through:
+        return [_Ids(_together(operands, ids))]
+    if op.type not in _MOVED and op.type != "Pad":
+        return []
+    lanes = [_moved(op, operands, lane) for lane in range(max(len(o.arrays) for o in ids))]
+    return [_Ids(tuple(result)) for result in zip(*lanes, strict=True)]
+
+
+def _moved(op: Op, operands: Sequence[Constant | _Ids | None], lane: int) -> list[Array]:
+    """Results of an operator that moves elements, for one of the tensors that were added."""
+    arrays: list[Array | None] = []
+    for o in operands:
+        if isinstance(o, _Ids):
+            arrays.append(o.arrays[min(lane, len(o.arrays) - 1)])
+        else:
+            arrays.append(None if o is None else np.full(o.shape, -1) if op.type == "Concat" else o.array)
+    if op.type == "Pad" and arrays[0] is not None:
+        return [_padded(op, arrays[0], operands)]
+    moved = FOLDS[op.type](op, arrays)
+    return moved if isinstance(moved, list) else [moved]
+
+
+def _together(operands: Sequence[Constant | _Ids | None], ids: Sequence[_Ids]) -> tuple[Array, ...]:
+    """What an elementwise operator joins."""
+    shape = np.broadcast_shapes(*((o.arrays[0] if isinstance(o, _Ids) else o.array).shape for o in operands if o))
+    found = [
+        np.broadcast_to(a, shape if len(shape) == a.ndim or len(ids) > 1 else a.shape) for o in ids for a in o.arrays
+    ]
+    return tuple(found[:_MOST_LANES])
 
 
 def _padded(op: Op, array: Array, operands: Sequence[Constant | _Ids | None]) -> Array:
@@ -153,11 +171,11 @@ def _votes(op: Op, operands: Sequence[Constant | _Ids | None], shapes: dict[str,
         if not isinstance(value, _Ids):
             continue
         other = isinstance(operands[0], Constant)
-        roles = _roles(op, position, value.array.ndim, other)
+        roles = _roles(op, position, value.arrays[0].ndim, other)
         if roles is None:
             continue
-        for name, offset in offsets.items():
-            if name not in found and (said := _said(value.array, roles, shapes[name], offset)) is not None:
+        for name, array in ((n, a) for a in value.arrays for n in offsets):
+            if name not in found and (said := _said(array, roles, shapes[name], offsets[name])) is not None:
                 found[name] = said
 
 
@@ -180,19 +198,23 @@ def _said(array: Array, roles: str, shape: tuple[int, ...], offset: int) -> dict
     for axis in sorted(range(array.ndim), key=lambda a: "bhwc".index(roles[a])):
         new = [a for a in varies[axis] if a not in said]
         letters = roles[axis] if len(new) == 1 else ""
-        if len(new) == 2 and roles[axis] in "hw" and "h" not in said.values():
+        if len(new) == 2 and roles[axis] in "hw":
             letters = "hw"  # an image whose rows were joined
-        said.update(zip(new, letters, strict=False))
+        if letters == "b" and new[0] > 0:  # windows of a matrix, where the batch is an axis of length 1 elsewhere
+            letters = "" if "h" in roles else "h"
+        if not set(letters) & set(said.values()) - {"b"}:
+            said.update(zip(new, letters, strict=False))
     return said
 
 
-def _kinds(where: str, name: str, shape: tuple[int, ...], said: dict[int, str]) -> str:
-    usual = KINDS[len(shape)]
-    kinds = {a: k for a, k in said.items() if shape[a] > 1}
+def _kinds(where: str, name: str, shape: tuple[int, ...], said: dict[int, str] | None) -> str:
+    usual = layout_of(len(shape))
+    kinds = {a: k for a, k in (said or {}).items() if shape[a] > 1}
     for a, n in enumerate(shape):
         if a not in kinds and n > 1:
             taken = set(kinds.values())
-            free = [k for k in usual[a] + "chw" if k not in taken]
+            mine = usual[a] if usual[a] != "b" or said is None else ""
+            free = [k for k in mine + "chw" if k not in taken]
             kinds[a] = free[0] if free else "b"
     for a in range(len(shape)):
         kinds.setdefault(a, "b")

@@ -25,7 +25,7 @@ Part = tuple[str, int]  # "c", "h" or "w", and its length >= 2
 Axis = tuple[Part, ...]  # row-major, the slowest part first; empty: length 1
 Array = NDArray[Any]
 
-KINDS = {1: "c", 2: "bc", 3: "bcw", 4: "bchw"}
+KINDS = {0: "", 1: "c", 2: "bc", 3: "bcw", 4: "bchw"}
 _SIZES = {"c": "channels", "h": "pixels on an axis", "w": "pixels on an axis"}
 
 
