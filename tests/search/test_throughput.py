@@ -12,7 +12,7 @@ from spatem_opt.cost import bounds
 from spatem_opt.front_end import OBJECTIVES
 from spatem_opt.planning.candidates import Candidates
 from spatem_opt.planning.protocol import Task
-from spatem_opt.planning.throughput import Steady
+from spatem_opt.planning.throughput import FEW_SLOTS, Steady
 from spatem_opt.search.engine import search
 from spatem_opt.search.realisation import rank, realise
 from spatem_opt.testing import tiny_instance
@@ -41,10 +41,16 @@ def test_a_steady_plan_beats_segments_that_take_turns() -> None:
     assert after.period_cycles < before.period_cycles
 
 
-def test_other_objectives_try_no_steady_plans() -> None:
-    network, chip = tiny_instance(0)
-    planned = [list(Steady().plans(Task(network, chip, objective), default_rng(0))) for objective in OBJECTIVES]
-    assert [any(plans) for plans in planned] == [objective == "throughput" for objective in OBJECTIVES]
+def test_other_objectives_try_steady_plans_last_and_only_where_crossbars_hold_few_ous() -> None:
+    network, few = tiny_instance(0)
+    many = replace(few, crossbar_rows=4 * few.ou_rows, crossbar_cols=4 * few.ou_cols)
+    assert few.ou_slots <= FEW_SLOTS < many.ou_slots
+    for objective in OBJECTIVES:
+        near, far = (list(Steady().plans(Task(network, chip, objective), default_rng(0))) for chip in (few, many))
+        steady = objective == "throughput"
+        assert near[: 2 * (not steady)] == [None] * 2 * (not steady)
+        assert any(near)
+        assert any(far) == steady
 
 
 @pytest.mark.slow
