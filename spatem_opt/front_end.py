@@ -18,6 +18,7 @@ from spatem_opt.evaluator import evaluate
 from spatem_opt.evaluator.proof import prove as prove_bounds
 from spatem_opt.files.names import find
 from spatem_opt.limits import LONGEST_TIME
+from spatem_opt.mapping.rows import row_shortage
 from spatem_opt.mapping.shortage import shortage
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.arguments import check_listener, check_run, check_type, whole
@@ -210,12 +211,11 @@ class _Job:
     def impossible(self) -> Result | None:
         """The answer if there is no solution, or a lone planner can find none; else None."""
         begun, task = time.monotonic(), self.task
-        missing = shortage(task.network, task.architecture) or _too_slow(
-            task.network, task.architecture, task.latency_limit
-        )
+        both = task.network, task.architecture
+        missing = shortage(*both) or row_shortage(*both) or _too_slow(*both, task.latency_limit)
         if missing is not None:
-            infeasible = self.method == "exact"
-            proof = _infeasible(task, self.time_limit, self.seed, self.workers) if infeasible else ()
+            modelled = self.method == "exact" and missing.family != "buffer"
+            proof = _infeasible(task, self.time_limit, self.seed, self.workers) if modelled else ()
             seconds = time.monotonic() - begun
             return Result(Status.INFEASIBLE, task.objective, seconds=seconds, shortage=missing, steps=proof)
         if len(self.planners) == 1 and self.start is None:

@@ -130,11 +130,11 @@ def cut_off(work: Callable[[], Answer], late: Callable[[], bool]) -> tuple[Answe
         cut = True
     except BaseException as raised:
         cut, error = (True, None) if _caused_by(raised, Kind) else (False, raised)
-    while True:  # the exception may still come, and does so only where something is called
+    while True:  # the exception may still come, and does so where the next function begins at the latest
         try:
             ended.set()
             watcher.join()
-            _set_exception(threading.get_ident(), None)
+            _nothing()
             break
         except Kind:
             cut = answer is None
@@ -153,8 +153,16 @@ def _watch(thread: int, kind: type[CutShort], late: Callable[[], bool], ended: t
         if _importing(thread):
             pause = LOOK
             continue
-        _set_exception(thread, kind)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
         pause = AGAIN
+
+
+def _nothing() -> None:
+    """A call, where an exception comes that waits for it.
+
+    Taking it back (``PyThreadState_SetAsyncExc`` with NULL) would leave the interpreter looking for one for ever: in
+    Python 3.11 the first function that is traced or profiled afterwards never begins.
+    """
 
 
 def _importing(thread: int) -> bool:
@@ -172,7 +180,3 @@ def _caused_by(error: BaseException | None, kind: type[CutShort]) -> bool:
     while error is not None and not isinstance(error, kind):
         error = error.__cause__
     return error is not None
-
-
-def _set_exception(thread: int, kind: type[CutShort] | None) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
 import threading
 import time
@@ -102,6 +103,27 @@ def test_nothing_comes_after_work_that_ended_as_time_ran_out() -> None:
         cut_off(lambda pause=pause: time.sleep(pause), lambda: True)  # type: ignore[misc]
     for _ in range(100_000):  # where one that is left would come
         pass
+
+
+TRACED = """
+import sys, time
+from spatem_opt.search.budget import cut_off
+for pause in (0.0, 0.45):
+    cut_off(lambda: time.sleep(pause), lambda: True)
+    sys.settrace(lambda *event: None)
+    (lambda: None)()
+    sys.settrace(None)
+    sys.setprofile(lambda *event: None)
+    (lambda: None)()
+    sys.setprofile(None)
+print("traced")
+"""
+
+
+def test_what_comes_afterwards_can_be_traced() -> None:
+    """Python 3.11 went on for ever in the first traced function after an exception for a thread was taken back."""
+    ran = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "traced\n"
 
 
 def test_works_in_any_thread() -> None:
