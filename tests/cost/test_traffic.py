@@ -14,7 +14,8 @@ from spatem_opt.model.architecture import Architecture
 from spatem_opt.placement.shortening import shorten
 from spatem_opt.planning.baselines import BASELINES
 from spatem_opt.planning.candidates import Candidates
-from spatem_opt.planning.plan import assemble, problem_of, shortened
+from spatem_opt.planning.exchanges import Shorten, exchanged
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import list_schedule
 
@@ -54,7 +55,7 @@ def test_moves_shorten_the_way_and_keep_the_solution_valid(baseline: str) -> Non
         pytest.skip("does not fit")
     problem = problem_of(plan, network, chip)
     before = evaluate(assemble(plan, problem, list_schedule.solve(problem)))
-    better = shortened(plan, problem)
+    better = exchanged(plan, Shorten(), network, chip)
     moved = problem_of(better, network, chip)
     after = evaluate(assemble(better, moved, list_schedule.solve(moved)))
     assert set(after.families) <= SETTLING

@@ -14,7 +14,8 @@ from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.placement.period_relief import Tiles, relieve_period
 from spatem_opt.planning.candidates import Candidates
-from spatem_opt.planning.plan import assemble, period_relieved, problem_of
+from spatem_opt.planning.exchanges import period_relieved
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import list_schedule
 

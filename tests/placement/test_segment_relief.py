@@ -16,7 +16,8 @@ from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.placement.segment_relief import _Crowd, _meetings, relieve_segments
 from spatem_opt.planning.candidates import Candidates
-from spatem_opt.planning.plan import assemble, problem_of, segments_relieved
+from spatem_opt.planning.exchanges import RelieveSegments, exchanged
+from spatem_opt.planning.plan import assemble, problem_of
 from spatem_opt.planning.settings import Setting
 from spatem_opt.scheduling import list_schedule
 from spatem_opt.types import OUTSIDE
@@ -147,7 +148,7 @@ def test_homes_stay_where_tiles_are_exchanged(woven: int) -> None:
     network, chip = load_network("cifar10"), load_architecture("ou-isaac-4x4", {"adc_bits": 5})
     plan = Candidates(network, chip, "latency").segmented(Setting(0.003, woven=woven))
     assert plan is not None
-    quiet = segments_relieved(plan, network, chip)
+    quiet = exchanged(plan, RelieveSegments(), network, chip)
     assert quiet.moves is not None
     bits = flows(problem_of(replace(plan, moves=None), network, chip), plan.segment, by_tile=True)
     problem = problem_of(quiet, network, chip)
