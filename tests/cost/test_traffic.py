@@ -55,7 +55,7 @@ def test_moves_shorten_the_way_and_keep_the_solution_valid(baseline: str) -> Non
         pytest.skip("does not fit")
     problem = problem_of(plan, network, chip)
     before = evaluate(assemble(plan, problem, list_schedule.solve(problem)))
-    better = exchanged(plan, Shorten(), problem.network, problem.architecture)
+    better = exchanged(plan, Shorten(), network, chip)
     moved = problem_of(better, network, chip)
     after = evaluate(assemble(better, moved, list_schedule.solve(moved)))
     assert set(after.families) <= SETTLING
