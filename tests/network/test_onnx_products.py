@@ -223,7 +223,7 @@ def test_spelled_out_normalisations_are_one_node(
 
 
 def test_tokens_whose_normalisation_comes_first(tmp_path: Path) -> None:
-    """12 tokens of 8 features: what is normalised over the last axis has its channels there. A sum is joined as well."""
+    """12 tokens of 8 features: what is normalised over the last axis has its channels there; a sum is joined."""
     nodes = [*spelled_layer_norm("x", "n", "")[:-1], N("Div", ["d", "sd"], ["n"]), N("Add", ["n", "x"], ["y"])]
     for node in nodes:
         for attribute in node.attribute:
