@@ -10,11 +10,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from onnx import helper
 
 from spatem_opt.cli import main
 from spatem_opt.exchange.solutions import write_solution
 from spatem_opt.model.solution import Solution
 from spatem_opt.network import load
+from tests.network.onnx_models import model as graph
+from tests.network.onnx_models import weight
 
 
 def test_tables_of_a_solution(tiny_solution: Solution, tmp_path: Path) -> None:
@@ -40,6 +43,20 @@ def test_a_network_comes_back(tmp_path: Path) -> None:
     assert main(["export", "lenet5", "-o", str(tmp_path / "net.json")]) == 0
     assert load(tmp_path / "net.json").layers == load("lenet5").layers
     assert main(["export", "oops", "-o", str(tmp_path / "net.json")]) == 2
+
+
+def test_outputs_stop_before_a_tail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"]), helper.make_node("NonZero", ["y"], ["z"])]
+    file, target = tmp_path / "tail.onnx", tmp_path / "net.json"
+    file.write_bytes(graph(nodes, initializers=[weight("w", 3, 2, 3, 3)], outputs=["z"]).SerializeToString())
+    assert main(["export", str(file), "-o", str(target)]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--outputs y leaves out this operator" in told
+    assert main(["export", str(file), "--outputs", "y", "-o", str(target)]) == 0
+    assert len(load(target).nodes) == 2
+    assert main(["export", "lenet5", "--outputs", "y", "-o", str(target)]) == 2
+    assert "expected none: only ONNX graphs take one" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -222,6 +222,19 @@ def test_spelled_out_normalisations_are_one_node(
     fields_agree(network, proto, (1, 2, 6, 6), (2, 3))
 
 
+def test_tokens_whose_normalisation_comes_first(tmp_path: Path) -> None:
+    """12 tokens of 8 features: what is normalised over the last axis has its channels there; a sum is joined."""
+    nodes = [*spelled_layer_norm("x", "n", "")[:-1], N("Div", ["d", "sd"], ["n"]), N("Add", ["n", "x"], ["y"])]
+    for node in nodes:
+        for attribute in node.attribute:
+            attribute.ints[:] = [-1]
+    nodes.append(N("MatMul", ["y", "v"], ["z"]))
+    network = imported(tmp_path, model(nodes, (1, 12, 8), [weight("v", 8, 8), *SCALARS], ["z"], opset=13))
+    assert [(n.op, n.channels, n.windows) for n in network.nodes] == [
+        ("input", 8, 12), ("normalise", 8, 12), ("matmul", 8, 12),
+    ]  # fmt: skip
+
+
 def test_what_is_used_elsewhere_is_not_joined(tmp_path: Path) -> None:
     nodes = [N("Conv", ["x", "w"], ["a"]), *spelled_layer_norm("a", "n", ""), N("Conv", ["n", "u"], ["y"])]
     weights = [weight("w", 3, 2, 3, 3), weight("u", 2, 3, 1, 1), *SCALARS]

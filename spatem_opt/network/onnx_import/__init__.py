@@ -21,7 +21,7 @@ from spatem_opt.network.onnx_import import crossbar, digital, einsum, foreign, m
 from spatem_opt.network.onnx_import.context import COMPUTED, HANDLERS, Context
 from spatem_opt.network.onnx_import.fold import fold
 from spatem_opt.network.onnx_import.graph import Graph, InputShape, Op, input_shapes, read_graph, taken
-from spatem_opt.network.onnx_import.joining import joined
+from spatem_opt.network.onnx_import.joining import JOINED, joined
 from spatem_opt.network.onnx_import.quantisation import WIDTHS, layer_bits, quantised, with_bits
 from spatem_opt.network.onnx_import.trace import layouts
 from spatem_opt.network.onnx_import.values import Activation, Constant, Value, activation
@@ -69,7 +69,7 @@ def _from_onnx(graph: Graph, name: str, input_shape: InputShape | None) -> Netwo
     graph = joined(graph, THROUGH | {"Cast"})
     ctx = Context(Builder(graph.name, f"ONNX file {name}"), dict(graph.constants))
     shapes = input_shapes(graph, input_shape)
-    for name, kinds in layouts(graph, shapes, THROUGH).items():
+    for name, kinds in layouts(graph, shapes, THROUGH | {JOINED, "Softmax"}).items():
         sizes = dict(zip(kinds, shapes[name], strict=True))
         tensor = _input(graph, ctx.builder, name, (sizes.get("c", 1), sizes.get("h", 1), sizes.get("w", 1)))
         ctx.values[name] = activation(tensor, kinds)

@@ -18,6 +18,7 @@ from spatem_opt.limits import table_size
 from spatem_opt.network import receptive as r
 from spatem_opt.network.onnx_import.fold import FOLDS, axis_at, fold
 from spatem_opt.network.onnx_import.graph import Graph, Op, integers, taken
+from spatem_opt.network.onnx_import.joining import JOINED
 from spatem_opt.network.onnx_import.values import Array, Constant
 from spatem_opt.network.onnx_import.values import usual as layout_of
 
@@ -36,7 +37,7 @@ _PRODUCTS = frozenset({
     "DynamicQuantizeMatMul", "Attention", "MultiHeadAttention",
 })  # fmt: skip
 _MOST_LANES = 4
-_NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization"})
+_NORMS = frozenset({"LayerNormalization", "SimplifiedLayerNormalization", "RMSNormalization", JOINED})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,7 +161,8 @@ def _roles(op: Op, position: int, rank: int, constant: bool) -> str | None:
         pixels = {2: "b", 3: "bw", 4: "bhw"}[rank]
         left = position > 0 and constant and rank > 1
         return f"{pixels[:-1]}c{pixels[-1]}" if left and rank > 2 else f"{pixels}c"
-    if kind in _NORMS and position == 0 and op.get("axis", -1) in (-1, rank - 1) and 2 <= rank <= 4:
+    last = [a % rank for a in op.get("axes", [op.get("axis", -1)])] == [rank - 1] if rank else False
+    if kind in _NORMS and position == 0 and last and 2 <= rank <= 4:
         return {2: "b", 3: "bw", 4: "bhw"}[rank] + "c"
     return None
 
