@@ -11,7 +11,7 @@ QUICK := tests/cli/test_commands.py tests/cli/test_printing.py tests/evaluator/t
   tests/mapping/test_mapping.py tests/network tests/report/test_grid.py tests/test_boundaries.py \
   tests/files/test_names.py tests/test_profile.py tests/mapping/test_shortage.py
 
-.PHONY: demo check test lint check-slow clean
+.PHONY: demo check test lint compiled ready check-slow clean
 
 # ResNet-50, from the ONNX graph that the onnx package ships, on the default chip.
 demo: $(VENV)/.run
@@ -23,18 +23,25 @@ demo: $(VENV)/.run
 	$(BIN)/spatem evaluate out/resnet50.json
 
 # For a first try: the code as it is written, its types, and the quick tests; under a minute.
-check: $(VENV)/.dev lint
+check: ready
 	@echo "quick tests: reading, evaluator, mapping, command line; 'make test' runs all but the slow ones"
 	$(PYTEST) $(QUICK)
 
 # Everything but the slow tests, doctests included.
-test: $(VENV)/.dev lint
+test: ready
 	@echo "all tests but the slow ones, on all cores; 'make check-slow' runs those"
 	$(PYTEST)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The event replay by numba, on a core beside mypy where it is not compiled yet.
+compiled: $(VENV)/.dev
+	@$(BIN)/python -c 'from spatem_opt.evaluator import prepare; prepare()'
+
+ready: $(VENV)/.dev
+	@$(MAKE) --no-print-directory -j2 lint compiled
 
 # Alone and one after the other: they measure time.
 check-slow: $(VENV)/.dev

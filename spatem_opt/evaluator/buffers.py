@@ -23,13 +23,18 @@ class BufferUse:
 
 
 def buffer_use(arch: Architecture, runs: list[NodeReplay]) -> BufferUse:
-    """Occupancy by subscribed rows of pixels, each from the first delivery in it to its last use."""
+    """Occupancy by subscribed rows of pixels, each from the first delivery in it to its last use.
+
+    What comes after its last use occupies nothing: a tile gets all its channels of each pixel that is read there, and
+    no window waits for channels that other copies read.
+    """
     columns: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
     for run in runs:
         if run.delivery is None:
             continue
         sent, due = run.delivery, run.delivery.supply
-        tile, row = np.nonzero((due.row_bits > 0) & (due.tiles != arch.tiles)[:, None])
+        used = (due.row_bits > 0) & (sent.last_use > sent.arrival)
+        tile, row = np.nonzero(used & (due.tiles != arch.tiles)[:, None])
         columns.append((due.tiles[tile], sent.arrival[tile, row], sent.last_use[tile, row], due.row_bits[tile, row]))
     peaks = np.zeros(arch.tiles, np.int64)
     if not columns or not sum(len(column[0]) for column in columns):

@@ -16,7 +16,7 @@ from spatem_opt.search.realisation import measure
 from spatem_opt.testing import assert_confirmed, random_plan, scheduled
 from tests.bounds import generate
 
-FAST, ALL, PART = 210, 2800, 280
+FAST, ALL, PART = 140, 2800, 280
 """Instances of the fast run, of all, and of each part of the slow one; about a seventh has no room on its chip."""
 
 

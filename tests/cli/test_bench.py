@@ -18,9 +18,9 @@ from spatem_opt.study import bench
 SUITE = """
 name = "tiny"
 [[entries]]
-networks = ["lenet5"]
+networks = ["{}"]
 architecture = "ou-isaac-4x4"
-set = { adc_bits = 5 }
+set = {{ adc_bits = 5 }}
 [[entries]]
 networks = ["resnet18"]
 architecture = "ou-isaac-4x4"
@@ -28,22 +28,22 @@ architecture = "ou-isaac-4x4"
 
 
 @pytest.fixture
-def suite(tmp_path: Path) -> str:
+def suite(tmp_path: Path, small: str) -> str:
     """A suite of one network that fits and one that does not."""
-    (tmp_path / "tiny.toml").write_text(SUITE)
+    (tmp_path / "tiny.toml").write_text(SUITE.format(small))
     return str(tmp_path / "tiny.toml")
 
 
 def test_lines_then_resume(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    suite: str, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out.jsonl"
     assert main(["bench", suite, "--workers", "2", "-o", str(out), "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
     assert list(first)[:5] == ["format", "version", "suite", "output", "time_limit"]
-    assert [comparison["network"] for comparison in first["comparisons"]] == ["lenet5", "resnet18"]
+    assert [comparison["network"] for comparison in first["comparisons"]] == ["small", "resnet18"]
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert {line["entry"]["network"] for line in lines} == {"lenet5", "resnet18"}
+    assert {line["entry"]["network"] for line in lines} == {small, "resnet18"}
 
     def forbidden(*arguments: object) -> None:
         pytest.fail("ran again what was there")
@@ -75,19 +75,19 @@ def in_a_thread(entry: bench.SuiteEntry, time_limit: float | None) -> tuple[Conn
 
 
 def test_a_failed_entry_does_not_end_the_suite(
-    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    suite: str, small: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = bench.compare_entry
 
     def failing(entry: bench.SuiteEntry, time_limit: float | None) -> dict[str, Any]:
-        if entry.network == "lenet5":
+        if entry.network == small:
             raise ModelError("for the test")
         return run(entry, time_limit)
 
     monkeypatch.setattr(bench, "compare_entry", failing)
     monkeypatch.setattr(bench, "_started", in_a_thread)
     assert main(["bench", suite, "-o", str(tmp_path / "out.jsonl")]) == 1
-    assert "failed: lenet5 on ou-isaac-4x4: ModelError: for the test" in capsys.readouterr().err
+    assert f"failed: {small} on ou-isaac-4x4: ModelError: for the test" in capsys.readouterr().err
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 1
 
 

@@ -18,25 +18,25 @@ from spatem_opt.network import load
 from spatem_opt.planning.baselines import BASELINES
 from spatem_opt.study.compare import Comparison, MethodRow, compare
 
-SMALL = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
+CHIP = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
 
 
 @lru_cache
-def lenet5(chip: Architecture) -> Comparison:
-    """LeNet-5 by all methods, once for all tests."""
-    return compare(load("lenet5"), chip)
+def compared(path: str, chip: Architecture) -> Comparison:
+    """A network by all methods, once for all tests."""
+    return compare(load(path), chip)
 
 
 @pytest.fixture(autouse=True)
-def _compare_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def _compare_once(monkeypatch: pytest.MonkeyPatch, small: str) -> None:
     def cached(network: Any, chip: Architecture, **options: Any) -> Comparison:
-        return lenet5(chip) if network.name == "lenet5" else compare(network, chip, **options)
+        return compared(small, chip) if network.name == "small" else compare(network, chip, **options)
 
     monkeypatch.setattr(library, "compare", cached)
 
 
-def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "lenet5", *SMALL, "--json"]) == 0
+def test_json_keys(capsys: pytest.CaptureFixture[str], small: str) -> None:
+    assert main(["compare", small, *CHIP, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert list(data) == ["format", "version", "architecture", "time_limit", "seed", "comparisons", "geometric_means",
                           "paper"]  # fmt: skip
@@ -59,8 +59,8 @@ def test_json_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert data["paper"]["communication"] == 0.3128
 
 
-def test_table_and_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "lenet5", *SMALL, "-o", str(tmp_path / "rows.csv")]) == 0
+def test_table_and_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str], small: str) -> None:
+    assert main(["compare", small, *CHIP, "-o", str(tmp_path / "rows.csv")]) == 0
     out = capsys.readouterr().out
     for word in (*BASELINES, "heuristic", "balanced", "geometric mean", "29.24 %", "31.28 %", "not public"):
         assert word in out
@@ -70,16 +70,16 @@ def test_table_and_csv(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert float(rows[-2]["latency_reduction"]) > 0
 
 
-def test_markdown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "lenet5", *SMALL, "--markdown"]) == 0
+def test_markdown(capsys: pytest.CaptureFixture[str], small: str) -> None:
+    assert main(["compare", small, *CHIP, "--markdown"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("**lenet5 on ou-isaac-4x4")
+    assert out.startswith("**small on ou-isaac-4x4")
     assert "| --- |" in out
 
 
 def test_exact_is_a_row_beside_the_heuristic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_exact = ["--exact", "--time-limit", "1", "-o", str(tmp_path / "rows.csv")]
-    assert main(["compare", "cifar10", *SMALL, *with_exact]) == 0
+    assert main(["compare", "cifar10", *CHIP, *with_exact]) == 0
     out, err = capsys.readouterr()
     assert "each step's own problem" in out
     assert "beyond reach: cifar10" in err
@@ -90,18 +90,18 @@ def test_exact_is_a_row_beside_the_heuristic(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_exact_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "cifar10", *SMALL, "--exact", "--time-limit", "0.5", "--markdown"]) == 0
+    assert main(["compare", "cifar10", *CHIP, "--exact", "--time-limit", "0.5", "--markdown"]) == 0
     out = capsys.readouterr().out
     assert "**cifar10 on ou-isaac-4x4 [adc_bits=5]: each step's own problem**" in out
     assert out.count("\n| mapping | cpsat | optimal | ") == 1
 
 
 def test_nothing_fits(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "resnet18", *SMALL]) == 4
+    assert main(["compare", "resnet18", *CHIP]) == 4
     assert "does not fit" in capsys.readouterr().out
 
 
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", "lenet5", "oops", *SMALL]) == 2
-    assert main(["compare", "lenet5", *SMALL, "-o", str(tmp_path / "no" / "rows.csv")]) == 2
+    assert main(["compare", "lenet5", "oops", *CHIP]) == 2
+    assert main(["compare", "lenet5", *CHIP, "-o", str(tmp_path / "no" / "rows.csv")]) == 2
     assert all(line.startswith("error: ") for line in capsys.readouterr().err.splitlines())

@@ -80,10 +80,10 @@ def test_hint_when_matplotlib_is_missing(
     assert "pip install 'spatem-opt[plot]'" in line
 
 
-def test_solve_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_solve_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], small: str) -> None:
     path = tmp_path / "report.html"
     chip = ["--arch", "ou-isaac-4x4", "--set", "adc_bits=5"]
-    assert main(["solve", "lenet5", *chip, "--report", str(path), "--json"]) == 0
+    assert main(["solve", small, *chip, "--report", str(path), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)["value"]
     assert f"{value:,} cycles" in path.read_text()
-    assert main(["solve", "lenet5", *chip, "--report", str(tmp_path / "no" / "report.html")]) == 2
+    assert main(["solve", small, *chip, "--report", str(tmp_path / "no" / "report.html")]) == 2

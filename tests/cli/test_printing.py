@@ -250,11 +250,12 @@ def test_a_baseline_that_does_not_fit_says_what_is_missing(capsys: pytest.Captur
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"),
-    [(["networks"], 0), (["networks", "--json"], 0), (["--help"], 0), (["solve", "--help"], 0), (["--version"], 0),
-     (["evaluate", "bad.json"], 3), (["evaluate", "bad.json", "--json"], 3), (["solve", "oops"], 2)],
+    ("arguments", "code", "both"),
+    [(["networks"], 0, False), (["networks", "--json"], 0, False), (["--help"], 0, True),
+     (["solve", "--help"], 0, False), (["--version"], 0, True),
+     (["evaluate", "bad.json"], 3, False), (["evaluate", "bad.json"], 3, True),
+     (["evaluate", "bad.json", "--json"], 3, False), (["solve", "oops"], 2, False), (["solve", "oops"], 2, True)],
 )  # fmt: skip
-@pytest.mark.parametrize("both", [False, True])
 def test_a_closed_pipe_changes_no_exit_code(
     arguments: list[str], code: int, both: bool, tiny_solution: Solution, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from spatem_opt.evaluator import Evaluation, evaluate
@@ -16,7 +16,7 @@ from spatem_opt.model.solution import Placement, Solution
 from tests.evaluator.brute import OUTSIDE, Brute
 from tests.evaluator.generate import scrambled, solution
 
-seeds = st.integers(0, 10**9)
+seeds = st.integers(0, 119)  # few enough to meet again in other tests, which share what is made of them
 few = settings(max_examples=60)
 fewer = settings(few, max_examples=20)
 
@@ -125,6 +125,7 @@ def test_loads(seed: int) -> None:
 
 @few
 @given(seeds)
+@example(86)  # rows that come after the last window that reads other channels of them
 def test_buffers(seed: int) -> None:
     _, fast, report, _ = both(seed)
     assert fast.arrays is not None

@@ -15,7 +15,7 @@ from tests.evaluator.brute_replay import Replay
 from tests.evaluator.generate import solution
 from tests.evaluator.hand import with_chip
 
-seeds = st.integers(0, 10**9)
+seeds = st.integers(1000, 1099)  # few enough to meet again in other tests, which share what is made of them
 few = settings(max_examples=25)
 RATES = ("router_bits_per_cycle", "buffer_bits_per_cycle")
 
@@ -104,7 +104,7 @@ def test_entries_of_a_single_column_are_one(seed: int) -> None:
 
 @pytest.mark.parametrize("rate", RATES)
 @few
-@given(seed=seeds)
+@given(seed=st.integers(0, 10**9))
 def test_twice_the_rate_hurts_at_most_a_little(rate: str, seed: int) -> None:
     """Without queues never. With queues packets may meet in another order, first in first out is no optimal one.
 

@@ -209,7 +209,7 @@ def proofs_of(network: str, chip: str) -> tuple[list[grouping.Kind], list[groupi
     return known, [grouping.prove(kind, LIMITS) for kind in known]
 
 
-@pytest.mark.parametrize(("network", "chip"), CASES)
+@pytest.mark.parametrize(("network", "chip"), [CASES[0], pytest.param(*CASES[1], marks=pytest.mark.slow)])
 def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str, chip: str) -> None:
     found = first(network, chip)
     known, proofs = proofs_of(network, chip)

@@ -50,7 +50,11 @@ def replayed(plan: Plan, problem: PlacedNetwork, chunk_count: int, by: str, star
     assert chunk_bounds.lower_bound(expansion.problem) <= verdict.objective
 
 
-CASES = [("lenet5", "ou-isaac-2x2"), ("cifar10", "ou-isaac-4x4"), ("squeezenet", "ou-isaac")]
+CASES = [
+    ("lenet5", "ou-isaac-2x2"),
+    ("cifar10", "ou-isaac-4x4"),
+    pytest.param("squeezenet", "ou-isaac", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("network", "chip"), CASES)

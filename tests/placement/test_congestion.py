@@ -103,7 +103,9 @@ def test_loads_are_exact_where_copies_have_tiles_of_their_own() -> None:
     assert found.min(axis=1).max() > 0
 
 
-@pytest.mark.parametrize(("name", "lanes"), [("resnet18", 2), ("resnet18", 3), ("googlenet", 1)])
+@pytest.mark.parametrize(
+    ("name", "lanes"), [("resnet18", 2), ("resnet18", 3), pytest.param("googlenet", 1, marks=pytest.mark.slow)]
+)
 def test_loads_of_whole_networks_are_near_the_exact_ones(name: str, lanes: int) -> None:
     """The busiest router of a segment to a third where it passes a third of the most, all of them together to 12 %."""
     network, chip = load_network(name), load_architecture("ou-isaac-7x7", {"adc_bits": 5})

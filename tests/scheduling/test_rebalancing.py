@@ -20,8 +20,6 @@ from spatem_opt.scheduling import list_schedule
 from spatem_opt.scheduling.rebalancing import shares
 from spatem_opt.testing import assert_confirmed, scheduled
 
-CHIP = load_architecture("ou-isaac", {"adc_bits": 5})
-
 
 def plan_of(name: str, chip: Architecture, setting: Setting) -> Plan:
     plan = Candidates(load(name), chip, "latency").segmented(setting)
@@ -70,13 +68,17 @@ def test_rows_go_to_the_copy_that_is_done_first() -> None:
     assert split.first[split.copy == 0].tolist() == [2, 4]
 
 
-def test_a_layer_after_a_long_segment_ends_earlier() -> None:
-    """ResNet-18: the second segment begins on crossbars that are free at very different times."""
-    plan = plan_of("resnet18", CHIP, Setting(0.003, 0.8))
-    problem = problem_of(plan, load("resnet18"), CHIP)
+@pytest.mark.parametrize(
+    ("name", "preset"), [("squeezenet", "ou-isaac-7x7"), pytest.param("resnet18", "ou-isaac", marks=pytest.mark.slow)]
+)
+def test_a_layer_after_a_long_segment_ends_earlier(name: str, preset: str) -> None:
+    """A segment begins on crossbars that are free at very different times."""
+    chip = load_architecture(preset, {"adc_bits": 5})
+    plan = plan_of(name, chip, Setting(0.003, 0.8))
+    problem = problem_of(plan, load(name), chip)
     other = rebalanced(plan, problem)[0]
-    assert_confirmed(scheduled(other, problem.network, CHIP))
-    after = problem_of(other, problem.network, CHIP)
+    assert_confirmed(scheduled(other, problem.network, chip))
+    after = problem_of(other, problem.network, chip)
     assert list_schedule.solve(after).latency < 0.995 * list_schedule.solve(problem).latency  # without queues
     assert (after.placement.crossbar == problem.placement.crossbar).all()
 

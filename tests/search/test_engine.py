@@ -42,9 +42,16 @@ def test_after_the_first_plan_others_come_in_the_order_of_their_estimates(monkey
     assert others == sorted(others)
 
 
-def test_of_many_layers_the_first_answer_takes_few_plans(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "many"), [("squeezenet", 20), pytest.param("googlenet", None, marks=pytest.mark.slow)]
+)
+def test_of_many_layers_the_first_answer_takes_few_plans(
+    monkeypatch: pytest.MonkeyPatch, name: str, many: int | None
+) -> None:
+    """SqueezeNet has 26 layers: many, where 20 are few."""
     made = recorded(monkeypatch)
-    network, chip = load("googlenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
+    monkeypatch.setattr(segmented, "FEW_LAYERS", many or segmented.FEW_LAYERS)
+    network, chip = load(name), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
     *_, best = module.search(network, chip, "latency", "heuristic")
     assert 1 <= len(made) <= segmented.FEW + 2  # the first one before there are estimates, windows dealt out after all
     assert best.plan.estimate == pytest.approx(best.value, rel=0.2)
@@ -52,7 +59,7 @@ def test_of_many_layers_the_first_answer_takes_few_plans(monkeypatch: pytest.Mon
 
 def test_with_time_left_other_plans_follow_and_must_be_better(monkeypatch: pytest.MonkeyPatch) -> None:
     made = recorded(monkeypatch)
-    network, chip = load("googlenet"), load_architecture("ou-isaac-7x7", {"adc_bits": 6})
+    network, chip = load("cifar10"), load_architecture("ou-isaac-4x4", {"adc_bits": 6})
     found = list(module.search(network, chip, "latency", "heuristic", stop=lambda: len(made) > 3))
     assert len(made) > 3
     best = [min(value.value for value in found[: i + 1]) for i in range(len(found))]

@@ -87,7 +87,7 @@ def alive(pids: set[int]) -> set[int]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_and_writes_the_best_solution(tmp_path: Path, number: int) -> None:
     out = tmp_path / "out.json"
-    with running("solve", "cifar10", *CHIP, "--time-limit", "600", "-o", str(out), "--log", f"{out}.log") as solving:
+    with running("solve", "lenet5", *CHIP, "--time-limit", "600", "-o", str(out), "--log", f"{out}.log") as solving:
         until(out.exists, "a first solution in the file while the run goes on")
         assert solving.poll() is None
         assert evaluate(read_solution(out)).valid
@@ -104,7 +104,7 @@ def test_a_signal_keeps_and_writes_the_best_solution(tmp_path: Path, number: int
 
 def test_helpers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    with running("solve", "cifar10", *CHIP, "--time-limit", "600", "--workers", "2", "-o", str(out)) as solving:
+    with running("solve", "lenet5", *CHIP, "--time-limit", "600", "--workers", "2", "-o", str(out)) as solving:
         until(out.exists, "a first solution")
         helpers = children(solving.pid)
         assert len(helpers) >= 2

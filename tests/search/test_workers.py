@@ -29,7 +29,8 @@ CHIP = load_architecture("ou-isaac-7x7", {"adc_bits": 6})
     ("name", "objective"),
     [
         ("cifar10", "latency"),
-        ("cifar10", "balanced"),
+        ("lenet5", "balanced"),
+        pytest.param("cifar10", "balanced", marks=pytest.mark.slow),
         pytest.param("squeezenet", "latency", marks=pytest.mark.slow),
         pytest.param("squeezenet", "throughput", marks=pytest.mark.slow),
     ],
