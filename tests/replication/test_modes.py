@@ -22,6 +22,7 @@ from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.builder import Builder
 from spatem_opt.replication.layout import column_blocks
 from spatem_opt.replication.modes import _block_pixels, blocks, column_counts, layer_modes, windows_in_turn
+from spatem_opt.tuning import ModeTuning
 
 CHIP = Architecture(name="chip", pes_per_tile=1, crossbars_per_pe=8, adc_bits=5)
 SERIAL = (6, 16, 43, 64)
@@ -135,5 +136,5 @@ def test_pixels_of_blocks_of_columns(size: int, cols: int, kernel: int) -> None:
     for copy, first, last in zip(split.copy.tolist(), split.first.tolist(), split.last.tolist(), strict=True):
         for y, x in (divmod(window, size) for window in range(first, last + 1, int(split.step[0]))):
             needed[copy, y : y + kernel, x : x + kernel] = True
-    estimate = _block_pixels(grid, np.array([cols]), np.array([1]), np.array([1]))
+    estimate = _block_pixels(grid, np.array([cols]), np.array([1]), np.array([1]), ModeTuning().ragged)
     assert float(estimate[0]) == pytest.approx(needed.sum() / cols, rel=0.1)
