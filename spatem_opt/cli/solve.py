@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from spatem_opt.model.architecture import Architecture
     from spatem_opt.model.result import Step
     from spatem_opt.network import Network
+    from spatem_opt.planning.protocol import Planner
     from spatem_opt.search.result import Result
 
 
@@ -241,18 +242,23 @@ def _front(options: SolveOptions, folder: str) -> int:
         return write_front(graph, chip, folder, options.time_limit, options.as_json)
 
 
+def _planners(names: list[str], objective: str) -> list[Planner | str]:
+    from spatem_opt.front_end import usual_planners
+
+    return usual_planners(names, objective)
+
+
 def _solved(options: SolveOptions, begun: float | None) -> int:
     """Solve, write and print; the exit code."""
     from spatem_opt.evaluator import prepare
     from spatem_opt.exchange.solutions import read_solution, write_solution
     from spatem_opt.front_end import solve as run
-    from spatem_opt.front_end import usual_planners
     from spatem_opt.report.html import write_report
 
     method = options.check()
     graph, chip = options.load()
     objective, output = options.objective.value, options.output
-    planners = None if not options.planner else usual_planners(options.planner, objective)
+    planners = _planners(options.planner, objective) if options.planner else None
     start = None if options.start is None else read_solution(options.start)
     if method == "exact":
         warn_beyond_reach(graph, chip, options.time_limit)

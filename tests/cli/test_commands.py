@@ -245,6 +245,7 @@ def test_solve_passes_the_options_on(run: Run, solver: Fake, tiny_solution: Solu
     assert seen.pop("network").startswith("lenet")
     assert seen == {
         "chip": 8, "objective": "energy", "method": "heuristic", "latency_limit": 900, "seed": 7, "workers": 2,
+        "planners": None, "start": None, "tuning": None,
     }  # fmt: skip
 
 

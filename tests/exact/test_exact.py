@@ -302,7 +302,7 @@ def test_a_better_order_is_found_and_used() -> None:
 
 def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
     found = first("lenet5", "ou-isaac-2x2")
-    last = scheduling._round(scheduling.source(found), 2, LIMITS)
+    last = scheduling._round(scheduling.source(found), 2, LIMITS, None)
     assert last.result.solution is not None
     assert scheduling.windows_of(last.expansion, last.count, last.result.solution, found, 1) is None
     settled = scheduling.windows_of(last.expansion, last.count, last.result.solution, found)
@@ -313,7 +313,7 @@ def test_a_chunk_schedule_that_is_too_slow_is_given_up() -> None:
 def test_finer_chunks_follow_the_order_of_the_coarse() -> None:
     """Cut in two, a chunk's parts begin at its start and half of its duration later."""
     found = first("cifar10", "ou-isaac-4x4")
-    coarse = scheduling._round(scheduling.source(found), 2, LIMITS)
+    coarse = scheduling._round(scheduling.source(found), 2, LIMITS, None)
     finer = expand(scheduling.source(found), 4)
     order = scheduling._order(coarse, finer)
     assert sorted(order.tolist()) == list(range(finer.problem.tasks))

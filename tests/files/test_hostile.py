@@ -199,7 +199,7 @@ def test_unknown_data_type(tmp_path: Path) -> None:
     ("nodes", "message"),
     [
         ([N("Concat", ["x", "x"], ["y"], axis=4)], r"'y' \(Concat\): axis = 4, expected -4 ... 3"),
-        ([N("Concat", ["x", "f"], ["y"], axis=1), N("Flatten", ["x"], ["f"])], "expected 4 dimensions, as the first"),
+        ([N("Concat", ["x", "f"], ["y"], axis=1), N("Flatten", ["x"], ["f"])], "expected 4 dimensions each"),
         ([N("Gather", ["x", "i"], ["y"], axis=1)], r"indices = \[9\], expected within 0 ... 1"),
         ([N("Split", ["x"], ["y"], axis=-5)], "axis = -5"),
         ([N("Flatten", ["x"], ["y"], axis=7)], "axis = 7"),

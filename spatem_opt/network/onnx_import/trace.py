@@ -109,6 +109,10 @@ def _results(op: Op, operands: Sequence[Constant | _Ids | None], through: frozen
         return [_Ids(_together(operands, ids))]
     if op.type not in _MOVED and op.type != "Pad":
         return []
+    given = [o for o in operands if isinstance(o, Constant)]
+    size = sum(o.arrays[0].size for o in ids) + sum(o.array.size for o in given if op.type == "Concat")
+    if size > MOST or any(o.array.size > MOST or (not o.known and op.type != "Concat") for o in given):
+        return []  # the importer itself will say what is wrong with it
     lanes = [_moved(op, operands, lane) for lane in range(max(len(o.arrays) for o in ids))]
     return [_Ids(tuple(result)) for result in zip(*lanes, strict=True)]
 
