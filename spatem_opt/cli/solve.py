@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from spatem_opt.model.architecture import Architecture
     from spatem_opt.model.result import Step
     from spatem_opt.network import Network
-    from spatem_opt.planning.protocol import Planner
     from spatem_opt.search.result import Result
 
 
@@ -242,7 +241,7 @@ def _front(options: SolveOptions, folder: str) -> int:
         return write_front(graph, chip, folder, options.time_limit, options.as_json)
 
 
-def _planners(names: list[str], objective: str) -> list[Planner | str]:
+def _planners(names: list[str], objective: str) -> Any:
     from spatem_opt.front_end import usual_planners
 
     return usual_planners(names, objective)
