@@ -18,7 +18,9 @@ GRACE = 0.4
 """Seconds for what looks at the budget itself, such as a solver, to end with what it has before it is given up."""
 AGAIN = 2.0
 """Seconds after which work that swallowed the exception, say in a destructor, is given up once more."""
-
+WHOLE = frozenset({"importlib", "_frozen_importlib", "threading", "concurrent", "multiprocessing", "queue", "logging"})
+"""Packages whose calls are not left half way: half a module would stay behind, which no later import would mend, or a
+lock that nobody gives back."""
 
 Answer = TypeVar("Answer")
 
@@ -95,8 +97,10 @@ class Budget:
         """What `work` returns; None if the budget is used up, and `ready` true, before it does: that is noted.
 
         Work is left by an exception that another thread sets in this one (``PyThreadState_SetAsyncExc``): it comes
-        between two bytecodes, so a single long call into C ends first, and so does an import. Work must therefore
-        leave nothing half done behind: here it computes, and what it has found so far is kept elsewhere.
+        between two bytecodes, so a single long call into C ends first; so do an import and calls of the modules in
+        :data:`WHOLE`, which would leave half a module or a held lock behind. A solver in a thread of its own
+        (:func:`formulations.solver.interruptible`) is such a call: it keeps its own limits. Work must therefore leave
+        nothing half done behind: here it computes, and what it has found so far is kept elsewhere.
         """
         if self._end is None and self._stop is None:
             return work()
@@ -150,7 +154,7 @@ def _watch(thread: int, kind: type[CutShort], late: Callable[[], bool], ended: t
             break
     pause = GRACE
     while not ended.wait(pause):
-        if _importing(thread):
+        if _held(thread):
             pause = LOOK
             continue
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
@@ -165,11 +169,11 @@ def _nothing() -> None:
     """
 
 
-def _importing(thread: int) -> bool:
-    """Whether the work is importing a module: half of one would stay behind, and no later import would mend it."""
+def _held(thread: int) -> bool:
+    """Whether the work is within a call that must come to its end (:data:`WHOLE`)."""
     frame = sys._current_frames().get(thread)
     while frame is not None and frame.f_code is not cut_off.__code__:
-        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+        if frame.f_globals.get("__name__", "").partition(".")[0] in WHOLE:
             return True
         frame = frame.f_back
     return False

@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import time
 import warnings
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +23,7 @@ from spatem_opt.planning.protocol import PlanAnswer, Reason, Task
 from spatem_opt.search.processes import begin_helper, interrupt_held
 from spatem_opt.search.realisation import Scheduled, attempt
 
-POLL = 0.1
+POLL = 0.005
 """Seconds of a turn of waiting for a helper."""
 Answer = TypeVar("Answer")
 Attempt = Callable[[], Scheduled | Reason]
@@ -156,9 +157,12 @@ def _begin(task: Task, parent: int) -> None:
 
 
 def _awaited(future: Future[Answer]) -> Answer:
-    """The result of a helper; waited for in short turns, since no exception for this thread comes in one long one."""
-    while wait([future], POLL).not_done:
-        pass
+    """The result of a helper; waited for in short turns, between which an exception for this thread can come.
+
+    Asleep rather than in the future's own wait, which is not left half way (:data:`~spatem_opt.search.budget.WHOLE`).
+    """
+    while not future.done():
+        time.sleep(POLL)
     return future.result()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from spatem_opt.errors import InstanceError
+from spatem_opt.search import budget as budget_module
 from spatem_opt.search.budget import Budget, cut_off
 
 
@@ -107,6 +108,7 @@ def test_nothing_comes_after_work_that_ended_as_time_ran_out() -> None:
 
 TRACED = """
 import sys, time
+from spatem_opt.search import budget as budget_module
 from spatem_opt.search.budget import cut_off
 for pause in (0.0, 0.45):
     cut_off(lambda: time.sleep(pause), lambda: True)
@@ -185,3 +187,23 @@ def test_an_error_of_the_work_is_one() -> None:
 
     with pytest.raises(ImportError, match="no such module"):
         Budget(10.0).spend("loading", work)
+
+
+def test_no_lock_stays_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work that often holds the lock of an event is cut off again and again: others can still set it."""
+    monkeypatch.setattr(budget_module, "GRACE", 0.001)
+    monkeypatch.setattr(budget_module, "LOOK", 0.0005)
+    for _ in range(10):
+        event, end = threading.Event(), time.monotonic() + 0.002
+
+        def work(event: threading.Event = event) -> None:
+            while True:
+                event.set()
+                sum(range(20))
+
+        _, cut = budget_module.cut_off(work, lambda end=end: time.monotonic() > end)
+        other = threading.Thread(target=event.set, daemon=True)
+        other.start()
+        other.join(5)
+        assert cut
+        assert not other.is_alive()
