@@ -91,6 +91,10 @@ class PlanTuning:
         1.6, 1.0, 5.0, "the same of segments side by side, which need not take turns",
         "these estimates are too high by up to a half",
     )  # fmt: skip
+    believed: float = tuned(
+        0.9, 0.0, 1.0, "share of the least error of a kind's estimates that is expected of the next plan of the kind",
+        "SqueezeNet: as good an answer by fewer replays; AlexNet, MobileNetV2: the same plans",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import engine
 
+from spatem_opt.cli import solve as cli_solve
 from spatem_opt.evaluator import prepare
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
@@ -85,3 +86,9 @@ def tiny_solution(tiny_network: Network) -> Solution:
         segment=np.zeros(2, dtype=np.int64),
         claims={"mapping": {"engine": "by hand", "status": "feasible"}},
     )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_process() -> None:
+    """Commands use one process, as tests run on all cores; the answer is the same with any number."""
+    cli_solve.cores = lambda: 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spatem_opt.cli import solve as solving
 from spatem_opt.cli.common import DONE, INFEASIBLE, Arch, AsJson, Set, check_output, say, show, show_json, write
 from spatem_opt.cli.solve import Seed, WorkerCount, warn_beyond_reach
 from spatem_opt.cli.watch import Log, logged, progress_line
@@ -52,7 +53,7 @@ def compare(
     seed: Seed = 0,
     planner: Planners = None,
     exact: Exact = False,
-    workers: WorkerCount = 1,
+    workers: WorkerCount = None,
     log: Log = None,
     as_json: AsJson = False,
     as_markdown: AsMarkdown = False,
@@ -92,8 +93,8 @@ def compare(
     prepare(say)  # not within the time limit
     with logged(log), progress_line() as tell:
         summary = summarize([
-            run(graph, chip, time_limit=time_limit, seed=seed, planners=planners, exact=exact, workers=workers,
-                progress=tell)
+            run(graph, chip, time_limit=time_limit, seed=seed, planners=planners, exact=exact,
+                workers=workers or solving.cores(), progress=tell)
             for graph in graphs
         ])  # fmt: skip
     if output is not None:

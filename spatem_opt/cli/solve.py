@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +110,14 @@ Constants = Annotated[
     str | None, typer.Option("--tuning", help="Constants that differ from the usual ones, in TOML.", metavar="FILE")
 ]
 Seed = Annotated[int, typer.Option(help="Same seed, same answer.", min=0, metavar="N")]
-WorkerCount = Annotated[int, typer.Option(help="Processes that make plans, and threads of CP-SAT.", min=1, metavar="N")]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(
+        help="Processes that make plans, and threads of CP-SAT; the heuristic's answer is the same with any number. "
+        "[default: number of cores]",
+        show_default=False, min=1, metavar="N",
+    ),
+]  # fmt: skip
 Output = Annotated[
     str | None,
     typer.Option(
@@ -151,7 +159,7 @@ def solve(
     start: Start = None,
     tuning: Constants = None,
     seed: Seed = 0,
-    workers: WorkerCount = 1,
+    workers: WorkerCount = None,
     output: Output = None,
     html: Report = None,
     pareto: Pareto = None,
@@ -185,6 +193,11 @@ def solve(
     raise typer.Exit(_front(options, pareto))
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True, slots=True)
 class SolveOptions:
     """What the command is told, as typed; fields are those of :func:`solve`."""
@@ -202,7 +215,7 @@ class SolveOptions:
     start: str | None
     tuning: str | None
     seed: int
-    workers: int
+    workers: int | None
     output: str | None
     html: str | None
     log: str | None
@@ -267,7 +280,7 @@ def _solved(options: SolveOptions, begun: float | None) -> int:
         result = run(graph, chip, objective=objective, method=method, planners=planners, start=start,
                      tuning=options.tuning,
                      latency_limit=options.latency_limit, time_limit=_left(options.time_limit, begun),
-                     seed=options.seed, workers=options.workers, progress=progress,
+                     seed=options.seed, workers=options.workers or cores(), progress=progress,
                      on_solution=on_solution)  # fmt: skip
     found = result.evaluation
     for caution in found.cautions if found is not None else ():

@@ -256,7 +256,7 @@ def _replayed(
     wires, known = wired
     prepare()
     tables = scheduled(known, network, placed, turns, solution.schedule)
-    queued = simulate(tables, known.need, int(known.at.line[-1]))
+    queued = simulate(tables, known)
     if queued.stuck:
         return Evaluation((*found, *_check_stuck(queued, network)))
     runs = runs_of(queued, network, wires)
@@ -265,7 +265,7 @@ def _replayed(
     buffers = buffer_use(arch, runs)
     found += check_buffers(arch, buffers)
     found += check_transfers(solution.transfers, runs, arch)
-    free = simulate(tables, known.need, int(known.at.line[-1]), queues=False).latency if full else None
+    free = simulate(tables, known, queues=False).latency if full else None
     facts = Facts(mesh, network, placed, runs, layer_runs, queued, free, port_bits(mesh, placed, layer_runs), buffers)
 
     def tables_of(inferences: int, period: int) -> ev.ReplayTables:

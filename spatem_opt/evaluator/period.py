@@ -45,7 +45,7 @@ def shortest_period(known: Fixed, tables: Callable[[int, int], ev.ReplayTables],
 
 def _steady(known: Fixed, tables: ev.ReplayTables, number: int, distance: int) -> bool:
     """Whether inferences in a row do not take longer and longer."""
-    found = simulate(tables, known.need, int(known.at.line[-1]), number)
+    found = simulate(tables, known, number)
     if found.stuck:
         return False
     done = found.window[:, ev.DONE].reshape(number, -1).max(axis=1)

@@ -12,6 +12,7 @@ import numpy as np
 from spatem_opt.errors import InstanceError
 from spatem_opt.evaluator import events as ev
 from spatem_opt.evaluator.arrays import starts_of
+from spatem_opt.evaluator.tables import Fixed
 from spatem_opt.evaluator.taps import readers
 from spatem_opt.evaluator.transfers import NEVER, Host, Reader, Supply
 from spatem_opt.evaluator.wiring import Wire
@@ -115,22 +116,14 @@ def _kept() -> bool:
     return any(path.stat().st_mtime >= source for path in index)
 
 
-def simulate(tables: ev.ReplayTables, need: IntArray, lines: int, runs: int = 1, *, queues: bool = True) -> Replayed:
-    """Replay `runs` inferences; tables of packets grow until they suffice.
-
-    Parameters
-    ----------
-    tables : ReplayTables
-    need : int64 array, shape (windows,)
-        Arrivals that every window waits for.
-    lines : int
-        Subscribed rows of pixels.
-    """
+def simulate(tables: ev.ReplayTables, known: Fixed, runs: int = 1, *, queues: bool = True) -> Replayed:
+    """Replay `runs` inferences by tables made from ``known``; tables of packets grow until they suffice."""
     par = tables.par.copy()
     par[ev.QUEUES], par[ev.PORTS] = queues, par[ev.PORTS] and queues
     tables = tables._replace(par=par)
     inputs = int((tables.node[:, ev.KIND] == 2) @ (tables.node[:, ev.HEIGHT] * tables.node[:, ev.WIDTH]))
-    size = 2 * runs * (len(tables.copy) + inputs) + (1 << 15)
+    need, lines = known.need, int(known.at.line[-1])
+    size = known.room.get((runs, queues), 2 * runs * (len(tables.copy) + inputs) + (1 << 15))
     packed = ev.arena(tables)
     while True:
         state = _state(tables, need, lines, runs, size)
@@ -139,6 +132,7 @@ def simulate(tables: ev.ReplayTables, need: IntArray, lines: int, runs: int = 1,
             latest = ev.NEVER // int(par[ev.RATE])
             raise InstanceError("replay", "cycles", latest, "expected to end before, at this router_bits_per_cycle")
         if not ended:
+            known.room[runs, queues] = size
             return _counted(tables, state)
         size *= 4
         if size > LARGEST:

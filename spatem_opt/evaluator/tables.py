@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,8 @@ class Fixed:
     """What does not depend on times: tables without turns, rows and ranks; arrivals that every window waits for.
 
     ``crossbar`` and ``holder``: crossbars and the copies (of all nodes) on them; one of many crossbars with the same
-    copies.
+    copies. ``room``: entries for packets under way that sufficed in replays so far, by inferences and with or without
+    queues; all else stays as it is.
     """
 
     at: NodeLayout
@@ -65,6 +66,7 @@ class Fixed:
     need: IntArray
     crossbar: IntArray
     holder: IntArray
+    room: dict[tuple[int, bool], int] = field(default_factory=dict)
 
 
 def fixed(mesh: Mesh, network: Network, wires: list[Wire], placed: list[Placed]) -> Fixed:

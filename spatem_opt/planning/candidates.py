@@ -261,7 +261,7 @@ class Candidates:
         return Plan(
             setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),
             moves=placed.moves, estimate=placed.cycles,
-            tolerance=self._tolerance(setting),
+            tolerance=self._tolerance(setting), kind=setting.kind,
             exchanges=("relieve-segments",) if relieved else (), rebalance=relieved, origin=setting,
         )  # fmt: skip
 

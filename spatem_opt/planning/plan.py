@@ -44,6 +44,8 @@ class Plan:
         longer from its first start to its last end, if it can begin late enough for that.
     tolerance : float
         The plan is dropped if ``estimate`` is so many times above the latency (or period) that counts.
+    kind : str
+        Estimates of plans of one kind err alike: how far those before were off tells which ones to drop.
     exchanges : tuple of str
         Tile exchanges (by their names in :mod:`spatem_opt.planning.registry`) to be made before it is scheduled, if it
         is not dropped.
@@ -63,6 +65,7 @@ class Plan:
     across: bool = False
     span: int | None = None
     tolerance: float = inf
+    kind: str = ""
     exchanges: tuple[str, ...] = ()
     rebalance: bool = False
     origin: Any = None

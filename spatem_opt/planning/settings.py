@@ -90,6 +90,11 @@ class Setting:
         more += describe(self.edits)
         return f"segments (price {self.price:.3g}, router share {self.router_share:.2g}{more})"
 
+    @property
+    def kind(self) -> str:
+        """Of plans whose estimates err alike: the more of routers they count on, the more they lose in queues."""
+        return f"{'chains' if self.chains else 'segments'}, router share {self.router_share:.1g}"
+
     def vary(
         self, rng: np.random.Generator, layers: int, spread: float, lost: IntArray | None = None,
         tuning: Tuning = USUAL,

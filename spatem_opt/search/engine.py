@@ -194,17 +194,24 @@ class _Seat:
             self.idle, self.rests, self.pause = 0, self.pause, min(2 * self.pause, RESTED)
 
 
+LATE = (Reason.TOO_SLOW, Reason.ROUTER, Reason.PORT)
+"""What plans are that take longer than is asked for."""
 Pulled = tuple[_Seat, Plan, Attempt | Outcome]
 
 
 class _Run:
-    """One search at work: ``rank`` is what must be beaten, ``varied`` whether all planners had their first turn."""
+    """One search at work.
+
+    ``rank`` is what must be beaten, ``varied`` whether all planners had their first turn, ``errors`` the least replayed
+    latency over the estimate, of each kind of plans.
+    """
 
     def __init__(self, search: Search, crew: Workers, start: Evaluated | None) -> None:
         self.search, self.task, self.crew = search, search.task, crew
         self.begun = time.monotonic()
         self.rank: tuple[int, int] | None = None
         self.varied = False
+        self.errors: dict[str, float] = {}
         if start is not None:
             self.rank = rank(start.evaluation, self.task.objective)
             self.task.best = self.rank[0]
@@ -303,18 +310,31 @@ class _Run:
             if seat.ours:
                 raise
             return Outcome(Reason.NO_FIT, detail=str(error))
-        if isinstance(made, Reason):
-            return Outcome(made)
         limit = self.task.limit
-        late = limit is not None and (made.evaluation.latency_cycles or 0) >= limit
+        if isinstance(made, Reason):
+            if made in LATE:
+                self._learn_error(plan, limit)
+            return Outcome(made)
+        took = made.evaluation.latency_cycles or 0
+        late = limit is not None and took >= limit  # helpers began when the limit was another one
+        self._learn_error(plan, limit if late else took)
         return Outcome(Reason.TOO_SLOW) if late else made
+
+    def _learn_error(self, plan: Plan, least: int | None) -> None:
+        """Take note of how far off an estimate was: it took that many cycles, or more."""
+        if least is not None and plan.estimate:
+            error = least / plan.estimate
+            self.errors[plan.kind] = min(error, self.errors.get(plan.kind, error))
 
     def _late(self, plan: Plan) -> bool:
         """Whether a plan can hardly be fast enough."""
         goal = self.task.goal
         if goal is None or not plan.allocations:
             return False
-        return plan.busiest >= goal if plan.estimate is None else plan.estimate > plan.tolerance * goal
+        if plan.estimate is None:
+            return plan.busiest >= goal
+        error = self.task.tuning.plans.believed * self.errors.get(plan.kind, 0.0) if plan.tolerance < inf else 0.0
+        return plan.estimate * max(1 / plan.tolerance, error) > goal
 
     def _judged(self, plan: Plan, made: Scheduled | Outcome) -> Outcome:
         """What to tell the planner; what is better counts from now on."""
