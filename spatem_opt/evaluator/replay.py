@@ -123,7 +123,8 @@ def simulate(tables: ev.ReplayTables, known: Fixed, runs: int = 1, *, queues: bo
     tables = tables._replace(par=par)
     inputs = int((tables.node[:, ev.KIND] == 2) @ (tables.node[:, ev.HEIGHT] * tables.node[:, ev.WIDTH]))
     need, lines = known.need, int(known.at.line[-1])
-    size = known.room.get((runs, queues), 2 * runs * (len(tables.copy) + inputs) + (1 << 15))
+    usual = runs * (2 * (len(tables.copy) + inputs) + len(tables.pair_sub) // 8) + (1 << 15)
+    size = known.room.get((runs, queues), usual)
     packed = ev.arena(tables)
     while True:
         state = _state(tables, need, lines, runs, size)

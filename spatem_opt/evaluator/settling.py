@@ -49,9 +49,10 @@ def settle_or_say(
     stop: Callable[[], bool] | None = None,
     *,
     full: bool = True,
+    evaluate: Evaluator | None = None,
 ) -> tuple[Solution, Evaluation] | Literal["buffer", "limit", "stopped", "unsettled"]:
     """As :func:`settle`, but a word in place of None."""
-    evaluate = Evaluator()
+    evaluate = Evaluator() if evaluate is None else evaluate
     for number in range(ROUNDS):
         if stop is not None and stop():
             return "stopped"

@@ -53,14 +53,20 @@ class Budget:
         self._end = None if seconds is None else time.monotonic() + seconds
         self._stop = stop
         self._cuts: list[str] = []
+        self._whole = self
+        self._kept = 0.0
 
     def part(self, seconds: float | None) -> Budget:
         """A part of this budget, which ends with it at the latest; what is cut short is noted in both."""
         found = Budget(seconds, self._stop)
-        found._cuts = self._cuts
+        found._cuts, found._whole = self._cuts, self._whole
         if self._end is not None:
             found._end = self._end if found._end is None else min(self._end, found._end)
         return found
+
+    def keep(self, seconds: float) -> None:
+        """Let this budget and its parts end that much before the time given, for what has to be done at the end."""
+        self._whole._kept = seconds
 
     @property
     def cuts(self) -> tuple[str, ...]:
@@ -83,7 +89,10 @@ class Budget:
 
     def left(self) -> float | None:
         """Seconds left, at least 0; None without a limit."""
-        return None if self._end is None else max(0.0, self._end - time.monotonic())
+        whole = self._whole
+        if self._end is None or whole._end is None:
+            return None if self._end is None else max(0.0, self._end - time.monotonic())
+        return max(0.0, min(self._end, whole._end - whole._kept) - time.monotonic())
 
     def note(self, what: str, fate: str = "cut short") -> str:
         """Put down what was cut short, or another fate, once; return fate and reason."""

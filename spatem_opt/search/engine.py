@@ -50,7 +50,7 @@ Tell = Callable[[str], None]
 class Evaluated:
     """A solution that the evaluator accepts, its numbers, when it was found, and what it came from.
 
-    ``plan`` is None for a solution that somebody else brought.
+    ``plan`` is None for a solution that somebody else brought; ``replay_seconds``: about how long it takes to evaluate.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Evaluated:
     value: int
     seconds: float
     plan: Plan | None = None
+    replay_seconds: float = 0.0
 
     @property
     def planned(self) -> Plan:
@@ -251,7 +252,7 @@ class _Run:
 
     def _evaluated(self, name: str, made: Scheduled) -> Evaluated:
         value, seconds = measure(made.evaluation, self.task.objective), time.monotonic() - self.begun
-        return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan)
+        return Evaluated(name, made.solution, made.evaluation, value, seconds, made.plan, made.replay_seconds)
 
     def _turns(self) -> Iterator[Pulled | tuple[()]]:
         """Everything that is tried, in turn; empty where a planner passed, so that the search may end there."""

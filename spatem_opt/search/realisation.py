@@ -27,11 +27,12 @@ WORDS = {"buffer": Reason.BUFFER, "limit": Reason.ROUTER, "stopped": Reason.TOO_
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scheduled:
-    """A plan as it was scheduled, and a solution that the evaluator accepts."""
+    """A plan as it was scheduled, a solution that the evaluator accepts, and seconds of its evaluation, about."""
 
     plan: Plan
     solution: Solution
     evaluation: Evaluation
+    replay_seconds: float = 0.0
 
 
 def realise(
@@ -56,7 +57,7 @@ def realise(
     """
     problem = problem_of(plan, network, architecture) if problem is None else problem
     done = _realised(plan, problem, limit, stop, full=full)
-    return None if isinstance(done, Reason) else done
+    return None if isinstance(done, Reason) else done[:2]
 
 
 def attempt(plan: Plan, task: Task, limit: int | None) -> Scheduled | Reason:
@@ -68,7 +69,7 @@ def attempt(plan: Plan, task: Task, limit: int | None) -> Scheduled | Reason:
 
 def _realised(
     plan: Plan, problem: PlacedNetwork, limit: int | None, stop: Callable[[], bool] | None, *, full: bool
-) -> tuple[Solution, Evaluation] | Reason:
+) -> tuple[Solution, Evaluation, float] | Reason:
     network, architecture = problem.network, problem.architecture
     if limit is not None and max(bounds.path(problem)[1]) >= limit:
         return _held_back(plan, problem, limit)
@@ -81,8 +82,9 @@ def _realised(
     solution = assemble(plan, problem, times)
     if plan.serial:
         solution = one_by_one(solution, Evaluator()(solution, full=False))
-    done = settle_or_say(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full)
-    return WORDS[done] if isinstance(done, str) else done
+    evaluate = Evaluator()
+    done = settle_or_say(f"{plan.name} on {network.name!r}", solution, limit, stop, full=full, evaluate=evaluate)
+    return WORDS[done] if isinstance(done, str) else (*done, evaluate.seconds)
 
 
 def _held_back(plan: Plan, problem: PlacedNetwork, limit: int) -> Reason:

@@ -47,8 +47,8 @@ class PackedPlan:
         return replace(self.plan, grids=tuple(task.grid(layer, option) for layer, option in enumerate(self.options)))
 
 
-Made = tuple[PackedPlan, Schedule, dict[str, dict[str, Any]], Evaluation]
-"""A plan as it was scheduled, and what of its solution does not follow from it."""
+Made = tuple[PackedPlan, Schedule, dict[str, dict[str, Any]], Evaluation, float]
+"""A plan as it was scheduled, what of its solution does not follow from it, and seconds of an evaluation."""
 
 
 class Workers:
@@ -104,14 +104,14 @@ class Workers:
         return made
 
     def _completed(
-        self, packed: PackedPlan, schedule: Schedule, claims: dict[str, dict[str, Any]], evaluation: Evaluation
-    ) -> Scheduled:
+        self, packed: PackedPlan, schedule: Schedule, claims: dict[str, dict[str, Any]], evaluation: Evaluation,
+        seconds: float,
+    ) -> Scheduled:  # fmt: skip
         """What a helper made, with what follows from the plan."""
         plan, network, chip = packed.unpacked(self.task), self.task.network, self.task.architecture
         placement = problem_of(plan, network, chip).placement
-        return Scheduled(
-            plan, Solution(chip, network, packed.options, placement, schedule, plan.segment, claims), evaluation
-        )
+        solution = Solution(chip, network, packed.options, placement, schedule, plan.segment, claims)
+        return Scheduled(plan, solution, evaluation, seconds)
 
     def _order(self, work: Callable[..., Answer], *more: object) -> Callable[[], Answer]:
         """Have a helper do it at once; done here later if there is none, or they have died (for lack of memory?)."""
@@ -179,4 +179,4 @@ def _attempt(task: Task, packed: PackedPlan, limit: int | None) -> Made | Reason
     made = attempt(packed.unpacked(task), task, limit)
     if isinstance(made, Reason):
         return made
-    return PackedPlan.of(made.plan), made.solution.schedule, made.solution.claims, made.evaluation
+    return PackedPlan.of(made.plan), made.solution.schedule, made.solution.claims, made.evaluation, made.replay_seconds
