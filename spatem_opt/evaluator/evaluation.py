@@ -124,7 +124,8 @@ class CriticalPath:
         Of the window [cycles].
     cause : tuple of str
         Why the window did not begin earlier: ``data`` (the window of the line before delivered last), ``copy`` (the
-        copy's window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule).
+        copy's window before), ``order`` (an earlier row on its crossbars), ``start`` (the schedule, after the window of
+        the line before was done or had ended).
     queue_cycles : float64 array
         How long the packet that came last waited in queues of routers; 0 for other causes.
     """
@@ -136,6 +137,28 @@ class CriticalPath:
     done: IntArray
     cause: tuple[str, ...]
     queue_cycles: NDArray[np.float64]
+
+    def shares(self) -> dict[str, int]:
+        """The latency [cycles], taken apart: what happens on the path, one after the other.
+
+        ``compute`` (loading included), ``sums`` (partial sums on their way home, and the pipeline's tail), ``travel``
+        and ``queues`` (data on their way, and waiting in routers), ``start`` (held back by reservations). These are all
+        cycles, but for fractions of queues.
+        """
+        same = np.array([False, *(a == b for a, b in zip(self.node[1:], self.node[:-1], strict=True))])
+        data = np.array([cause == "data" for cause in self.cause])
+        held = np.array([cause == "start" for cause in self.cause])
+        sent = data | (held & ~same)  # else the window before had to end only
+        after = np.where(sent, np.append(0, self.done[:-1]), np.append(0, self.end[:-1]))
+        gap = self.begin - after
+        queues = round(float(np.minimum(self.queue_cycles, gap)[data].sum()))
+        return {
+            "compute": int((self.end - self.begin).sum()),
+            "sums": int((self.done - self.end)[np.append(sent[1:], True)].sum()),
+            "travel": int(gap[data].sum()) - queues,
+            "queues": queues,
+            "start": int(gap[~data].sum()),
+        }
 
 
 @dataclass(frozen=True, slots=True)

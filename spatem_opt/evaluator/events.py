@@ -662,6 +662,8 @@ def _check(t: Any, s: Any, k: int, cause: int, ref: int, wait: int) -> None:
         return
     earliest = t[t[T_TURN_EARLIEST] + turn] + run * t[T0 + PERIOD]
     if earliest > now:
+        if cause != BY_START:
+            s[_cell(s, S_WIN, w, REF)] = ref
         if s[_cell(s, S_COPY, k, TIMER)] != turn + 1:
             s[_cell(s, S_COPY, k, TIMER)] = turn + 1
             _act(s, earliest, DO_CHECK, k * 4 + BY_START)
@@ -670,9 +672,10 @@ def _check(t: Any, s: Any, k: int, cause: int, ref: int, wait: int) -> None:
     (
         s[_cell(s, S_WIN, w, BEGIN)],
         s[_cell(s, S_WIN, w, CAUSE)],
-        s[_cell(s, S_WIN, w, REF)],
         s[_cell(s, S_WIN, w, WAIT)],
-    ) = now, cause, ref, wait
+    ) = now, cause, wait
+    if cause != BY_START:  # else what it had waited for before
+        s[_cell(s, S_WIN, w, REF)] = ref
     if t[_cell(t, T_NODE, t[_cell(t, T_COPY, copy, NODE)], KIND)] == 0:
         s[s[S_BEGUN] + s[S0 + BEGUN]] = w
         s[S0 + BEGUN] += 1

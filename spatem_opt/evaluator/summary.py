@@ -266,10 +266,13 @@ CAUSES = ("start", "data", "copy", "order")
 
 
 def critical_path(queued: Replayed, network: Network) -> CriticalPath:
-    """Follow what the window done last waited for, back to one that waited for nothing but its start."""
+    """Follow what the window done last waited for, back to one that waited for nothing.
+
+    One that its start held back has waited before that: reservations are taken from replays, and begin about then.
+    """
     t, window = queued.tables, queued.window[: len(queued.tables.window_copy)]
     chain = [int(window[:, ev.DONE].argmax())]
-    while (before := int(window[chain[-1], ev.REF])) >= 0 and window[chain[-1], ev.CAUSE] != ev.BY_START:
+    while (before := int(window[chain[-1], ev.REF])) >= 0:
         chain.append(before)
     line = np.array(chain[::-1], np.int64)
     node = t.copy[t.window_copy[line], ev.NODE]

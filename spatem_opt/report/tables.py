@@ -121,6 +121,10 @@ def _times(e: Evaluation, objective: str, bound: float | None, claimed: float | 
     yield "latency", f"{e.latency_cycles:,} cycles", f"{e.latency_ns / 1e6:.4f} ms"
     if e.queue_free_cycles is not None:
         yield "  without queues", f"{e.queue_free_cycles:,} cycles", "if routers and ports never made anything wait"
+    if e.critical_path is not None and e.latency_cycles:
+        parts = {name: cycles / e.latency_cycles for name, cycles in e.critical_path.shares().items()}
+        shown = ", ".join(f"{name} {100 * share:.0f} %" for name, share in parts.items() if share >= 0.005)
+        yield "  on the critical path", f"{len(e.critical_path.node):,} windows", shown
     if e.period_cycles is not None:
         rate = "" if e.images_per_second is None else f"{e.images_per_second:,.1f} images/s"
         yield "period", f"{e.period_cycles:,} cycles", rate

@@ -122,6 +122,7 @@ def test_the_critical_path_of_the_fork() -> None:
     assert path.done.tolist() == [0, 24, 51, 68, 85, 102]
     assert path.cause[1:] == ("data", "data", "copy", "copy", "copy")
     assert path.queue_cycles.tolist() == [0, 0, 1, 0, 0, 0]
+    assert path.shares() == {"compute": 5 * 17, "sums": 2 * 5, "travel": 2 + 4, "queues": 1, "start": 0}
 
 
 @pytest.mark.parametrize("network", NAMES)
@@ -132,11 +133,14 @@ def test_causes_on_the_critical_path_agree_with_times(network: str) -> None:
     assert path.done[-1] == found.latency_cycles
     assert (path.end >= path.begin).all()
     assert (path.done >= path.end).all()
-    assert len(path.cause) > 1
+    assert path.begin[0] == 0  # nothing is waited for before an input, or a window that begins at once
+    assert sum(path.shares().values()) == found.latency_cycles
     for i in range(1, len(path.cause)):
         cause, begin = path.cause[i], path.begin[i]
         if cause == "data":
             assert begin >= path.done[i - 1] + path.queue_cycles[i]
+        elif cause == "start":
+            assert begin > path.end[i - 1]
         else:
             assert begin == path.end[i - 1]
             assert cause in ("copy", "order")
