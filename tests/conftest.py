@@ -18,6 +18,7 @@ from spatem_opt.model.architecture import Architecture
 from spatem_opt.model.solution import MappingOption, Placement, Schedule, Solution
 from spatem_opt.network.builder import Builder
 from spatem_opt.network.layers import Network
+from spatem_opt.planning import candidates
 
 # PuLP imports highspy wherever that is installed, and beside ortools some releases end the process with a segmentation
 # fault (formulations.solver.HIGHS). Tests of HiGHS run it in processes of their own.
@@ -89,6 +90,7 @@ def tiny_solution(tiny_network: Network) -> Solution:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_process() -> None:
-    """Commands use one process, as tests run on all cores; the answer is the same with any number."""
+def _quick() -> None:
+    """Commands use one process, as tests run on all cores; small networks get few variations in their first answers."""
     cli_solve.cores = lambda: 1
+    candidates.SMALL_EFFORT = 6

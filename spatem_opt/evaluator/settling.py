@@ -13,8 +13,13 @@ from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
 from spatem_opt.model.solution import Solution
 
-ROUNDS = 24
-"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered."""
+ROUNDS, TIGHT, KEPT = 36, 20, 4
+"""Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered.
+Starts order inputs (M6), and a replay may answer every small change with another one: after ``TIGHT`` rounds rows get
+room, more of it after each ``KEPT`` rounds, between which only those are moved that need still more."""
+ROOM, MORE, BEFORE = 2.0**-8, 4.0, 4096
+"""Room the first time, as a share of all times; by what it grows from one time to the next; cycles that count as if
+they had gone before the first, so that early rows have some, too."""
 SETTLING = {"reservation", "exclusive"}
 """What is violated while reservations are still those of a schedule without queues."""
 
@@ -53,6 +58,7 @@ def settle_or_say(
 ) -> tuple[Solution, Evaluation] | Literal["buffer", "limit", "stopped", "unsettled"]:
     """As :func:`settle`, but a word in place of None."""
     evaluate = Evaluator() if evaluate is None else evaluate
+    tight: tuple[Solution, Evaluation]
     for number in range(ROUNDS):
         if stop is not None and stop():
             return "stopped"
@@ -68,7 +74,12 @@ def settle_or_say(
             if bad.family == "buffer":
                 return "buffer"
             raise ModelError(f"{name}: {bad.family}: {bad.message}")
-        solution = settled(evaluate, solution, found, number)
+        if number < TIGHT:
+            tight, solution = (solution, found), settled(evaluate, solution, found, number)
+        elif (number - TIGHT) % KEPT == 0:
+            solution = roomy(*tight, ROOM * MORE ** ((number - TIGHT) // KEPT))
+        else:
+            solution = roomy(solution, found)
     return "unsettled"
 
 
@@ -94,6 +105,25 @@ def settled(evaluate: Evaluator, solution: Solution, found: Evaluation, number: 
     limit = evaluate.limits(replace(solution, schedule=schedule))
     end = np.maximum(np.minimum(limit, found.latency_cycles), found.arrays.row_end)
     return replace(solution, schedule=replace(schedule, end=end))
+
+
+def roomy(solution: Solution, found: Evaluation, longer: float = 0.0) -> Solution:
+    """The same decisions with all times of the replay stretched: the later a row, the further it may fall behind.
+
+    Not stretched, only rows are moved that need more than they have, and none ends earlier than before.
+    """
+    if found.arrays is None:
+        raise ModelError("a schedule that could not be replayed cannot be given room")
+    table = solution.schedule
+    free, end = (
+        np.where(times > 0, times + np.ceil(longer * (times + BEFORE)).astype(np.int64), times)
+        for times in (found.arrays.row_free, found.arrays.row_end)
+    )
+    schedule = replace(
+        table, start=np.maximum(table.start, free), pace=np.where(free > table.start, 0, table.pace),
+        end=end if longer else np.maximum(end, table.end),
+    )  # fmt: skip
+    return replace(solution, schedule=schedule)
 
 
 def tightened(solution: Solution, found: Evaluation) -> Solution:

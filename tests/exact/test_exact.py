@@ -36,6 +36,7 @@ from spatem_opt.search.engine import Evaluated, search
 
 LIMITS = Limits(20.0, seed=1, workers=1)
 CASES = [("lenet5", "ou-isaac-2x2"), ("cifar10", "ou-isaac-4x4")]
+QUICK = [CASES[0], pytest.param(*CASES[1], marks=pytest.mark.slow)]
 
 
 @cache
@@ -60,7 +61,7 @@ def ints(*values: int) -> np.ndarray:
     return np.array(values, dtype=np.int64)
 
 
-@pytest.mark.parametrize(("network", "chip"), CASES)
+@pytest.mark.parametrize(("network", "chip"), QUICK)
 def test_never_worse_and_the_evaluator_agrees(network: str, chip: str) -> None:
     value = first(network, chip).value
     for found, _ in proven(network, chip):
@@ -209,7 +210,7 @@ def proofs_of(network: str, chip: str) -> tuple[list[grouping.Kind], list[groupi
     return known, [grouping.prove(kind, LIMITS) for kind in known]
 
 
-@pytest.mark.parametrize(("network", "chip"), [CASES[0], pytest.param(*CASES[1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("network", "chip"), QUICK)
 def test_an_exchanged_grouping_is_a_valid_one_of_the_promised_cost(network: str, chip: str) -> None:
     found = first(network, chip)
     known, proofs = proofs_of(network, chip)
@@ -239,7 +240,7 @@ def test_most_ous_stay_in_their_tile_when_groups_change(room: list[int], data: s
     )
 
 
-@pytest.mark.parametrize(("network", "chip"), CASES)
+@pytest.mark.parametrize(("network", "chip"), QUICK)
 def test_inside_tiles_cheaper_groupings_are_used_and_nothing_gets_worse(network: str, chip: str) -> None:
     found = first(network, chip)
     known, proofs = proofs_of(network, chip)

@@ -42,9 +42,8 @@ def test_after_the_first_plan_others_come_in_the_order_of_their_estimates(monkey
     assert others == sorted(others)
 
 
-@pytest.mark.parametrize(
-    ("name", "many"), [("squeezenet", 20), pytest.param("googlenet", None, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("name", "many"), [("squeezenet", 20), ("googlenet", None)])
+@pytest.mark.slow
 def test_of_many_layers_the_first_answer_takes_few_plans(
     monkeypatch: pytest.MonkeyPatch, name: str, many: int | None
 ) -> None:
