@@ -13,10 +13,11 @@ from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
 from spatem_opt.model.solution import Solution
 
-ROUNDS, TIGHT, KEPT = 36, 20, 4
+ROUNDS, TIGHT, FEW, MANY_ROWS, KEPT = 36, 20, 8, 10_000, 4
 """Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered.
-Starts order inputs (M6), and a replay may answer every small change with another one: after ``TIGHT`` rounds rows get
-room, more of it after each ``KEPT`` rounds, between which only those are moved that need still more."""
+Starts order inputs (M6), and a replay may answer every small change with another one: after ``TIGHT`` rounds, or
+``FEW`` with many rows (hardly any change then comes alone), rows get room, more of it after each ``KEPT`` rounds,
+between which only those are moved that need still more."""
 ROOM, MORE, BEFORE = 2.0**-8, 4.0, 4096
 """Room the first time, as a share of all times; by what it grows from one time to the next; cycles that count as if
 they had gone before the first, so that early rows have some, too."""
@@ -59,6 +60,7 @@ def settle_or_say(
     """As :func:`settle`, but a word in place of None."""
     evaluate = Evaluator() if evaluate is None else evaluate
     tight: tuple[Solution, Evaluation]
+    rounds = TIGHT if len(solution.schedule.layer) <= MANY_ROWS else FEW
     for number in range(ROUNDS):
         if stop is not None and stop():
             return "stopped"
@@ -74,10 +76,12 @@ def settle_or_say(
             if bad.family == "buffer":
                 return "buffer"
             raise ModelError(f"{name}: {bad.family}: {bad.message}")
-        if number < TIGHT:
-            tight, solution = (solution, found), settled(evaluate, solution, found, number)
-        elif (number - TIGHT) % KEPT == 0:
-            solution = roomy(*tight, ROOM * MORE ** ((number - TIGHT) // KEPT))
+        if number <= rounds:
+            tight = solution, found
+        if number < rounds:
+            solution = settled(evaluate, solution, found, number)
+        elif (number - rounds) % KEPT == 0:
+            solution = roomy(*tight, ROOM * MORE ** ((number - rounds) // KEPT))
         else:
             solution = roomy(solution, found)
     return "unsettled"

@@ -13,7 +13,7 @@ import pytest
 
 from spatem_opt import load_architecture, load_network
 from spatem_opt.errors import ModelError
-from spatem_opt.evaluator import evaluate, prepare, settle
+from spatem_opt.evaluator import Evaluation, evaluate, prepare, settle, settling
 from spatem_opt.evaluator import replay as module
 from spatem_opt.evaluator.settling import SETTLING
 from spatem_opt.model.solution import Schedule, Solution
@@ -68,6 +68,26 @@ def test_the_settled_schedule_is_what_its_replay_says(network: str) -> None:
     again = settle("once more", done(network))
     assert again is not None
     assert equal(again[0].schedule, done(network).schedule)
+
+
+def test_rows_get_room_where_replay_and_reservations_never_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if no round without room sufficed: valid, and hardly slower."""
+    tight = evaluate(done("cifar10")).latency_cycles
+    monkeypatch.setattr(settling, "TIGHT", 0)
+    given: list[float] = []
+    usual = settling.roomy
+
+    def roomy(solution: Solution, found: Evaluation, longer: float = 0.0) -> Solution:
+        given.append(longer)
+        return usual(solution, found, longer)
+
+    monkeypatch.setattr(settling, "roomy", roomy)
+    found = settle("test", soonest("cifar10"))
+    assert found is not None
+    assert given[0] == settling.ROOM
+    assert evaluate(found[0]).families == ()
+    assert tight is not None
+    assert tight <= (found[1].latency_cycles or 0) <= 1.2 * tight
 
 
 @pytest.mark.parametrize("network", NAMES)
