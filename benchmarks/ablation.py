@@ -55,24 +55,6 @@ def _woven() -> Patches:
     yield from _settings(lambda own: replace(own, woven=0))
 
 
-def _waits() -> Patches:
-    yield from _settings(lambda own: replace(own, waits=1.0))
-
-
-def _strips() -> Patches:
-    yield from _settings(lambda own: replace(own, strips=0))
-
-
-def _fill() -> Patches:
-    yield from _settings(lambda own: replace(own, fill=1.0))
-
-
-def _corner() -> Patches:
-    from spatem_opt.replication.modes import CORNER
-
-    yield from _settings(lambda own: replace(own, corner=CORNER))
-
-
 def _short() -> Patches:
     from spatem_opt.planning import candidates
 
@@ -170,10 +152,6 @@ PARTS: dict[str, Callable[[], Patches]] = {
     "chains": _chains,
     "segments that are no chains": _without_chains_only,
     "woven walks": _woven,
-    "waiting for trails": _waits,
-    "settings with strips": _strips,
-    "settings with less of the chip": _fill,
-    "settings of the corner": _corner,
     "settings for short inferences": _short,
     "settings but the first": _more,
     "choice of lanes": _lanes,

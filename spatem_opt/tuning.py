@@ -36,6 +36,9 @@ class ModeTuning:
     """How modes of a layer are estimated (:mod:`spatem_opt.replication.modes`)."""
 
     door: float = tuned(0.6, 0.1, 1.0, "share of a router that a copy's partial sums and outputs may take", FITTED)
+    entry: float = tuned(
+        0.95, 0.1, 1.0, "share of an entry's router that network inputs may take, and of others what is gathered there"
+    )  # fmt: skip
     ragged: float = tuned(0.6, 0.0, 1.0, "columns that blocks wider in some rows than in others need more", FITTED)
     beside: tuple[float, ...] = tuned(
         (3.3, 0.85), 0.0, 10.0, "mean hops of an input, and their growth with the side of the consuming copy", FITTED

@@ -64,7 +64,6 @@ def place_copies(
     grids: list[tuple[Grid, ...]],
     network: Network,
     architecture: Architecture,
-    number: int = 0,
     lanes: Sequence[int] = (0,),
     woven: int = 0,
     traffic: float = LITTLE_MORE,
@@ -75,8 +74,7 @@ def place_copies(
 
     The image is cut into vertical strips that lie one after the other on the walk, and in each strip layers follow
     each other: one strip keeps a layer's copies together, many keep image columns together across layers. Each segment
-    takes the number of strips, and the direction, that leave its data the shortest way; unless a ``number`` is given:
-    segments cut alike wait less for each other, since what is needed first lies where crossbars are free first.
+    takes the number of strips, and the direction, that leave its data the shortest way.
     Of several numbers of ``lanes`` of the walk the one counts whose routers hold segments back least (:func:`serve`).
     With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
     (:func:`~spatem_opt.placement.interleaving.interleave`), with copies ordered by when tiles are free, or not.
@@ -96,7 +94,7 @@ def place_copies(
     best: PlacedCopies | None = None
     for number_of_lanes in lanes:
         laid = _laid_down(
-            plan, chosen, shapes, counts, network, architecture, 1 if woven else number, number_of_lanes, traffic
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else 0, number_of_lanes, traffic
         )
         if laid is None:
             continue

@@ -39,7 +39,7 @@ from spatem_opt.replication.chains import (
     layers_outside,
 )
 from spatem_opt.replication.layout import stripe_counts
-from spatem_opt.replication.modes import CORNER, Modes, layer_modes
+from spatem_opt.replication.modes import Modes, layer_modes
 from spatem_opt.replication.throughput import ThroughputLayers, least_period
 from spatem_opt.types import IntArray
 
@@ -76,7 +76,7 @@ class Candidates:
         self.task = Task(network, architecture, objective) if task is None else task
         self.network, self.architecture, self.policy = network, architecture, self.task.policy
         self.tuning = self.task.tuning
-        self._ways: dict[tuple[bool, float], list[Modes]] = {}
+        self._ways: dict[bool, list[Modes]] = {}
         self._made: dict[object, Modes] = {}
         self._found: dict[Setting, list[segmentation.Segmentation | None]] = {}
 
@@ -152,7 +152,7 @@ class Candidates:
         while len(self._found) > KEPT:
             del self._found[next(iter(self._found))]
         yield from (cuts for cuts in found if cuts is not None)
-        fills = [fill for fill in self.tuning.plans.fills if fill <= setting.fill][len(found) :]
+        fills = self.tuning.plans.fills[len(found) :]
         runs = self.runs(base) if fills else None
         for fill in fills:
             assert runs is not None
@@ -206,9 +206,8 @@ class Candidates:
             made.setdefault((id(way), weight), self._weighted(way, weight) if weight else way)
         priced = [made[id(way), weight] for way, weight in zip(options, weights, strict=True)]
         return segmentation.SegmentPrices(
-            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side,
-            setting.waits,
-        )  # fmt: skip
+            priced, self.network, self.architecture, worth, self.slots, setting.router_share, setting.side_by_side
+        )
 
     def chains(self, runs: segmentation.SegmentPrices) -> list[ChainPrices]:
         """Prices of chains on groups of all sizes, at the price of communication of runs."""
@@ -250,7 +249,7 @@ class Candidates:
     def place(self, cuts: segmentation.Segmentation, setting: Setting) -> Plan | None:
         """The plan of given cuts, made for a setting; None if copies do not fit tile by tile."""
         placed = places.place_copies(
-            cuts, self.ways(setting), self.grids, self.network, self.architecture, setting.strips,
+            cuts, self.ways(setting), self.grids, self.network, self.architecture,
             (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
             self.tuning.detour(self.policy.name), tuning=self.tuning.placing,
         )  # fmt: skip
@@ -293,22 +292,21 @@ class Candidates:
     def ways(self, setting: Setting) -> list[Modes]:
         """Ways to run every layer: in a segment, or on crossbars of its own with all numbers of slots or nearly."""
         fine = bool(setting.steady)
-        if (fine, setting.corner) not in self._ways:
-            slots = self._fine_slots() if fine else self.slots
-            self._ways[fine, setting.corner] = self._make_ways(slots, setting.corner)
-        return self._ways[fine, setting.corner]
+        if fine not in self._ways:
+            self._ways[fine] = self._make_ways(self._fine_slots() if fine else self.slots)
+        return self._ways[fine]
 
     def _fine_slots(self) -> IntArray:
         most = self.architecture.ou_slots
         few = np.arange(1, most + 1) if most <= FINE else np.geomspace(1, most, FINE)
         return np.unique(few.astype(np.int64))
 
-    def _make_ways(self, slots: IntArray, corner: float) -> list[Modes]:
+    def _make_ways(self, slots: IntArray) -> list[Modes]:
         found: list[Modes] = []
         gathered = _gathered(self.network, self.architecture)
         for index, node, grids in zip(self.network.layers, self.nodes, self.grids, strict=True):
             outside = any(self.network.nodes[p].kind == "input" for edge in node.edges for p in edge.producers)
-            more = (outside, gathered.get(index, 0), corner if outside else CORNER)
+            more = (outside, gathered.get(index, 0))
             key = (_kind(node), slots.tobytes(), *more)
             if key not in self._made:
                 self._made[key] = layer_modes(grids, node, self.architecture, slots, *more, self.tuning.modes)

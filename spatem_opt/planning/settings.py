@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spatem_opt.planning.edits import Edit, describe
-from spatem_opt.replication.modes import CORNER
 from spatem_opt.tuning import Tuning
 from spatem_opt.types import IntArray
 
@@ -15,14 +14,10 @@ USUAL = Tuning()
 
 HEAVIEST = 2
 """Largest weight of a layer's communication, as a power of two."""
-WAITS, STRIPS = (1.0, 0.8, 0.6, 0.45, 0.3), (0, 0, 1, 2, 3, 4, 6, 8)
-"""What a variation of how segments follow each other chooses from."""
 LANES = (0, 0, 0, 2, 3, 4, 5)
-"""Numbers of lanes that it chooses from; 0: what the estimate says is best."""
+"""Numbers of lanes that a variation of how segments are laid out chooses from; 0: what the estimate says is best."""
 WOVEN = (0, 6, 8, 12, 12, 16, 24)
 """Numbers of strips that the walk is dealt out to, that it chooses from; 0: it is not."""
-CORNERS = (0.7, 0.85, CORNER, 1.0)
-"""Shares of the corner's router that it chooses from, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +36,6 @@ class Setting:
         Per layer, the power of two by which its communication is priced higher; empty: all 0.
     steady : float
         If not 0, no segments: all layers at once at the least pace, on this share of the crossbars.
-    waits : float
-        Share of a segment's trail that the next one is taken to wait for.
-    strips : int
-        Strips of the image that all segments are laid out in; 0: each in as many as suit it.
-    fill : float
-        Share of the crossbars that segments may plan with; less if it does not fit.
-    corner : float
-        Share of the corner's router that network inputs may take.
     lanes : int
         Of the walk that copies lie along; 0: as many as keep routers least busy.
     woven : int
@@ -64,10 +51,6 @@ class Setting:
     side_by_side: bool = False
     weights: tuple[float, ...] = ()
     steady: float = 0.0
-    waits: float = 1.0
-    strips: int = 0
-    fill: float = 1.0
-    corner: float = CORNER
     lanes: int = 0
     woven: int = 0
     chains: bool = False
@@ -79,10 +62,6 @@ class Setting:
         if self.steady:
             return f"steady (router share {self.router_share:.2g}, crossbars {self.steady:.2g})"
         more = ", side by side" if self.side_by_side else ""
-        more += f", waits {self.waits:.2g}" if self.waits < 1 else ""
-        more += f", strips {self.strips}" if self.strips else ""
-        more += f", fill {self.fill:.3g}" if self.fill < 1 else ""
-        more += f", corner {self.corner:.2g}" if self.corner != CORNER else ""
         more += f", lanes {self.lanes}" if self.lanes else ""
         more += f", woven {self.woven}" if self.woven else ""
         more += ", chains" if self.chains else ""
@@ -111,10 +90,8 @@ class Setting:
         if rng.random() < tuning.variation.chained:
             return replace(self, chains=not self.chains)
         if not self.side_by_side and rng.random() < tuning.variation.laid_out:
-            waits, fill, corner = (float(rng.choice(values)) for values in (WAITS, tuning.plans.fills[:3], CORNERS))
-            strips, lanes, woven = (int(rng.choice(values)) for values in (STRIPS, LANES, WOVEN))
-            strips = 0 if woven else strips
-            return replace(self, waits=waits, strips=strips, fill=fill, corner=corner, lanes=lanes, woven=woven)
+            lanes, woven = (int(rng.choice(values)) for values in (LANES, WOVEN))
+            return replace(self, lanes=lanes, woven=woven)
         if self.price > 0 and rng.random() < tuning.variation.run_freed:
             first, last = np.sort(rng.integers(0, layers, 2))
             if lost is not None and rng.random() < tuning.variation.focused:
@@ -129,11 +106,7 @@ class Setting:
 
 MORE = (
     Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 1.0, woven=12),
-    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.6),
-    Setting(0.003), Setting(0.003, fill=0.97), Setting(0.003, waits=0.5), Setting(0.003, 0.45, waits=0.5, strips=4),
-    Setting(0.003, 0.8), Setting(0.003, 0.8, waits=0.5), Setting(0.003, waits=0.5, strips=4),
-    Setting(0.003, waits=0.5, fill=0.97), Setting(0.003, strips=4), Setting(0.003, 0.45),
-    Setting(0.003, 0.45, waits=0.5), Setting(0.003, 1.2, waits=0.3),
+    Setting(0.003, 1.0, woven=16), Setting(0.003), Setting(0.003, 0.8), Setting(0.003, 0.45), Setting(0.003, 1.2),
 )  # fmt: skip
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 CHAINED = (Setting(0.003, 0.15, woven=16, chains=True), Setting(0.003, 0.4, woven=16, chains=True))
@@ -142,12 +115,9 @@ may use little of them."""
 CHAINED_SHARES = (0.6, 0.15)
 """The same for other objectives."""
 LARGE = (
-    Setting(0.003, 0.65, woven=16, waits=0.8), Setting(0.003, 0.8, woven=16, waits=0.8),
-    Setting(0.003, 1.0, woven=16, waits=0.8), Setting(0.003, 1.0, woven=12, waits=0.8),
+    Setting(0.003, 0.65, woven=16), Setting(0.003, 0.8, woven=16),
+    Setting(0.003, 1.0, woven=16), Setting(0.003, 1.0, woven=12),
 )  # fmt: skip
 """Settings for latency of networks with many layers: what suits them differs most in these."""
-SHORT = (
-    Setting(0.1), Setting(0.1, 1.0),
-    Setting(0.1, corner=0.85), Setting(0.003, corner=0.7), Setting(0.003, 0.8, waits=0.5),
-)  # fmt: skip
+SHORT = (Setting(0.1), Setting(0.1, 1.0))
 """More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""

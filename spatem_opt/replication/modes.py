@@ -16,8 +16,6 @@ from spatem_opt.types import BoolArray, FloatArray, IntArray
 
 BLOCK = 256
 """Ways compared at once."""
-CORNER = 0.95
-"""Share of a router that the network's inputs may take, unless a setting says else: others pass, too."""
 USUAL = ModeTuning()
 
 
@@ -80,7 +78,6 @@ def layer_modes(
     slots: IntArray,
     outside: bool = False,
     gathered: int = 0,
-    corner: float = CORNER,
     tuning: ModeTuning = USUAL,
 ) -> Modes:
     """All ways to run a layer that may pay: mapping option x shape x column blocks x interleaved rows.
@@ -97,8 +94,6 @@ def layer_modes(
         Whether the layer reads a network input, which comes from the corner of the mesh.
     gathered : int
         Bits of its outputs that a digital node brings together at one of its copies (global pooling).
-    corner : float
-        Share of the corner's router that network inputs may take, or of others what a digital node brings together.
     tuning : ModeTuning
     """
     tables: list[FloatArray] = []
@@ -108,9 +103,7 @@ def layer_modes(
         keep = (rows == 1) | (cols == grid.window_cols)
         own = _shapes(grid, architecture, slots)
         if own:
-            estimate = _Estimate(
-                grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, corner, tuning
-            )
+            estimate = _Estimate(grid, node, architecture, own, cols[keep], rows[keep], outside, gathered, tuning)
             table = estimate.table()
             tables.append(np.concatenate([np.full((1, table.shape[1]), option), table]))
             tables[-1][1] += len(shapes)
@@ -148,7 +141,6 @@ class _Estimate:
     rows: IntArray
     outside: bool
     gathered: int
-    corner: float
     tuning: ModeTuning
 
     def table(self) -> FloatArray:
@@ -183,7 +175,7 @@ class _Estimate:
         cycles = windows_in_turn(grid, self.cols, self.rows) * interval
         entries = chip.mesh_cols if chip.input_entry == "columns" else 1
         through = np.maximum(moved / doors, pixels * input_bits * repeats / entries if self.outside else 0.0)
-        cycles = np.maximum(cycles, np.ceil(through / (self.corner * chip.router_bits_per_cycle)))
+        cycles = np.maximum(cycles, np.ceil(through / (self.tuning.entry * chip.router_bits_per_cycle)))
 
         crossbars = copies // alike * room + copies % alike * size
         routers = np.maximum(1.0, crossbars / (per_tile * chip.tiles_per_router))

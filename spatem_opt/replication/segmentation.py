@@ -103,8 +103,6 @@ class SegmentPrices:
         Share of its routers' capacity that a run may use: the middle of the mesh carries more than its rim.
     side_by_side : bool
         Whether runs may share their slots and have different crossbars (:mod:`~spatem_opt.replication.side_by_side`).
-    waits : float
-        Share of a run's trail that the next run waits for: it begins on crossbars of layers that are done.
     """
 
     def __init__(
@@ -116,14 +114,12 @@ class SegmentPrices:
         slots: IntArray | None = None,
         router_share: float = 0.6,
         side_by_side: bool = False,
-        waits: float = 1.0,
     ) -> None:
         self.options, self.architecture, self.price = options, architecture, price
         self.slots = slot_options(architecture.ou_slots) if slots is None else slots
         self.widths = range(len(WIDTHS) if side_by_side else 1)
         routers = architecture.mesh_rows * architecture.mesh_cols
         self.router = router_share * routers * architecture.router_bits_per_cycle
-        self.waits = waits
         self.paces = self._paces()[:: COARSER if side_by_side else 1]
         self.before, self.lag = pipeline_lags(network)
         self.needs = [self._table(width) for width in self.widths]
@@ -198,10 +194,6 @@ class SegmentPrices:
         return np.where(fits, self.paces * (1 + self.trail(first, stop)) + self.price * bits, np.inf)
 
     def trail(self, first: int, stop: int) -> float:
-        """How far the last layer of a run trails its start, in paces, as far as it counts."""
-        return self.waits * self.lags_behind(first, stop)
-
-    def lags_behind(self, first: int, stop: int) -> float:
         """How far the last layer of a run trails its start, in paces."""
         return max(0.0, float(self.lag[first:stop].max() - self.lag[first]))
 
@@ -344,7 +336,7 @@ def _traced(
                 pace, ways = _refined(runs, s, first, stop, fill, WIDTHS.index(width))
                 chain += [None] * len(ways)
                 way += ways
-                trail.append(pace * runs.lags_behind(first, stop))
+                trail.append(pace * runs.trail(first, stop))
                 cycles.append(pace + trail[-1])
             segment += [len(cells)] * (stop - first)
             cells.append((cell, cell + width))

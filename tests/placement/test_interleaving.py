@@ -22,10 +22,10 @@ CHIP = load_architecture("ou-isaac-7x7", {"adc_bits": 5})
 
 
 def plan_of(name: str) -> Plan:
-    plan = Candidates(load_network(name), CHIP, "latency").segmented(Setting(0.003, strips=1, lanes=2))
+    """Copies in a row along the walk, layer after layer, as before they are woven."""
+    plan = Candidates(load_network(name), CHIP, "latency").segmented(Setting(0.003, lanes=2, woven=8))
     assert plan is not None
-    assert plan.moves is None
-    return plan
+    return replace(plan, moves=None)
 
 
 @pytest.mark.parametrize("strips", [1, 3, 8])
@@ -73,7 +73,7 @@ def test_the_schedule_takes_about_as_long_wherever_tiles_lie() -> None:
     made = Candidates(network, CHIP, "latency")
     latency = {}
     for name, setting in {
-        "in a row": Setting(0.003, strips=1, lanes=2), "woven": Setting(0.003, woven=8, lanes=2)
+        "in a row": Setting(0.003, lanes=2), "woven": Setting(0.003, woven=8, lanes=2)
     }.items():  # fmt: skip
         plan = made.segmented(setting)
         assert plan is not None

@@ -85,17 +85,17 @@ def test_a_layer_after_a_long_segment_ends_earlier(name: str, preset: str) -> No
 
 def test_the_same_plan_where_nothing_is_gained() -> None:
     chip = load_architecture("ou-isaac-4x4", {"adc_bits": 5})
-    plan = plan_of("lenet5", chip, Setting(0.003, waits=0.3))
+    plan = plan_of("lenet5", chip, Setting(0.003))
     network = load("lenet5")
     again = rebalanced(plan, problem_of(plan, network, chip))[0]
     assert rebalanced(again, problem_of(again, network, chip))[0] is again
 
 
 @pytest.mark.parametrize("name", ["lenet5", "cifar10"])
-@pytest.mark.parametrize("waits", [1.0, 0.3])
-def test_never_later_than_before(name: str, waits: float) -> None:
+@pytest.mark.parametrize("share", [0.6, 1.0])
+def test_never_later_than_before(name: str, share: float) -> None:
     chip = load_architecture("ou-isaac-4x4", {"adc_bits": 5})
-    plan = plan_of(name, chip, Setting(0.003, waits=waits))
+    plan = plan_of(name, chip, Setting(0.003, share))
     problem = problem_of(plan, load(name), chip)
     other = rebalanced(plan, problem)[0]
     assert_confirmed(scheduled(other, problem.network, chip))
