@@ -55,12 +55,6 @@ def _woven() -> Patches:
     yield from _settings(lambda own: replace(own, woven=0))
 
 
-def _short() -> Patches:
-    from spatem_opt.planning import candidates
-
-    yield candidates, "SHORT", ()
-
-
 def _more() -> Patches:
     from spatem_opt.planning import candidates
 
@@ -152,7 +146,6 @@ PARTS: dict[str, Callable[[], Patches]] = {
     "chains": _chains,
     "segments that are no chains": _without_chains_only,
     "woven walks": _woven,
-    "settings for short inferences": _short,
     "settings but the first": _more,
     "choice of lanes": _lanes,
     "relief of segments": _relief,

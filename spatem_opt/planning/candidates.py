@@ -20,14 +20,7 @@ from spatem_opt.planning import scale
 from spatem_opt.planning.edits import Editor
 from spatem_opt.planning.plan import Plan
 from spatem_opt.planning.protocol import Task
-from spatem_opt.planning.settings import (
-    CHAINED,
-    CHAINED_SHARES,
-    LARGE,
-    MORE,
-    SHORT,
-    Setting,
-)
+from spatem_opt.planning.settings import CHAINED, CHAINED_SHARES, LARGE, MORE, Setting
 from spatem_opt.replication import segmentation
 from spatem_opt.replication.chains import (
     BlockGrid,
@@ -88,7 +81,6 @@ class Candidates:
         found = [Setting(price, side_by_side=self.policy.side_by_side) for price in prices]
         if self.policy.faster:
             found = [*MORE, *CHAINED, *found] if len(self.nodes) <= FEW_LAYERS else [*LARGE, CHAINED[0]]
-            found += SHORT if self.short else []
             found += [Setting(0.0, self.tuning.plans.small_share)] if self.effort else []
             return list(dict.fromkeys(found))
         if not self.policy.follows:

@@ -104,20 +104,12 @@ class Setting:
         return replace(self, price=price if self.side_by_side or rng.random() > 0.1 else 0.0, router_share=share)
 
 
-MORE = (
-    Setting(0.003, 0.8, woven=16), Setting(0.003, 0.65, woven=16), Setting(0.003, 1.0, woven=12),
-    Setting(0.003, 1.0, woven=16), Setting(0.003), Setting(0.003, 0.8), Setting(0.003, 0.45), Setting(0.003, 1.2),
-)  # fmt: skip
+MORE = (Setting(0.003, 0.8, woven=16), Setting(0.003, 0.8), Setting(0.003), Setting(0.003, 0.45))
 """More settings for latency, and for throughput where layers take turns; what helped most networks first."""
 CHAINED = (Setting(0.003, 0.15, woven=16, chains=True), Setting(0.003, 0.4, woven=16, chains=True))
 """Settings with chains for latency: estimates of pipelined segments are too low where routers are busy, so that these
 may use little of them."""
 CHAINED_SHARES = (0.6, 0.15)
 """The same for other objectives."""
-LARGE = (
-    Setting(0.003, 0.65, woven=16), Setting(0.003, 0.8, woven=16),
-    Setting(0.003, 1.0, woven=16), Setting(0.003, 1.0, woven=12),
-)  # fmt: skip
+LARGE = (Setting(0.003, 0.65, woven=16), Setting(0.003, 0.8, woven=16), Setting(0.003, 1.0, woven=16))
 """Settings for latency of networks with many layers: what suits them differs most in these."""
-SHORT = (Setting(0.1), Setting(0.1, 1.0))
-"""More settings for short inferences, whose estimates are the least certain: routers then rarely are in balance."""

@@ -14,7 +14,7 @@ from spatem_opt.network.builder import chain
 from spatem_opt.planning.candidates import FEW_LAYERS, SHORT_LAYERS, Candidates
 from spatem_opt.planning.edits import Edit
 from spatem_opt.planning.segmented import lost_cycles
-from spatem_opt.planning.settings import CHAINED, LARGE, MORE, SHORT, Setting
+from spatem_opt.planning.settings import CHAINED, LARGE, MORE, Setting
 from spatem_opt.replication.layout import stripe_counts
 from spatem_opt.search.realisation import realise
 
@@ -110,13 +110,12 @@ def test_kernels_that_span_ou_rows_may_begin_channels_with_one() -> None:
 
 
 @pytest.mark.parametrize(("layers", "size", "short"), [(20, 64, True), (SHORT_LAYERS, 32, True), (120, 32, False)])
-def test_only_networks_that_are_quick_to_plan_get_the_settings_of_short_inferences(
+def test_only_networks_that_are_quick_to_plan_try_every_plan_of_short_inferences(
     layers: int, size: int, short: bool
 ) -> None:
     chip = load_architecture("ou-isaac", {"adc_bits": 5})
     made = Candidates(chain(layers, channels=16, size=size), chip, "latency")
     assert made.short == short
-    assert (SHORT[0] in made.settings()) == short
 
 
 @pytest.mark.parametrize(("network", "small"), [("lenet5", True), ("alexnet", False)])
