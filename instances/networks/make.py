@@ -6,6 +6,7 @@ Every function is one family, written down from the paper named in its source li
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from spatem_opt.files.access import write_atomically
@@ -306,6 +307,177 @@ def inverted_residual(b: Builder, x: Tensor, expand: int, width: int, stride: in
     y = relu_conv(b, y, hidden, 3, stride, 1, groups=hidden, name=f"{name}_depthwise")
     y = relu_conv(b, y, width, 1, name=f"{name}_project", fused=1)
     return b.add(y, x, name=f"{name}+") if stride == 1 and x.channels == width else y
+
+
+# ------------------------------------------------------------------------------------------------ later small networks
+
+
+@maker
+def resnet20() -> Network:
+    b = Builder("resnet20", "ResNet-20, 3 x 32 x 32, shortcuts of option A: He et al., CVPR 2016, section 4.2")
+    x = relu_conv(b, b.input(3, 32, 32), 16, 3, pads=1, name="conv1")
+    for stage in range(3):
+        for i in range(3):
+            name, stride = f"conv{stage + 2}_{i + 1}", 2 if stage and not i else 1
+            y = relu_conv(b, x, 16 << stage, 3, stride, 1, name=f"{name}a")
+            y = relu_conv(b, y, 16 << stage, 3, pads=1, name=f"{name}b", fused=1)
+            x = b.fuse(b.add(y, x if stride == 1 else narrow_shortcut(b, x), name=f"{name}+"))
+    return classifier(b, b.global_pool(x, name="pool"), 10)
+
+
+def narrow_shortcut(b: Builder, x: Tensor) -> Tensor:
+    """Every second pixel, and as many channels again that are zero."""
+    less = replace(x, rows=x.rows[::2], cols=x.cols[::2])
+    zeros = less.constants(x.channels // 2)
+    return b.concat([zeros, less, zeros])
+
+
+@maker
+def vgg8() -> Network:
+    b = Builder("vgg8", "VGG-8 for CIFAR-10, 3 x 32 x 32, as in DNN+NeuroSim: Peng et al., IEDM 2019")
+    x = b.input(3, 32, 32)
+    for stage, width in enumerate((128, 256, 512), 1):
+        for i in range(2):
+            x = relu_conv(b, x, width, 3, pads=1, name=f"conv{stage}_{i + 1}")
+        x = b.pool(x, "max", 2, 2, name=f"pool{stage}")
+    return classifier(b, x, 1024, 10)
+
+
+@maker
+def m5() -> Network:
+    b = Builder("m5", "M5, raw audio, 1 x 1 x 8000: Dai et al., ICASSP 2017, table 1")
+    x = b.input(1, 1, 8000)
+    for i, (width, kernel, stride) in enumerate(((128, 80, 4), (128, 3, 1), (256, 3, 1), (512, 3, 1)), 1):
+        x = relu_conv(b, x, width, (1, kernel), (1, stride), name=f"conv{i}")
+        x = b.pool(x, "max", (1, 4), (1, 4), name=f"pool{i}")
+    return classifier(b, b.global_pool(x, name="pool"), 10)
+
+
+@maker
+def unet() -> Network:
+    b = Builder("unet", "U-Net, 1 x 256 x 256, padded convolutions: Ronneberger et al., MICCAI 2015, figure 1")
+    x, left = b.input(1, 256, 256), []
+    for level in range(5):
+        if level:
+            left.append(x)
+            x = b.pool(x, "max", 2, 2, name=f"pool{level}")
+        x = twice(b, x, 64 << level, f"down{level + 1}")
+    for level in reversed(range(4)):
+        x = b.conv_transpose(x, 64 << level, 2, 2, name=f"up{level + 1}")
+        x = twice(b, b.concat([left[level], x]), 64 << level, f"up{level + 1}_")
+    return b.build([b.conv(x, 2, 1, name="out")])
+
+
+def twice(b: Builder, x: Tensor, width: int, name: str) -> Tensor:
+    """Two 3x3 convolutions."""
+    for part in "ab":
+        x = relu_conv(b, x, width, 3, pads=1, name=f"{name}{part}", fused=1)
+    return x
+
+
+# ------------------------------------------------------------------------------------------------ mobile networks
+
+
+@maker
+def efficientnet_b0() -> Network:
+    b = Builder("efficientnet_b0", "EfficientNet-B0, 3 x 224 x 224: Tan and Le, ICML 2019, table 1")
+    x, block = relu_conv(b, b.input(3, 224, 224), 32, 3, 2, 1, name="stem"), 0
+    for expand, width, repeats, first_stride, kernel in (
+        (1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5),
+        (6, 320, 1, 1, 3),
+    ):  # fmt: skip
+        for i in range(repeats):
+            block += 1
+            stride, squeezed = 1 if i else first_stride, max(1, x.channels // 4)
+            x = squeezed_residual(b, x, expand * x.channels, width, kernel, stride, squeezed, f"block{block}")
+    x = relu_conv(b, x, 1280, 1, name="head")
+    return classifier(b, b.global_pool(x, name="pool"), 1000)
+
+
+@maker
+def mobilenet_v3_large() -> Network:
+    b = Builder("mobilenet_v3_large", "MobileNetV3-Large, 3 x 224 x 224: Howard et al., ICCV 2019, table 1")
+    x = relu_conv(b, b.input(3, 224, 224), 16, 3, 2, 1, name="conv1")
+    for block, (kernel, hidden, width, squeezed, stride) in enumerate((
+        (3, 16, 16, 0, 1), (3, 64, 24, 0, 2), (3, 72, 24, 0, 1), (5, 72, 40, 24, 2), (5, 120, 40, 32, 1),
+        (5, 120, 40, 32, 1), (3, 240, 80, 0, 2), (3, 200, 80, 0, 1), (3, 184, 80, 0, 1), (3, 184, 80, 0, 1),
+        (3, 480, 112, 120, 1), (3, 672, 112, 168, 1), (5, 672, 160, 168, 2), (5, 960, 160, 240, 1),
+        (5, 960, 160, 240, 1),
+    ), 1):  # fmt: skip
+        x = squeezed_residual(b, x, hidden, width, kernel, stride, squeezed, f"block{block}")
+    x = b.global_pool(relu_conv(b, x, 960, 1, name="conv2"), name="pool")
+    return classifier(b, x, 1280, 1000)
+
+
+@maker
+def mnasnet1_0() -> Network:
+    b = Builder("mnasnet1_0", "MNASNet-B1 1.0, 3 x 224 x 224: Tan et al., CVPR 2019, figure 7 without squeezing")
+    x = relu_conv(b, b.input(3, 224, 224), 32, 3, 2, 1, name="conv1")
+    x = relu_conv(b, x, 32, 3, pads=1, groups=32, name="conv2_depthwise")
+    x, block = relu_conv(b, x, 16, 1, name="conv2_project", fused=1), 0
+    for kernel, first_stride, expand, width, repeats in (
+        (3, 2, 3, 24, 3), (5, 2, 3, 40, 3), (5, 2, 6, 80, 3), (3, 1, 6, 96, 2), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)
+    ):  # fmt: skip
+        for i in range(repeats):
+            block, stride = block + 1, 1 if i else first_stride
+            x = squeezed_residual(b, x, expand * x.channels, width, kernel, stride, 0, f"block{block}")
+    x = relu_conv(b, x, 1280, 1, name="conv3")
+    return classifier(b, b.global_pool(x, name="pool"), 1000)
+
+
+def squeezed_residual(b: Builder, x: Tensor, hidden: int, width: int, kernel: int, stride: int, squeezed: int,
+                      name: str) -> Tensor:  # fmt: skip
+    """Expand, filter per channel, squeeze and excite (to `squeezed` channels), project; a shortcut where it fits."""
+    y = relu_conv(b, x, hidden, 1, name=f"{name}_expand") if hidden != x.channels else x
+    y = relu_conv(b, y, hidden, kernel, stride, kernel // 2, groups=hidden, name=f"{name}_depthwise")
+    if squeezed:
+        z = b.global_pool(y, name=f"{name}_squeeze")
+        z = relu_conv(b, z, squeezed, 1, name=f"{name}_reduce", fused=1)
+        z = relu_conv(b, z, hidden, 1, name=f"{name}_excite", fused=1)
+        y = b.elementwise("mul", [y, z], name=f"{name}_scale")
+    y = relu_conv(b, y, width, 1, name=f"{name}_project", fused=1)
+    return b.add(y, x, name=f"{name}+") if stride == 1 and x.channels == width else y
+
+
+@maker
+def shufflenet_v2() -> Network:
+    b = Builder("shufflenet_v2", "ShuffleNetV2 1x, 3 x 224 x 224: Ma et al., ECCV 2018, table 5")
+    x = relu_conv(b, b.input(3, 224, 224), 24, 3, 2, 1, name="conv1")
+    x, unit = b.pool(x, "max", 3, 2, 1, name="pool1"), 0
+    for width, repeats in ((116, 4), (232, 8), (464, 4)):
+        for i in range(repeats):
+            unit += 1
+            x = shuffle_unit(b, x, width // 2, first=not i, name=f"unit{unit}")
+    x = relu_conv(b, x, 1024, 1, name="conv5")
+    return classifier(b, b.global_pool(x, name="pool"), 1000)
+
+
+def shuffle_unit(b: Builder, x: Tensor, width: int, *, first: bool, name: str) -> Tensor:
+    """Half of the channels passes by, or is filtered per channel, too, where the map shrinks; then channels mix."""
+    left, right = (x, x) if first else x.split(2)
+    if first:
+        left = relu_conv(b, left, x.channels, 3, 2, 1, groups=x.channels, name=f"{name}_left_depthwise", fused=1)
+        left = relu_conv(b, left, width, 1, name=f"{name}_left")
+    right = relu_conv(b, right, width, 1, name=f"{name}_a")
+    right = relu_conv(b, right, width, 3, 2 if first else 1, 1, groups=width, name=f"{name}_depthwise", fused=1)
+    right = relu_conv(b, right, width, 1, name=f"{name}_b")
+    return b.concat([left, right]).shuffle(2)
+
+
+@maker
+def regnet_x_400mf() -> Network:
+    b = Builder("regnet_x_400mf", "RegNetX-400MF, 3 x 224 x 224: Radosavovic et al., CVPR 2020, table 8")
+    x = relu_conv(b, b.input(3, 224, 224), 32, 3, 2, 1, name="stem")
+    for stage, (width, depth) in enumerate(((32, 1), (64, 2), (160, 7), (400, 12)), 1):
+        for i in range(depth):
+            name, stride = f"s{stage}_{i + 1}", 1 if i else 2
+            y = relu_conv(b, x, width, 1, name=f"{name}a")
+            y = relu_conv(b, y, width, 3, stride, 1, groups=width // 16, name=f"{name}b")
+            y = relu_conv(b, y, width, 1, name=f"{name}c", fused=1)
+            if stride > 1:
+                x = relu_conv(b, x, width, 1, stride, name=f"{name}s", fused=1)
+            x = b.fuse(b.add(y, x, name=f"{name}+"))
+    return classifier(b, b.global_pool(x, name="pool"), 1000)
 
 
 def main(directory: Path = Path(__file__).parent) -> None:

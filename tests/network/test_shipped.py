@@ -32,6 +32,24 @@ KNOWN = {
     "squeezenet": (26, 1_231_552, 349_151_936),
     "densenet121": (121, 7_894_208, 2_834_161_664),
     "mobilenet_v2": (53, 3_469_760, 300_774_272),
+    "resnet20": (20, 268_336, 40_551_040),
+    "vgg8": (8, 12_973_440, 615_917_568),
+    "m5": (5, 556_032, 67_427_328),
+    "unet": (23, 31_023_808, 54_538_534_912),
+    "efficientnet_b0": (82, 5_236_192, 385_814_752),
+    "mobilenet_v3_large": (64, 5_451_272, 216_589_760),
+    "mnasnet1_0": (53, 4_344_392, 314_415_872),
+    "shufflenet_v2": (57, 2_261_424, 144_907_992),
+    "regnet_x_400mf": (72, 5_457_120, 413_812_608),
+}
+# Parameters with biases and normalisation, as torchvision 0.19 lists them (ResNet-20: 0.27 M in its paper).
+WHOLE = {
+    "resnet20": 269_722,
+    "efficientnet_b0": 5_288_548,
+    "mobilenet_v3_large": 5_483_032,
+    "mnasnet1_0": 4_383_312,
+    "shufflenet_v2": 2_278_604,
+    "regnet_x_400mf": 5_495_976,
 }
 
 
@@ -43,6 +61,17 @@ def test_all_are_there() -> None:
 def test_known_totals(name: str) -> None:
     s = summary(load(name))
     assert (s["layers"], s["parameters"], s["macs"]) == KNOWN[name]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_totals_with_what_crossbars_do_not_hold(name: str) -> None:
+    """Scale and shift of each channel, or a bias where there is no normalisation: fully connected, and squeezed."""
+    network, more = load(name), 0
+    for index in network.layers:
+        node = network.nodes[index]
+        plain = node.op == "fc" or node.name.endswith(("_reduce", "_excite"))
+        more += node.channels if plain else 2 * node.channels
+    assert summary(network)["parameters"] + more == WHOLE[name]
 
 
 def test_cifar10_is_the_published_one() -> None:
