@@ -13,7 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from spatem_opt.cli import architectures, bench, compare, evaluate, export, import_, networks, pareto, plot, solve
+from spatem_opt.cli import (
+    architectures,
+    bench,
+    compare,
+    evaluate,
+    export,
+    import_,
+    networks,
+    pareto,
+    plot,
+    report,
+    solve,
+)
 from spatem_opt.cli.common import BAD_INPUT, DONE, INTERRUPTED, TERMINATED, mute, say
 from spatem_opt.errors import InstanceError
 from spatem_opt.model.architecture import ArchitectureWarning
@@ -26,7 +38,7 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 app = typer.Typer(
     name="spatem", no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for group in (solve, compare, bench, evaluate, pareto, plot, export, import_, networks, architectures):
+for group in (solve, compare, bench, evaluate, pareto, plot, report, export, import_, networks, architectures):
     group.register(app)
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,9 +12,7 @@ from spatem_opt.cli.common import DONE, INFEASIBLE, SOLUTION, VIOLATIONS, Output
 from spatem_opt.errors import InstanceError
 
 if TYPE_CHECKING:
-    from spatem_opt.evaluator import Evaluation
     from spatem_opt.model.architecture import Architecture
-    from spatem_opt.model.solution import Solution
     from spatem_opt.network import Network
 
 
@@ -40,11 +34,20 @@ class ExportStep(StrEnum):
 
 
 class Format(StrEnum):
-    """Formats of models."""
+    """Formats of models, and of the tables of a solution."""
 
     MPS = "mps"
     LP = "lp"
     CPSAT = "cpsat"
+    CSV = "csv"
+    LATEX = "latex"
+    PERFETTO = "perfetto"
+
+
+PRINTED = ("layers", "nodes", "critical_path", "totals")
+"""Tables that are short enough for a page."""
+TABLES = (Format.CSV, Format.LATEX, Format.PERFETTO)
+"""Those of a solution."""
 
 
 def export(
@@ -61,7 +64,7 @@ def export(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the CSV files, .json file of the network, or file of the model.",
+            help="Folder for the tables, .json file of the trace or network, or file of the model.",
             metavar="PATH",
             show_default=False,
         ),
@@ -76,9 +79,9 @@ def export(
         Format | None,
         typer.Option(
             "--format",
-            help="Must suit the name of the file: .mps, .lp; cpsat: .pbtxt, .pb. Without it the name decides.",
+            help="Of a solution: csv (without it), latex, or perfetto, a trace for ui.perfetto.dev (.json). Of a "
+            "model, as the name of the file without it: mps, lp, cpsat (.pbtxt, .pb).",
             case_sensitive=False,
-            rich_help_panel=MODEL,
         ),
     ] = None,
     arch: Annotated[
@@ -112,16 +115,20 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write what other tools read: tables of a solution as CSV, a network as JSON, a step's model for another solver.
+    """Write what other tools read: tables or a trace of a solution, a network as JSON, a step's model for a solver.
 
-    Of a solution: layers.csv (mapping, copies, cycles, as the evaluator finds them), placement.csv, schedule.csv,
-    tiles.csv, routers.csv. Exit code 3 if the solution violates constraints.
+    Of a solution, as CSV or LaTeX: totals (latency, communication, energy and area by part), layers (mapping, copies,
+    cycles), nodes (with waiting), critical_path; as CSV also placement, schedule, tiles, routers. As a trace: when
+    every copy of every layer works, and the critical path, for ui.perfetto.dev. Exit code 3 if the solution violates
+    constraints.
 
     Of a step: the exact model as MPS, LP or CP-SAT file, and beside it FILE.json, with which 'spatem import' reads a
     solution back. Exit code 4 if the network provably does not fit the chip.
 
     \b
     spatem export resnet50.json -o tables
+    spatem export resnet50.json --format latex -o tables
+    spatem export resnet50.json --format perfetto -o trace.json
     spatem export model.onnx --input-shape 1x3x320x320 -o model.json
     spatem export resnet18 --step scheduling --chunks 4 -o schedule.mps
     spatem export lenet5 --step grouping --layer conv2 --format cpsat -o grouping.pbtxt
@@ -134,11 +141,12 @@ def export(
         raise typer.Exit(
             _export_model(load_problem(what, (input_shape, outputs), arch, settings), step.value, output, name, options)
         )
+    whole = what.endswith(SOLUTION)
     for option, value in chosen.items():
-        if value is not None:
+        if value is not None and not (whole and option == "format"):
             raise InstanceError("export", option, str(value), "expected only with --step")
-    if what.endswith(SOLUTION):
-        raise typer.Exit(_export_solution(what, output))
+    if whole:
+        raise typer.Exit(_export_solution(what, output, format_))
     import orjson
 
     from spatem_opt.files.access import write_atomically
@@ -183,44 +191,34 @@ def _export_model(
     return DONE
 
 
-def _export_solution(file: str, output: str) -> int:
+def _export_solution(file: str, output: str, format_: Format | None) -> int:
     from spatem_opt.cli.evaluate import report
     from spatem_opt.evaluator import evaluate
     from spatem_opt.exchange.solutions import read_solution
     from spatem_opt.files.access import write_atomically
+    from spatem_opt.report.columns import tables, to_csv, to_latex
+    from spatem_opt.report.trace import trace
 
+    kind = Format.CSV if format_ is None else format_
+    if kind not in TABLES:
+        raise InstanceError("export", "--format", kind.value, f"expected {', '.join(TABLES)} for a solution")
+    if kind is Format.PERFETTO:
+        check_output(output, (".json", ".json.gz"), "a trace")
     solution = read_solution(file)
     found = evaluate(solution)
-    folder = make_folder(output)
-    for name, columns in _tables(solution, found).items():
-        write_atomically(folder / f"{name}.csv", _csv(columns))
-        say(f"wrote {Path(output) / f'{name}.csv'}")
+    if kind is Format.PERFETTO:
+        write_atomically(output, trace(solution, found))
+        say(f"wrote {output}; open it at ui.perfetto.dev")
+    else:
+        folder = make_folder(output)
+        for name, columns in tables(solution, found).items():
+            if kind is Format.LATEX and name not in PRINTED:
+                continue
+            title = f"{name.replace('_', ' ').capitalize()} of {solution.network.name} on {solution.architecture.name}"
+            suffix, data = (
+                ("csv", to_csv(columns)) if kind is Format.CSV else ("tex", to_latex(columns, title))
+            )
+            write_atomically(folder / f"{name}.{suffix}", data)
+            say(f"wrote {Path(output) / f'{name}.{suffix}'}")
     report(found.violations)
     return VIOLATIONS if found.violations else DONE
-
-
-def _tables(solution: Solution, found: Evaluation) -> dict[str, dict[str, Sequence[Any]]]:
-    """Columns by table; what the evaluator could not measure is left out."""
-
-    def columns(table: Any) -> dict[str, Sequence[Any]]:
-        return {field.name: getattr(table, field.name) for field in fields(table)}
-
-    tables = {"placement": columns(solution.placement), "schedule": columns(solution.schedule)}
-    if found.layers is not None:
-        names = ("scheme", "storage", "ph", "pw")
-        options = {key: [getattr(option, key) for option in solution.mapping] for key in names}
-        tables["layers"] = {**columns(found.layers), "segment": solution.segment.tolist(), **options}
-    if found.arrays is not None:
-        arrays = columns(found.arrays)
-        tables["tiles"] = {key: arrays[key] for key in arrays if key.startswith("tile_")}
-        tables["routers"] = {"router_bits": arrays["router_bits"]}
-    return tables
-
-
-def _csv(columns: Mapping[str, Sequence[Any]]) -> bytes:
-    """A CSV file of columns; numbered rows where a tile or router is meant by its place."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["number", *columns])
-    writer.writerows((number, *row) for number, row in enumerate(zip(*columns.values(), strict=True)))
-    return text.getvalue().encode()

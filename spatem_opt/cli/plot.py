@@ -20,7 +20,14 @@ def plot(
     output: Annotated[
         str, typer.Option("--output", "-o", help="Folder for the figures; made if missing.", metavar="DIR")
     ] = ".",
-    formats: Annotated[str, typer.Option("--format", help="svg, png or both.", metavar="LIST")] = "svg,png",
+    formats: Annotated[str, typer.Option("--format", help="svg, png, pdf, or several.", metavar="LIST")] = "svg,png",
+    width: Annotated[
+        float | None,
+        typer.Option(help="Inches, such as 3.5 for a column of a paper.", min=1.0, max=40.0, show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="gantt or floorplan; both without it.", metavar="NAME", show_default=False)
+    ] = None,
 ) -> None:
     """Draw a solution: what works when, and what every tile and router of the chip does.
 
@@ -31,6 +38,7 @@ def plot(
     \b
     spatem solve resnet50 -o resnet50.json
     spatem plot resnet50.json -o figures
+    spatem plot resnet50.json --format pdf --width 3.5 --only gantt -o figures
     """
     from spatem_opt.cli.evaluate import report
     from spatem_opt.errors import InstanceError
@@ -45,6 +53,8 @@ def plot(
             raise InstanceError("plot", "--format", kind, f"expected {' or '.join(figures.FORMATS)}")
     if not kinds:
         raise InstanceError("plot", "--format", formats, f"expected {' or '.join(figures.FORMATS)}")
+    if only is not None and only not in figures.DRAWN:
+        raise InstanceError("plot", "--only", only, f"expected {' or '.join(figures.DRAWN)}")
     solution = read_solution(file)
     found = evaluate(solution)
     report(found.violations)
@@ -53,6 +63,10 @@ def plot(
     folder = make_folder(output)
     stem = Path(file).name.removesuffix(".gz").removesuffix(".json")
     for name, figure in figures.draw(solution, found).items():
+        if only not in (None, name):
+            continue
+        if width is not None:
+            figures.resize(figure, width)
         for kind in kinds:
             path = folder / f"{stem}-{name}.{kind}"
             figures.save(figure, path)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
     from spatem_opt.study.pareto import Front
 
-FORMATS = ("svg", "png")
+FORMATS = ("svg", "png", "pdf")
+DRAWN = ("gantt", "floorplan")
+"""Figures of a solution."""
 SEGMENT_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito without yellow and black; neighbours differ."""
 NAMED_LAYERS = 60
@@ -70,6 +72,12 @@ def draw(solution: Solution, evaluation: Evaluation) -> dict[str, Figure]:
     return {"gantt": gantt(solution, evaluation), "floorplan": floorplan(solution.architecture, evaluation)}
 
 
+def resize(figure: Figure, width: float) -> None:
+    """Make a figure so many inches wide, and as much narrower or wider as high."""
+    before, height = figure.get_size_inches()
+    figure.set_size_inches(width, float(height) * width / float(before))
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the suffix, atomically; the same figure gives the same bytes.
 
@@ -83,7 +91,7 @@ def save(figure: Figure, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise InstanceError(str(path), "", f"figure as {path.suffix!r}", f"expected {' or '.join(FORMATS)}")
-    metadata: dict[str, Any] = {"Date": None} if kind == "svg" else {"Software": None}
+    metadata: dict[str, Any] = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}[kind]
     drawn = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(drawn, format=kind, dpi=150, metadata=metadata)

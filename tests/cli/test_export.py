@@ -13,6 +13,7 @@ import pytest
 from onnx import helper
 
 from spatem_opt.cli import main
+from spatem_opt.evaluator import evaluate
 from spatem_opt.exchange.solutions import write_solution
 from spatem_opt.model.solution import Solution
 from spatem_opt.network import load
@@ -25,11 +26,70 @@ def test_tables_of_a_solution(tiny_solution: Solution, tmp_path: Path) -> None:
     assert main(["export", str(tmp_path / "tiny.json"), "-o", str(tmp_path / "out")]) == 0
     tables = {path.stem: list(csv.DictReader(path.open())) for path in (tmp_path / "out").iterdir()}
     assert {name: len(rows) for name, rows in tables.items()} == {
-        "placement": 4, "schedule": 3, "layers": 2, "tiles": 4, "routers": 4
+        "placement": 4, "schedule": 3, "layers": 2, "tiles": 4, "routers": 4, "nodes": 3, "critical_path": 4,
+        "totals": len(tables["totals"]),
     }  # fmt: skip
+    totals = {row["name"]: int(float(row["value"])) for row in tables["totals"] if row["unit"] in ("cycles", "bits", "fJ")}
+    found = evaluate(tiny_solution)
+    assert found.communication is not None
+    assert found.energy is not None
+    assert totals["latency"] == found.latency_cycles
+    assert sum(value for name, value in totals.items() if name.startswith("critical path")) == found.latency_cycles
+    assert sum(value for name, value in totals.items() if name.startswith("communication")) == found.communication.total
+    assert sum(value for name, value in totals.items() if name.startswith("energy")) == found.energy.total
     assert tables["schedule"][2]["start"] == "1000"
     assert tables["layers"][0]["name"] == "conv"
     assert tables["layers"][0]["interval_cycles"] == "129"
+
+
+def test_tables_for_papers(tiny_solution: Solution, tmp_path: Path) -> None:
+    write_solution(tiny_solution, tmp_path / "tiny.json")
+    assert main(["export", str(tmp_path / "tiny.json"), "--format", "latex", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "critical_path.tex", "layers.tex", "nodes.tex", "totals.tex"
+    ]  # fmt: skip
+    for path in (tmp_path / "out").iterdir():
+        text = path.read_text()
+        body = text.split(r"\midrule")[1].split(r"\bottomrule")[0]
+        columns = re.search(r"tabular}{([lr]+)}", text)
+        assert columns is not None
+        assert {row.count(" & ") + 1 for row in body.strip().splitlines()} == {len(columns[1])}
+        assert not re.search(r"(?<!\\)[_%#&](?! )", body)
+
+
+def test_a_trace_has_every_row_and_the_critical_path(tiny_solution: Solution, tmp_path: Path) -> None:
+    write_solution(tiny_solution, tmp_path / "tiny.json")
+    target = tmp_path / "trace.json"
+    assert main(["export", str(tmp_path / "tiny.json"), "--format", "perfetto", "-o", str(target)]) == 0
+    found, trace = evaluate(tiny_solution), orjson.loads(target.read_bytes())
+    assert found.arrays is not None
+    assert found.critical_path is not None
+    assert trace["otherData"]["latency_cycles"] == found.latency_cycles
+    bars = [event for event in trace["traceEvents"] if event["ph"] == "X"]
+    rows = [bar for bar in bars if "first_window" in bar["args"]]
+    assert sorted((bar["ts"], bar["dur"]) for bar in rows) == sorted(
+        zip(found.arrays.row_begin.tolist(), (found.arrays.row_end - found.arrays.row_begin).tolist(), strict=True)
+    )
+    path = [bar["name"] for bar in bars if "waited_for" in bar["args"]]
+    assert path == list(found.critical_path.node)
+    busy = [event["args"]["copies"] for event in trace["traceEvents"] if event["ph"] == "C"]
+    assert min(busy) == 0
+    assert max(busy) >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["--format", "mps", "-o", "x.mps"], "expected csv, latex, perfetto for a solution"),
+     (["--format", "perfetto", "-o", "x.csv"], "a trace ends in .json")],
+)  # fmt: skip
+def test_formats_of_a_solution(
+    tiny_solution: Solution, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], told: str
+) -> None:
+    write_solution(tiny_solution, tmp_path / "tiny.json")
+    assert main(["export", str(tmp_path / "tiny.json"), *arguments]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
 
 
 def test_violations(tiny_solution: Solution, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
