@@ -106,12 +106,6 @@ def _edits() -> Patches:
     yield Segmented, "_edits", lambda self, task, rng: False
 
 
-def _substitution() -> Patches:
-    from spatem_opt.placement import places
-
-    yield places, "substitute_tiling", lambda grid, own, *more, **options: own
-
-
 def _orders() -> Patches:
     from spatem_opt.placement import places
 
@@ -153,7 +147,6 @@ PARTS: dict[str, Callable[[], Patches]] = {
     "shortening exchanges": _shorten,
     "variations of small networks": _variations,
     "edits": _edits,
-    "tilings substituted": _substitution,
     "copies ordered by free tiles": _orders,
     "pace": _pace,
     "corner kept free": _corner_free,

@@ -74,11 +74,6 @@ class PlanTuning:
     communication_prices: tuple[float, ...] = tuned((1.0, 10.0, 100.0), 0.0, 1e3, "prices of communication tried first")
     energy_prices: tuple[float, ...] = tuned((0.3, 1.0, 10.0), 0.0, 1e3, "prices of communication tried first")
     balanced_prices: tuple[float, ...] = tuned((0.3, 0.1, 1.0, 3.0), 0.0, 1e3, "prices of communication tried first")
-    latency_detour: float = tuned(
-        1.4, 1.0, 3.0, "times the traffic that tilings may take for better groups",
-        "without: -0.2 % latency, +1.4 % communication (ablation, ResNet-18)",
-    )  # fmt: skip
-    throughput_detour: float = tuned(1.15, 1.0, 3.0, "times the traffic that tilings may take for better groups")
     fills: tuple[float, ...] = tuned(
         (1.0, 0.985, 0.97, 0.9, 0.8), 0.1, 1.0, "shares of the crossbars that segments may plan with, in turn"
     )
@@ -141,11 +136,6 @@ class Tuning:
     def prices(self, objective: str) -> tuple[float, ...]:
         """Prices of communication tried first for an objective, in units of (latency bound) / (communication bound)."""
         found: tuple[float, ...] = getattr(self.plans, f"{objective}_prices")
-        return found
-
-    def detour(self, objective: str) -> float:
-        """Times the traffic that tilings may take for better groups; 0: none are exchanged, communication counts."""
-        found: float = getattr(self.plans, f"{objective}_detour", 0.0)
         return found
 
     def changed(self, name: str, value: Any, where: str = "tuning") -> Tuning:

@@ -1,5 +1,5 @@
 """OU grouping: the inside of one copy (M4): tile parts first, crossbars within a part second.
 
 Read problem, referee, bounds; strips, serpentine, guillotine, improve, heuristic (one rectangle of OUs); then tiling,
-tile_parts (a copy over tiles); gap, substitution, regrouping, widths (better groups where they pay).
+tile_parts and regrouping (a copy over tiles).
 """

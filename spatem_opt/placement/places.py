@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from spatem_opt.cost.grid import Grid
-from spatem_opt.grouping.substitution import LITTLE_MORE, substitute_tiling
 from spatem_opt.grouping.tiling import Tiling
 from spatem_opt.model.architecture import Architecture
 from spatem_opt.network.layers import Network
@@ -17,7 +15,7 @@ from spatem_opt.placement import order
 from spatem_opt.placement.blocks import block_moves, block_positions, block_split
 from spatem_opt.placement.congestion import evened_out, loads, serve
 from spatem_opt.placement.interleaving import interleave
-from spatem_opt.replication.layout import Allocation, Split, column_blocks, unit
+from spatem_opt.replication.layout import Allocation, Split, column_blocks
 from spatem_opt.replication.modes import Modes, windows_in_turn
 from spatem_opt.replication.segmentation import Segmentation
 from spatem_opt.replication.side_by_side import CELLS
@@ -66,8 +64,8 @@ def place_copies(
     architecture: Architecture,
     lanes: Sequence[int] = (0,),
     woven: int = 0,
-    traffic: float = LITTLE_MORE,
     *,
+    served: bool = True,
     tuning: PlacingTuning = USUAL,
 ) -> PlacedCopies | None:
     """Copies along the walk, segment by segment, and the cycles they are expected to take; None if they do not fit.
@@ -79,9 +77,7 @@ def place_copies(
     With ``woven``, layers follow each other along the walk, which is dealt out to so many strips
     (:func:`~spatem_opt.placement.interleaving.interleave`), with copies ordered by when tiles are free, or not.
 
-    Tilings whose groups could not be near their bound are exchanged for others like them that move up to ``traffic``
-    times as much (:func:`~spatem_opt.grouping.substitution.substitute_tiling`; 0: none are), larger ones only where a
-    segment's crossbars suffice.
+    The cycles are those of the segments; where ``served``, with what routers hold them back.
     """
     kept = [_choice(plan, layer, option, own) for layer, (option, own) in enumerate(zip(options, grids, strict=True))]
     chosen = tuple(own.grid for own in kept)
@@ -94,18 +90,18 @@ def place_copies(
     best: PlacedCopies | None = None
     for number_of_lanes in lanes:
         laid = _laid_down(
-            plan, chosen, shapes, counts, network, architecture, 1 if woven else 0, number_of_lanes, traffic
+            plan, chosen, shapes, counts, network, architecture, 1 if woven else 0, number_of_lanes
         )
         if laid is None:
             continue
         found = [
             Allocation(shape, place, own.split, int(segment), own.pace, number_of_lanes, own.share)
-            for shape, place, own, segment in zip(*laid, kept, plan.segment, strict=True)
+            for shape, place, own, segment in zip(shapes, laid, kept, plan.segment, strict=True)
         ]
         for ordered in orders:
             moves = _moves(plan, found, woven, architecture, inward, ordered)
             cycles = float(plan.cycles.sum()) if len(plan.cycles) else plan.cost
-            if traffic and len(plan.cycles):
+            if served and len(plan.cycles):
                 busy = loads(network, architecture, chosen, counts, found, moves)
                 lasts = overlapped(plan, ordered | narrow) if woven else plan.cycles
                 cycles = serve(evened_out(busy, tuning.evener) if woven else busy, lasts, tuning.room)
@@ -187,18 +183,10 @@ def overlapped(plan: Segmentation, swift: Collection[int]) -> FloatArray:
 
 def _laid_down(
     plan: Segmentation, grids: Sequence[Grid], shapes: Sequence[Tiling], counts: Sequence[tuple[int, int]],
-    network: Network, architecture: Architecture, number: int, lanes: int, traffic: float,
-) -> tuple[list[Tiling], list[IntArray]] | None:  # fmt: skip
-    """Shape and places of every layer's copies on a walk; None if a segment does not fit."""
-    per_tile, shapes = architecture.crossbars_per_tile, list(shapes)
-    pairs = list(zip(grids, shapes, strict=True))
-    nearer = [
-        substitute_tiling(grid, own, per_tile, traffic) if traffic and own.parts > 1 else own for grid, own in pairs
-    ]
-    no_larger = [
-        substitute_tiling(grid, own, per_tile, traffic, larger=False) if near.crossbars > own.crossbars else near
-        for (grid, own), near in zip(pairs, nearer, strict=True)
-    ]
+    network: Network, architecture: Architecture, number: int, lanes: int,
+) -> list[IntArray] | None:  # fmt: skip
+    """Places of every layer's copies on a walk; None if a segment does not fit."""
+    per_tile = architecture.crossbars_per_tile
     feeds, parts = order.feeds(network), segment_regions(plan, architecture)
     positions: list[IntArray] = [np.zeros(0, dtype=np.int64)] * len(shapes)
     for segment in np.unique(plan.segment):
@@ -210,10 +198,7 @@ def _laid_down(
                 positions[layer] = place
             continue
         free = _corner_free(layers, feeds, parts[segment], architecture)
-        for region, more in product((free, parts[segment]), (True, False)):
-            spare = int(np.diff(region)[0]) if more else 0
-            for own, shape in _wanted(layers, nearer, no_larger, counts, per_tile, spare):
-                shapes[own] = shape  # those laid down before keep the shapes they have
+        for region in (free, parts[segment]):
             places = order.arrange_copies(layers, counts, shapes, positions, feeds, region, architecture, number, lanes)
             if places is not None:
                 break
@@ -221,25 +206,7 @@ def _laid_down(
             return None
         for layer, place in zip(layers, places, strict=True):
             positions[layer] = place
-    return shapes, positions
-
-
-def _wanted(
-    layers: IntArray, nearer: Sequence[Tiling], no_larger: Sequence[Tiling], counts: Sequence[tuple[int, int]],
-    per_tile: int, room: int,
-) -> Iterator[tuple[int, Tiling]]:  # fmt: skip
-    """Shape of every layer of a segment: the nearer one of as many as there are crossbars for, least growth first."""
-
-    def need(shape: Tiling, layer: int) -> int:
-        own, copies = unit(shape.crossbars, per_tile), counts[layer][0] * counts[layer][1]
-        return copies // own.copies * own.room + copies % own.copies * shape.crossbars
-
-    growth = {layer: need(nearer[layer], layer) - need(no_larger[layer], layer) for layer in layers.tolist()}
-    left = room - sum(need(no_larger[layer], layer) for layer in growth)
-    for layer, more in sorted(growth.items(), key=lambda item: item[1]):
-        fits = more <= left
-        left -= more if fits else 0
-        yield layer, nearer[layer] if fits else no_larger[layer]
+    return positions
 
 
 def _pace(option: Modes, way: int, grid: Grid) -> int:

@@ -55,6 +55,8 @@ SHORTEST, SHORT_CYCLES = 4096, 32768
 """Latency bounds [cycles] between which an inference is short."""
 SHORT_LAYERS = 100
 """Layers up to which every plan of a short inference is scheduled for the first answer."""
+MANY_TILES = 4_096
+"""Tiles beyond which routers are not relieved: that takes tables of tiles by tiles, of 16 000 tiles 11 GB."""
 MANY_LAYERS = 400
 """Layers beyond which a single setting makes the first answer, and routers are not relieved: that would take longer
 than to plan."""
@@ -243,11 +245,12 @@ class Candidates:
         placed = places.place_copies(
             cuts, self.ways(setting), self.grids, self.network, self.architecture,
             (0,) if self.policy.side_by_side or setting.chains else self._lanes(setting), setting.woven,
-            self.tuning.detour(self.policy.name), tuning=self.tuning.placing,
+            served=self.policy.faster or self.policy.follows, tuning=self.tuning.placing,
         )  # fmt: skip
         if placed is None:
             return None
         turns = self.policy.faster and not setting.side_by_side and len(self.nodes) <= MANY_LAYERS
+        turns &= self.architecture.tiles <= MANY_TILES
         relieved = turns and not all(own.split.tied for own in placed.allocations)
         return Plan(
             setting.name, placed.grids, placed.allocations, regions=places.segment_regions(cuts, self.architecture),

@@ -7,17 +7,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from spatem_opt.cost.durations import place, rectangle_ous
+from spatem_opt.cost.durations import place
 from spatem_opt.cost.grid import Grid, make_grid
-from spatem_opt.grouping.bounds import lower_bound
-from spatem_opt.grouping.gap import grouping_gap
-from spatem_opt.grouping.problem import GroupingProblem
-from spatem_opt.grouping.regrouping import price
-from spatem_opt.grouping.substitution import NEAR, SURE, estimates, gap_per_window, substitute_tiling
 from spatem_opt.grouping.tile_parts import filled_tiling, rectangles
-from spatem_opt.grouping.tiling import CUTS, Tiling, row_sections, tiling_for_serial, tilings_for_serial, unit_costs
+from spatem_opt.grouping.tiling import CUTS, Tiling, row_sections, tiling_for_serial, tilings_for_serial
 from spatem_opt.model.architecture import Architecture
-from spatem_opt.model.presets import load_architecture
 from spatem_opt.model.solution import MappingOption
 from spatem_opt.network.builder import Builder
 from spatem_opt.testing import random_chip, random_network, random_option, random_shape
@@ -158,114 +152,3 @@ def test_homes_are_spread_over_all_parts_of_a_strip(scheme: str, channels: int) 
                 assert abs(held[:full] - shape.width / shape.deep).max() <= 1
                 seen += 1
     assert seen >= 4
-
-
-def big_grid(rows: int, cols: int) -> Grid:
-    """3x3 convolution on the default chip: as many OU rows as channels, as many OU columns as filters."""
-    b = Builder("one")
-    b.conv(b.input(rows, 8, 8), cols, 3)
-    grid = make_grid(b.build().nodes[1], MappingOption(), load_architecture("ou-isaac"))
-    assert grid.shape == (rows, cols)
-    assert unit_costs(grid) == (144, 16)
-    return grid
-
-
-def chosen_gap(grid: Grid, shape: Tiling) -> float:
-    """Gap of a copy's grouping to the bound at its crossbars and OUs."""
-    rect = rectangles(grid, shape)
-    used, most = len(np.unique(rect[:, 0])), int(np.bincount(rect[:, 0], rectangle_ous(grid, rect[:, 1:])).max())
-    problem = GroupingProblem(len(grid.rows), len(grid.cols), used, most, *unit_costs(grid))
-    return 1 - lower_bound(problem) / price(rect, *unit_costs(grid))
-
-
-@pytest.mark.parametrize(
-    ("shape", "rows", "cols"),
-    [
-        (Tiling(1, 98, 131, 25, 96, 28, "runs"), 512, 512),
-        (Tiling(1, 49, 89, 17, 96, 14, "runs"), 256, 256),
-        (Tiling(1, 1, 16, 1, 32, 11), 22, 16),
-        (Tiling(1, 1, 32, 1, 32, 22), 22, 32),
-        (Tiling(1, 1, 64, 1, 32, 44), 22, 64),
-    ],
-)
-def test_shapes_far_from_their_bound_are_exchanged(shape: Tiling, rows: int, cols: int) -> None:
-    grid = big_grid(rows, cols)
-    other = substitute_tiling(grid, shape, 96)
-    assert chosen_gap(grid, other) <= 0.03 < chosen_gap(grid, shape)
-    assert other.serial <= shape.serial
-    assert other.parts <= shape.parts + shape.parts // 12
-    assert other.crossbars <= shape.crossbars + max(3, shape.crossbars // 8)
-    assert substitute_tiling(grid, other, 96) == other
-
-
-@pytest.mark.parametrize("shape", [Tiling(1, 98, 131, 25, 96, 28, "runs"), Tiling(1, 1, 16, 1, 32, 11)])
-def test_without_a_crossbar_to_spare_only_parts_are_cut_otherwise(shape: Tiling) -> None:
-    grid = big_grid(512, 512) if shape.parts > 1 else big_grid(22, 16)
-    other = substitute_tiling(grid, shape, 96, larger=False)
-    assert other.crossbars <= shape.crossbars
-    assert (other == shape) == (shape.parts == 1)
-    assert (chosen_gap(grid, other) < chosen_gap(grid, shape)) == (shape.parts > 1)
-
-
-@pytest.mark.parametrize(
-    ("shape", "rows", "cols"),
-    [
-        (Tiling(1, 98, 131, 25, 96, 28, "runs"), 512, 512),  # neither sure nor hopeless: counted
-        (Tiling(1, 40, 48, 10, 96, 5, "runs"), 100, 192),
-        (Tiling(1, 1, 16, 1, 22, 16), 22, 16),
-    ],
-)
-def test_a_gap_that_is_not_sure_is_counted(shape: Tiling, rows: int, cols: int) -> None:
-    grid = big_grid(rows, cols)
-    sure = estimates(grid, [shape])[0] <= SURE
-    assert gap_per_window(grid, shape) == pytest.approx(
-        estimates(grid, [shape])[0] if sure else chosen_gap(grid, shape)
-    )
-
-
-@settings(max_examples=60)
-@given(st.integers(20, 300), st.integers(20, 300), st.integers(3, 30), st.sampled_from(["rows", "runs"]))
-def test_what_is_sure_to_be_near_is(rows: int, cols: int, serial: int, cut: str) -> None:
-    grid = big_grid(rows, cols)
-    for shape in tilings_for_serial(grid, serial, 96):
-        if shape.cut == cut and shape.parts > 1 and estimates(grid, [shape])[0] <= SURE:
-            assert chosen_gap(grid, shape) <= NEAR
-
-
-@settings(max_examples=80)
-@given(SEEDS)
-def test_exchanged_shapes_cover_the_grid_and_take_hardly_more(seed: int) -> None:
-    grid, chip, rng = drawn(seed)
-    shape = random_shape(rng, grid, chip)
-    assume(shape is not None)
-    assert shape is not None
-    larger = bool(rng.integers(2))
-    other = substitute_tiling(grid, shape, chip.crossbars_per_tile, larger=larger)
-    crossbar = crossbar_of(grid, other)[existing(grid)]
-    assert crossbar.min() >= 0
-    assert crossbar.max() < other.crossbars
-    assert np.bincount(crossbar).max() <= max(other.serial, shape.serial)
-    assert other.bundles == shape.bundles
-    assert other.serial <= shape.serial
-    assert other.size <= shape.size + larger * max(3, shape.size // 8)
-    assert other.parts <= shape.parts + larger * (shape.parts // 12)
-
-
-@pytest.mark.parametrize(
-    ("rows", "cols", "size", "parts", "width", "deep", "serial"),
-    [
-        (512, 512, 96, 98, 131, 25, 28),
-        (512, 512, 96, 98, 126, 24, 28),
-        (512, 512, 96, 98, 152, 29, 28),
-        (256, 256, 96, 98, 63, 24, 7),
-        (64, 128, 96, 11, 72, 6, 8),
-    ],
-)
-def test_excess_is_what_the_groups_will_cost(
-    rows: int, cols: int, size: int, parts: int, width: int, deep: int, serial: int
-) -> None:
-    grid = big_grid(rows, cols)
-    shape = Tiling(1, parts, width, deep, size, serial, "runs")
-    columns = tuple(np.array([x]) for x in (size, width, deep, parts, serial))
-    over = grouping_gap((rows, cols, 1), unit_costs(grid), columns, np.array([0]))[0]  # type: ignore[arg-type]
-    assert over == pytest.approx(chosen_gap(grid, shape), abs=0.015)
