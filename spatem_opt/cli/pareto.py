@@ -117,7 +117,7 @@ def _draw(found: Front, folder: str) -> None:
     except InstanceError as error:
         say(f"no figure: {error}")
         return
-    for kind in figures.FORMATS:
+    for kind in ("svg", "png"):
         figures.save(figures.front(found), Path(folder) / f"front.{kind}")
 
 
