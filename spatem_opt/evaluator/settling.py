@@ -13,7 +13,7 @@ from spatem_opt.evaluator import Evaluator
 from spatem_opt.evaluator.evaluation import Evaluation
 from spatem_opt.model.solution import Solution
 
-ROUNDS, TIGHT, FEW, MANY_ROWS, KEPT = 36, 20, 8, 10_000, 4
+ROUNDS, TIGHT, FEW, MANY_ROWS, KEPT = 36, 20, 5, 10_000, 4
 """Times a schedule is replayed until its reservations are those of the replay; two do unless inputs are reordered.
 Starts order inputs (M6), and a replay may answer every small change with another one: after ``TIGHT`` rounds, or
 ``FEW`` with many rows (hardly any change then comes alone), rows get room, more of it after each ``KEPT`` rounds,
